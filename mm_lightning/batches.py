@@ -1,0 +1,108 @@
+"""Batches that a stopped run finds again.
+
+Lightning re-creates a `DataLoader`'s shuffle from epoch 0 when it resumes, and collates item by item. Here a batch is
+a pure function of (seed, position, rank), gathered from tensors already on the device, many batches at a time.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mm_lightning.encoding import EncodedWords, Examples, PaddedWords
+
+Batch = tuple[Tensor, Tensor]
+_SCORED_POSITIONS = 1 << 14  # padded positions scored at once: bounds the memory of a batch with long words
+
+
+class TrainBatches:
+    """Shuffled batches, one pass over the examples an epoch, all of one size.
+
+    The examples that do not fill a last batch wait for another epoch, whose shuffle differs. With fewer examples than
+    a batch asks for, a batch is all of them.
+
+    Args:
+        examples: What to draw from.
+        batch_size: Examples per batch and rank.
+        seed: Of the shuffles.
+        position: Batches already seen by this run.
+        rank: Which share of each global batch is ours.
+        world_size: Number of shares; n ranks with batches of B see what one sees with batches of nB.
+    """
+
+    def __init__(
+        self, examples: Examples, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.examples = examples
+        self.batch_size = min(batch_size, max(1, len(examples) // world_size))
+        self.seed = seed
+        self.position = position
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        """Batches per epoch and rank."""
+        return max(1, len(self.examples) // (self.batch_size * self.world_size))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """As many batches as an epoch has, from the position on, into the next epoch's shuffle where need be."""
+        end = self.position + len(self)
+        while self.position < end:
+            epoch, first = divmod(self.position, len(self))
+            order = self._order(epoch).view(len(self), self.world_size, self.batch_size)[:, self.rank]
+            yield from self._slices(order[first : first + end - self.position])
+
+    def _slices(self, order: Tensor) -> Iterator[Batch]:
+        """Batches of examples `order` (batches, batch_size)."""
+        for rows in order.split(max(1, self.examples.chunk // self.batch_size)):
+            x, y = self.examples.gather(rows.flatten())
+            for batch in zip(x.split(self.batch_size), y.split(self.batch_size), strict=True):
+                self.position += 1
+                yield batch
+
+    def _order(self, epoch: int) -> Tensor:
+        """The epoch's examples, as many as fill its batches."""
+        generator = torch.Generator()
+        generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
+        order = torch.randperm(len(self.examples), generator=generator, dtype=torch.int32)
+        used = len(self) * self.batch_size * self.world_size
+        return order[:used].to(self.examples.device)
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the run has come."""
+        return {"position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.position = state["position"]
+
+
+class WordBatches:
+    """Whole words, each once, long ones apart from short ones so that little is padded.
+
+    Args:
+        words: What to score.
+        tags: (W,) one number or flag per word, handed on with it.
+        rank: Which share of the words is ours.
+        world_size: Number of shares.
+    """
+
+    def __init__(self, words: EncodedWords, tags: Tensor, rank: int = 0, world_size: int = 1) -> None:
+        self.examples = PaddedWords(words)
+        self.tags = tags
+        order = words.lengths.argsort(stable=True)[rank::world_size]
+        widths = (words.lengths[order] + 1).tolist()
+        cuts = [0]
+        for i, width in enumerate(widths):
+            if (i + 1 - cuts[-1]) * width > _SCORED_POSITIONS and i > cuts[-1]:
+                cuts.append(i)
+        self._rows = [order[a:b] for a, b in zip(cuts, [*cuts[1:], len(order)], strict=True) if b > a]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """X (B, T) and y (B, T) as PaddedWords has them, and tags (B,)."""
+        for rows in self._rows:
+            yield *self.examples.gather(rows), self.tags[rows]

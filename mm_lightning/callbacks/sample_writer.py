@@ -1,0 +1,87 @@
+"""Sampled words on their way out: to stdout, or to a file that appears when it is complete."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from mm_lightning.module import LanguageModel
+from mm_lightning.sampling import Selection
+from mm_lightning.scoring import score
+from mm_lightning.words import Words
+
+_COLUMNS = ("word", "nll", "new")
+_SUFFIXES = (".txt", ".csv", ".jsonl")
+
+
+class SampleWriter(BasePredictionWriter):
+    """Write each accepted word: alone on a line, or in .csv and .jsonl with its NLL in nats and whether it is new.
+
+    Args:
+        selection: Which words count.
+        is_new: Tells whether words are absent from the training split; null where its file is not at hand.
+
+    Raises:
+        ValueError: If the file's suffix is unknown or it cannot be written.
+    """
+
+    def __init__(self, selection: Selection, is_new: Callable[[list[str]], list[bool]] | None) -> None:
+        super().__init__(write_interval="batch")
+        self.selection = selection
+        self._is_new = is_new
+        self._output = output = selection.options.output
+        self._file: TextIO = sys.stdout
+        if output is None:
+            return
+        if output.suffix not in _SUFFIXES:
+            raise ValueError(f"sampling.output is {output}; its name must end in {', '.join(_SUFFIXES)}")
+        self._partial = output.with_name(f".{output.name}.partial")
+        try:
+            self._file = self._partial.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise ValueError(f"sampling.output: {output} cannot be written: {error.strerror}") from None
+        if output.suffix == ".csv":
+            csv.writer(self._file).writerow(_COLUMNS)
+
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write what is accepted of one block of draws."""
+        assert isinstance(pl_module, LanguageModel)
+        words = self.selection.accept(prediction)
+        if self._output is None or self._output.suffix == ".txt":
+            self._file.writelines(f"{word}\n" for word in words)
+            return
+        nll = [round(x, 4) for x in score(pl_module.network, pl_module.vocabulary, Words.of(words)).tolist()]
+        new = [None] * len(words) if self._is_new is None else self._is_new(words)
+        rows = list(zip(words, nll, new, strict=True))
+        if self._output.suffix == ".csv":
+            csv.writer(self._file).writerows(rows)
+        else:
+            lines = (json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows)
+            self._file.writelines(f"{line}\n" for line in lines)
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the file its name."""
+        if self._output is None:
+            self._file.flush()
+        else:
+            self._file.close()
+            self._partial.replace(self._output)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Leave nothing half-made."""
+        if self._output is not None:
+            self._file.close()
+            self._partial.unlink(missing_ok=True)

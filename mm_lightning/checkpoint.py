@@ -1,0 +1,126 @@
+"""Checkpoint files: written whole or not at all, read without running a byte of them as code.
+
+A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
+settings that made them, with which the command line builds the same objects again.
+"""
+
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.fabric.utilities.types import _PATH
+
+CONFIG_KEY = "config"  # the whole configuration of the run, as YAML
+_TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.ReduceLROnPlateau")
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write beside the target, then rename: a crash or a full disk leaves the previous checkpoint as it was.
+
+    Lightning's own writer goes through the system's folder for temporary files, often on another disk, where the last
+    step is a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
+        """Save tensors and plain data.
+
+        Raises:
+            ValueError: If the file cannot be written.
+        """
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            partial.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or "is the disk full?"
+            raise ValueError(
+                f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of its run.
+
+    Args:
+        path: Its file.
+        model: Arguments of the LightningModule.
+        data: Arguments of the datamodule.
+        config: The run's whole configuration; empty if it was not started from the command line.
+        step: Optimiser steps done.
+    """
+
+    path: Path
+    model: dict[str, Any]
+    data: dict[str, Any]
+    config: dict[str, Any]
+    step: int
+
+
+def read(path: Path) -> Checkpoint:
+    """Open a checkpoint of this application.
+
+    Raises:
+        ValueError: If the file is missing, damaged, of another application, or names code that is not ours to run.
+    """
+    content = _load(path)
+    model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
+    if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
+        raise ValueError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
+    model = {key: value for key, value in model.items() if not key.startswith("_")}
+    _refuse_code(model, path)
+    state = content.get("callbacks", {}).get("RunConfig", {})
+    config = yaml.safe_load(state.get(CONFIG_KEY, "")) or {}
+    return Checkpoint(path, model, data, config, int(content["global_step"]))
+
+
+def load_weights(module: torch.nn.Module, path: Path) -> None:
+    """Put a checkpoint's weights into a module of the same architecture."""
+    module.load_state_dict(_load(path)["state_dict"])
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; give the .ckpt file inside it")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such checkpoint") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        detail = getattr(error, "strerror", None) or "damaged, cut short, or no checkpoint at all"
+        raise ValueError(f"{path} cannot be read as a checkpoint: {detail}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def _refuse_code(value: Any, path: Path) -> None:
+    """Settings become objects, so a hostile file could name a class or function that does harm when called."""
+    if isinstance(value, dict):
+        name = value.get("class_path")
+        if name is not None and not str(name).startswith(_TRUSTED):
+            raise ValueError(f"{path} names {name}, which is not part of this application; it is not opened")
+        for key, inner in value.items():
+            if key in ("init_args", "dict_kwargs") and isinstance(inner, dict):
+                _refuse_paths(inner, path)
+            _refuse_code(inner, path)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _refuse_code(inner, path)
+
+
+def _refuse_paths(arguments: dict[str, Any], path: Path) -> None:
+    for key, value in arguments.items():
+        if isinstance(value, str) and "." in value:
+            raise ValueError(f"{path} sets {key} to {value}, which could name code to run; it is not opened")

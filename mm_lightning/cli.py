@@ -1,0 +1,283 @@
+"""The command line: LightningCLI, told where settings come from.
+
+Command line over `--config` over checkpoint: a checkpoint's settings become the defaults of the command's options
+before these are parsed. What makes up the network cannot be changed that way; trying to is an error.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.rank_zero import rank_zero_info, rank_zero_only
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from mm_lightning import checkpoint, report, runs, shipped
+from mm_lightning.callbacks import (
+    BestCheckpoint,
+    HyperParameters,
+    LastCheckpoint,
+    RandomState,
+    RunConfig,
+    SampleWords,
+    StepProgressBar,
+    Stopped,
+)
+from mm_lightning.checkpoint import Checkpoint
+from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.module import LanguageModel
+from mm_lightning.runs import LOGS
+from mm_lightning.trainer import Trainer
+
+_CKPT_HELP = {
+    "fit": "Go on from this checkpoint: a file, or last for where the newest run stopped.",
+    "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
+}
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser with errors of one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say what is wrong, without the pages of usage."""
+        _fail(" ".join(message.split()), status=2)
+
+
+class MmLightningCLI(LightningCLI):
+    """One run of the command line."""
+
+    checkpoint: Checkpoint | None = None
+    model: LanguageModel
+    datamodule: WordsDataModule
+    trainer: Trainer
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Methods of the Trainer, and those of their arguments that are no options."""
+        data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        passed = data | {"ckpt_path", "weights_only", "verbose", "words"}
+        return dict.fromkeys(("fit", "validate", "test", "predict", "score"), passed)
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The seed: fixed unless another is given, so that every run can be repeated."""
+        parser.add_argument(
+            "--seed_everything",
+            type=NonNegativeInt,
+            default=42,
+            help="Seed of initial weights, order of training and dropout.",
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Callbacks with settings, and what data and model must agree on."""
+        parser.add_lightning_class_args(LastCheckpoint, "last")
+        parser.add_lightning_class_args(SampleWords, "samples")
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
+        parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
+
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Add what the Trainer's signatures do not say."""
+        super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+        if not add_subcommands:
+            return
+        for name, parser in self._subcommand_parsers.items():
+            parser.add_argument("--ckpt_path", type=str | None, help=_CKPT_HELP.get(name, _CKPT_HELP["score"]))
+            if name != "fit":
+                parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
+                parser.set_defaults({"trainer.enable_model_summary": False})
+        self._subcommand_parsers["score"].add_argument("words", nargs="*", help="Words to score.")
+        assert self.parser._subcommands_action is not None
+        self.parser._subcommands_action.add_subcommand("report", report.parser(), help=report.SUMMARY)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Let the checkpoint, then the config file, then the command line say what to do."""
+        given = args if isinstance(args, list) else sys.argv[1:]
+        command, ckpt_path, root = _peek(given, self.subcommands())
+        if command is not None:
+            if ckpt_path is not None:
+                self.checkpoint = checkpoint.read(runs.find_checkpoint(ckpt_path, root))
+                self._subcommand_parsers[command].set_defaults(_defaults(self.checkpoint, command))
+            elif command != "fit" and not {"-h", "--help", "--print_config"} & set(given):
+                raise ValueError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
+        self.config = parser.parse_args(given)
+        config = self.config.get(command) if command else self.config
+        assert isinstance(config, Namespace)
+        if config.get("ckpt_path") != ckpt_path:
+            raise ValueError("ckpt_path stands in a config file; give --ckpt_path on the command line")
+        if self.checkpoint is not None:
+            _check_architecture(config, self.checkpoint)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: the checkpoint was heard in `parse_arguments`, as the lowest voice and not the highest."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """A Trainer with the callbacks of the command: all for `fit`, none of ours for the others."""
+        config = {**self._get(self.config_init, "trainer"), **kwargs}
+        if self.subcommand not in ("fit", None):
+            self.save_config_callback = None
+            return self._instantiate_trainer(config, [])  # type: ignore[return-value]
+        callbacks = [RandomState(), HyperParameters(), self._get(self.config_init, "samples")]
+        callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
+        callbacks += [LearningRateMonitor("step")] if config["logger"] is not False else []
+        return self._instantiate_trainer(config, [*callbacks, BestCheckpoint(), self._get(self.config_init, "last")])  # type: ignore[return-value]
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """Name the checkpoint's file, and let nothing but plain data out of it."""
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        kwargs["ckpt_path"] = None if self.checkpoint is None else str(self.checkpoint.path)
+        if subcommand == "score":
+            kwargs["words"] = self._get(self.config_init, "words")
+            del kwargs["datamodule"]
+        elif subcommand != "predict":
+            kwargs["weights_only"] = True
+        return kwargs
+
+    def before_fit(self) -> None:
+        """Check everything that can be wrong, then claim a run folder: from here on there is something to lose."""
+        self.datamodule.setup("fit")
+        limit = self.trainer.max_steps
+        if self.checkpoint is not None and 0 <= limit <= self.checkpoint.step:
+            raise ValueError(
+                f"{self.checkpoint.path} has done its {self.checkpoint.step} steps of {limit}; "
+                "raise --trainer.max_steps to go on"
+            )
+        self.trainer.choose_threads(self.model, self.datamodule.batch_size)
+        self.trainer.claim_run(self.checkpoint)
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train; a new run that failed before its first step leaves no folder behind."""
+        try:
+            self.trainer.fit(**kwargs)
+        except BaseException:
+            if self.checkpoint is None and self.trainer.global_step == 0:
+                self.trainer.discard_run()
+            raise
+        finally:
+            self.trainer.release_run()
+
+    @rank_zero_only
+    def after_fit(self) -> None:
+        """Say where the best checkpoint is, and how to use it."""
+        best = self.trainer.checkpoint_callback
+        if isinstance(best, BestCheckpoint) and best.best_model_score is not None:
+            path = os.path.relpath(best.best_model_path)
+            print(f"best checkpoint: {path} (val/loss {float(best.best_model_score):.4f})")
+            print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")
+
+
+def _peek(args: list[str], commands: Iterable[str]) -> tuple[str | None, str | None, Path]:
+    """Command, --ckpt_path and folder of runs, as far as they can be told before the arguments are parsed."""
+    command = next((arg for arg in args if arg in commands), None)
+    peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    peeker.add_argument("--ckpt_path")
+    peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
+    known, _ = peeker.parse_known_args(args)
+    return command, known.ckpt_path, Path(known.root) / LOGS
+
+
+def _defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
+    """A checkpoint's settings as defaults: model and data, and for `fit` what is plain of the rest.
+
+    Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks would be run.
+    """
+    model = {key: value for key, value in ckpt.model.items() if key != "alphabet"}
+    data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
+    result = {f"model.{key}": value for key, value in model.items()}
+    result |= {f"data.{key}": value for key, value in data.items()} | {"data.alphabet": ckpt.model["alphabet"]}
+    if command == "fit":
+        result["seed_everything"] = ckpt.data["seed"]
+        for section in ("trainer", "last", "samples"):
+            for key, value in ckpt.config.get(section, {}).items():
+                if value is None or isinstance(value, bool | int | float | str):
+                    result[f"{section}.{key}"] = value
+                else:
+                    rank_zero_info(f"{section}.{key} is not taken from the checkpoint; give it again if it matters")
+    return result
+
+
+def _check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
+    """Raise if the command asks for another network or alphabet than the checkpoint has."""
+    wanted = config["model"]["network"].as_dict()
+    for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
+        raise ValueError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
+    if config["data"]["alphabet"] != ckpt.model["alphabet"]:
+        raise ValueError(
+            f"data.alphabet is {config['data']['alphabet']!r}, but the checkpoint {ckpt.path} was trained with "
+            f"{ckpt.model['alphabet']!r}; leave it out"
+        )
+
+
+def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys at which two nested settings differ, with both values."""
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return {} if new == old else {key: (new, old)}
+    result: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(new.keys() | old.keys()):
+        result |= _differences(new.get(name), old.get(name), f"{key}.{name}")
+    return result
+
+
+def _block_size(network: Namespace) -> int | None:
+    """Context of a network's configuration; None for one that reads whole words."""
+    block_size: int | None = network.get("init_args.block_size")
+    return block_size
+
+
+def _quieten() -> None:
+    """Keep from users what only developers of Lightning can act on."""
+    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # lightning 2.6 with torch 2.15
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "Tip:" not in str(r.msg))
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(status)
+
+
+def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | None:
+    """Do what the command line says.
+
+    Args:
+        args: Arguments; those of the process if not given.
+        run: False builds model, data and trainer from options without a command, and does no more.
+
+    Raises:
+        SystemExit: 2 for arguments that make no sense, 1 for what went wrong later, 130 or 143 after a signal.
+    """
+    args = [shipped.find(arg) for arg in (sys.argv[1:] if args is None else args)]
+    _quieten()
+    try:
+        if args[:1] == ["report"]:
+            report.main(args[1:])
+            return None
+        return MmLightningCLI(
+            LanguageModel,
+            WordsDataModule,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_class=Trainer,
+            trainer_defaults={"num_sanity_val_steps": 0},
+            parser_class=Parser,
+            args=args,
+            run=run,
+            auto_configure_optimizers=False,
+        )
+    except Stopped as stop:
+        sys.stderr.write(
+            f"{stop}; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}\n"
+        )
+        sys.exit(128 + stop.signum)
+    except (ValueError, OSError, MisconfigurationException) as error:
+        if not run:
+            raise
+        _fail(" ".join(str(error).split()), status=1)

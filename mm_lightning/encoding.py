@@ -1,0 +1,118 @@
+"""Words as tensors: one byte a character at rest, examples gathered when a batch is built.
+
+Every word is stored as its ids and one closing boundary. So each place of the stream is the target of exactly one
+example, the window before it is the context, and a boundary inside the window tells where the word begins: windows
+need no offsets at all.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mm_lightning.vocabulary import BOUNDARY, Vocabulary
+from mm_lightning.words import Words
+
+IGNORE = -100  # target of a padded position, as torch's cross_entropy has it
+
+
+@dataclass(frozen=True)
+class EncodedWords:
+    """Words as ids.
+
+    Args:
+        stream: (S,) uint8, or int32 for more than 256 ids: each word's ids and a boundary, end to end.
+        starts: (W,) int64, where each word begins in the stream.
+        lengths: (W,) int64, characters of each word.
+    """
+
+    stream: Tensor
+    starts: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device) -> "EncodedWords":
+        """The same words on another device."""
+        return EncodedWords(self.stream.to(device), self.starts.to(device), self.lengths.to(device))
+
+
+def encode(words: Words, vocabulary: Vocabulary) -> EncodedWords:
+    """Encode words.
+
+    Raises:
+        ValueError: If a character is not in the vocabulary.
+    """
+    lengths = torch.from_numpy(words.lengths)
+    starts = torch.from_numpy(words.offsets[:-1]) + torch.arange(len(words))
+    dtype = torch.uint8 if len(vocabulary) <= torch.iinfo(torch.uint8).max + 1 else torch.int32
+    stream = torch.full((len(words.codes) + len(words),), BOUNDARY, dtype=dtype)
+    is_character = torch.ones(len(stream), dtype=torch.bool)
+    is_character[starts + lengths] = False
+    stream[is_character] = torch.from_numpy(vocabulary.encode(words.codes)).to(dtype)
+    return EncodedWords(stream, starts, lengths)
+
+
+class Examples(Protocol):
+    """What a network trains on: a numbered set of inputs and targets on one device."""
+
+    chunk: int  # examples worth gathering at once
+    device: torch.device
+
+    def __len__(self) -> int: ...
+    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs x and targets y of these examples, int64."""
+        ...
+
+
+class Windows:
+    """Every prefix of every word as one example: the `block_size` ids before a target, left-padded with boundaries.
+
+    Args:
+        words: The words, on the device where batches are wanted.
+        block_size: Context C in characters.
+    """
+
+    chunk = 8192
+
+    def __init__(self, words: EncodedWords, block_size: int) -> None:
+        self.device = words.stream.device
+        self.block_size = block_size
+        self._stream = F.pad(words.stream, (block_size, 0), value=BOUNDARY)
+        self._span = torch.arange(block_size + 1, device=self.device)
+
+    def __len__(self) -> int:
+        return len(self._stream) - self.block_size
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """X (n, C) and y (n,) of examples `rows` (n,)."""
+        spans = self._stream[rows[:, None] + self._span].long()  # (n, C + 1)
+        x, y = spans[:, :-1], spans[:, -1]
+        own = (x.flip(1) != BOUNDARY).cumprod(1).flip(1)  # 0 from the last boundary leftwards: the words before
+        return x * own, y
+
+
+class PaddedWords:
+    """Every word as one example: x is the word after a boundary, y the word before one, both padded to the longest.
+
+    Args:
+        words: The words, on the device where batches are wanted.
+    """
+
+    chunk = 1  # batches gathered together would all be as wide as their longest word
+
+    def __init__(self, words: EncodedWords) -> None:
+        self.device = words.stream.device
+        self.words = words
+
+    def __len__(self) -> int:
+        return len(self.words.starts)
+
+    def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """X (n, T) padded with boundaries and y (n, T) padded with IGNORE."""
+        starts, lengths = self.words.starts[rows, None], self.words.lengths[rows, None]
+        places = torch.arange(int(lengths.max()) + 1, device=self.device)
+        ids = self.words.stream[(starts + places).clamp(max=len(self.words.stream) - 1)].long()  # (n, T)
+        y = ids.where(places <= lengths, IGNORE)
+        x = F.pad(ids.where(places < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
+        return x, y

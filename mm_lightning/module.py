@@ -1,0 +1,171 @@
+"""The one LightningModule: any network, any optimiser, one loss."""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torchmetrics import MeanMetric
+
+from mm_lightning.batches import Batch
+from mm_lightning.networks.base import Network
+from mm_lightning.sampling import SamplingOptions, draw_block
+from mm_lightning.scoring import cross_entropy, word_nll
+from mm_lightning.vocabulary import Vocabulary
+
+
+def _exact_mean() -> MeanMetric:
+    """A mean weighted by targets; NaN stays NaN, where "disable" would drop the weights (torchmetrics 1.9)."""
+    return MeanMetric(nan_strategy=math.nan).set_dtype(torch.float64)  # type: ignore[return-value] # itself
+
+
+class LanguageModel(pl.LightningModule):
+    """A character-level language model.
+
+    Args:
+        alphabet: The characters, taken from the training data or the checkpoint.
+        network: The network, for example mm_lightning.networks.MLP.
+        optimizer: Any torch optimiser, for example torch.optim.SGD.
+        lr_scheduler: Any torch scheduler, stepped per optimiser step (ReduceLROnPlateau: per epoch); null for a
+            constant learning rate.
+    """
+
+    def __init__(
+        self,
+        alphabet: str,
+        network: Callable[[int], Network],
+        optimizer: OptimizerCallable,
+        lr_scheduler: LRSchedulerCallable | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.vocabulary = Vocabulary(alphabet)
+        self.network = network(len(self.vocabulary))
+        self._optimizer = optimizer
+        self._lr_scheduler = lr_scheduler
+        self._loss_sum: Tensor
+        self.register_buffer("_loss_sum", torch.zeros(()), persistent=False)
+        self._loss_count = 0
+        self.loss = _exact_mean()
+        self.loss_unseen = _exact_mean()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The injected optimiser and scheduler."""
+        optimizer, scheduler = self._make_optimizers()
+        if scheduler is None:
+            return optimizer
+        plateau = isinstance(scheduler, ReduceLROnPlateau)
+        config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "epoch" if plateau else "step"}
+        if isinstance(scheduler, ReduceLROnPlateau):
+            config["monitor"] = scheduler.monitor
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def _make_optimizers(self) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+        optimizer = self._optimizer(self.network.parameters())
+        return optimizer, None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Mean loss of a batch in the network's own layout, in nats per target."""
+        x, y = batch
+        loss = cross_entropy(self.network(x), y)
+        self._loss_sum += loss.detach()
+        self._loss_count += 1
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            self._log_train_loss()
+        return loss
+
+    def _log_train_loss(self) -> None:
+        """Log the mean since the last time: one look at the device per interval, not per step."""
+        loss = float(self._loss_sum) / self._loss_count
+        self._loss_sum.zero_()
+        self._loss_count = 0
+        if not math.isfinite(loss):
+            raise ValueError(f"train/loss became {loss} by step {self.global_step + 1}: {_DIVERGED}")
+        self.log("step", float(self.global_step + 1))  # the x axis of every curve
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("train/log10_loss", math.log10(loss) if loss > 0 else -math.inf)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Have the last steps validated: Lightning does that in mid-epoch only for a run that is told to stop."""
+        if self.global_step == self.trainer.max_steps:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Count whole words into the metrics, and again those that training did not have."""
+        x, y, seen = batch
+        nll = word_nll(self.network, x, y)
+        targets = (y >= 0).sum(1)
+        self.loss.update(nll / targets, targets)
+        self.loss_unseen.update((nll / targets)[~seen], targets[~seen])
+
+    def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """As `validation_step`."""
+        self.validation_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the split's exact means."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the split's exact means."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, split: str) -> None:
+        loss, unseen = self.loss.compute(), self.loss_unseen.compute()
+        self.loss.reset()
+        self.loss_unseen.reset()
+        self.log(f"{split}/loss", loss, prog_bar=split == "val")
+        self.log(f"{split}/perplexity", loss.exp())
+        self.log(f"{split}/bits_per_char", loss / math.log(2))
+        if not unseen.isnan():  # every word of the split may stand in training too
+            self.log(f"{split}/loss_unseen", unseen)
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self.log("step", float(self.global_step))
+            self.log("hp/val_loss", loss)
+
+    def predict_step(self, batch: tuple[SamplingOptions, int], batch_idx: int) -> list[str]:
+        """Words of one block of draws."""
+        options, block = batch
+        return draw_block(self.network, self.vocabulary, options, block)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the running loss; refuse to put ruined weights over sound ones."""
+        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
+            raise ValueError(f"the weights are no longer finite at step {self.global_step}: {_DIVERGED}")
+        checkpoint["train_loss"] = {"sum": self._loss_sum.clone(), "count": self._loss_count}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the running loss back, and let optimiser settings that were changed for the resumed run count."""
+        self._loss_sum.copy_(checkpoint["train_loss"]["sum"])
+        self._loss_count = checkpoint["train_loss"]["count"]
+        saved = checkpoint["hyper_parameters"]
+        if any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler")):
+            self._replace_settings(checkpoint)
+
+    def _replace_settings(self, checkpoint: dict[str, Any]) -> None:
+        """Put this module's own optimiser settings and schedule, wound on to the checkpoint's step, into its state.
+
+        Torch restores a learning rate with the optimiser's state, so a new one would else be lost without a word.
+        """
+        optimizer, scheduler = self._make_optimizers()
+        if scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the optimiser did not step in between is meant
+                for _ in range(checkpoint["global_step"]):
+                    scheduler.step()
+        checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]
+        for saved, fresh in zip(
+            checkpoint["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"], strict=True
+        ):
+            saved.update(fresh)
+
+
+_DIVERGED = "training diverged; lower the learning rate and go on from an earlier checkpoint, which is untouched"

@@ -1,0 +1,59 @@
+"""What a file of words is like, before anything is trained on it."""
+
+from collections import Counter
+
+import numpy as np
+from jsonargparse import ArgumentParser
+
+from mm_lightning import shipped
+from mm_lightning.words import SplitName, Words, read, split
+
+SUMMARY = "Describe the data: lines, repeats, alphabet, lengths, splits."
+_BAR = 40  # characters of the longest bar
+
+
+def parser() -> ArgumentParser:
+    """The command's options, named as those of `fit`."""
+    result = ArgumentParser(prog="mm_lightning report", description=SUMMARY)
+    result.add_argument("--data.path", default="data/names.txt", help="The file, UTF-8, one item per line.")
+    result.add_argument("--data.split", type=SplitName, default="lecture", help="lecture keeps repeats, unique not.")
+    return result
+
+
+def describe(path: str, how: SplitName) -> str:
+    """The report.
+
+    Raises:
+        ValueError: If the file is unfit.
+    """
+    words = read(shipped.find(path))
+    splits = split(words, how, path)
+    distinct = len(words.unique())
+    alphabet = words.alphabet()
+    train = splits.train.hashes()
+    lines = [
+        f"{path}: {len(words):,} items, {distinct:,} different, {len(words) - distinct:,} repeats",
+        f"alphabet: {len(alphabet)} characters: {' '.join(map(_shown, alphabet))}",
+        f"split {how}: words, examples (characters and closing boundaries), words also in train",
+    ]
+    for name, part in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)):
+        seen = "" if name == "train" else f"{int(np.isin(part.hashes(), train).sum()):>9,}"
+        lines.append(f"  {name:<5} {len(part):>9,} {len(part) + len(part.codes):>11,} {seen}".rstrip())
+    lines += ["length: words", *_histogram(words)]
+    return "\n".join(lines)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() and not character.isspace() else ascii(character)
+
+
+def _histogram(words: Words) -> list[str]:
+    counts = Counter(words.lengths.tolist())
+    most = max(counts.values())
+    return [f"  {n:>4} {counts[n]:>9,} {'#' * -(-_BAR * counts[n] // most)}" for n in sorted(counts)]
+
+
+def main(args: list[str]) -> None:
+    """Print the report."""
+    config = parser().parse_args(args)
+    print(describe(config["data.path"], config["data.split"]))

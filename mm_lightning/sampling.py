@@ -1,0 +1,179 @@
+"""New words from a network.
+
+Words are drawn in blocks of fixed size, each from a random stream of its own keyed by (seed, block), by inverting the
+cumulative distribution: word i is the same whether ten or ten thousand are asked for, on any device, and no global
+random state is touched.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mm_lightning.networks.base import Network
+from mm_lightning.vocabulary import BOUNDARY, Vocabulary
+
+BLOCK = 1024  # words drawn together
+DRAWS_PER_SAMPLE = 100  # how often to try, per word asked for, before giving up
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """What to draw.
+
+    A word that does not end within `max_length` is dropped and another drawn in its place. `unique`, `only_new` and
+    `max_length` can so make N words unreachable; drawing stops after 100 draws per word asked for (a whole number of
+    blocks of 1,024), and says how many were found.
+
+    Args:
+        num_samples: Words wanted.
+        temperature: Divides the logits; 0 takes the most likely character each time.
+        top_k: Draw from the k most likely characters only; null for all.
+        top_p: Draw from the most likely characters that together reach this probability, in (0, 1].
+        prefix: How every word begins.
+        min_length: Fewest characters, the prefix included.
+        max_length: Most characters, the prefix included.
+        seed: Same seed, same words.
+        unique: Each word once.
+        only_new: Leave out words of the training split.
+        output: File to write instead of stdout: .txt with words, .csv or .jsonl with each word, its NLL in nats and
+            whether it is new.
+    """
+
+    num_samples: int = 20
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    prefix: str = ""
+    min_length: int = 1
+    max_length: int = 1000
+    seed: int = 42
+    unique: bool = False
+    only_new: bool = False
+    output: Path | None = None
+
+    def __post_init__(self) -> None:
+        rules = {
+            "num_samples": (self.num_samples >= 1, "at least 1"),
+            "temperature": (0 <= self.temperature < float("inf"), "0 or more"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "at least 1"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "min_length": (self.min_length >= 0, "0 or more"),
+            "seed": (self.seed >= 0, "0 or more"),
+            "max_length": (
+                self.max_length >= max(self.min_length, len(self.prefix), 1),
+                f"at least 1, min_length ({self.min_length}) and the length of the prefix ({len(self.prefix)})",
+            ),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                raise ValueError(f"sampling.{name} is {getattr(self, name)}; it must be {rule}")
+
+
+class Selection:
+    """Which draws count, and when there are enough.
+
+    Args:
+        options: What is wanted.
+        is_new: Tells for each of some words whether the training split lacks it.
+    """
+
+    def __init__(self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]]) -> None:
+        self.options = options
+        self.num_found = 0
+        self._is_new = is_new
+        self._seen: set[str] = set()
+
+    @property
+    def max_blocks(self) -> int:
+        """Blocks after which drawing stops."""
+        return -(-DRAWS_PER_SAMPLE * self.options.num_samples // BLOCK)
+
+    def blocks(self) -> Iterator[int]:
+        """Numbers of the blocks to draw, until there are enough words or no more tries."""
+        return (i for i in range(self.max_blocks) if self.num_found < self.options.num_samples)
+
+    def accept(self, drawn: list[str]) -> list[str]:
+        """Those of the drawn words that count, in order."""
+        if self.options.only_new:
+            drawn = [word for word, new in zip(drawn, self._is_new(drawn), strict=True) if new]
+        if self.options.unique:
+            drawn = [word for word in dict.fromkeys(drawn) if word not in self._seen]
+        drawn = drawn[: self.options.num_samples - self.num_found]
+        if self.options.unique:
+            self._seen.update(drawn)
+        self.num_found += len(drawn)
+        return drawn
+
+    def shortfall(self) -> str | None:
+        """One line that says what is missing, if anything is."""
+        if self.num_found == self.options.num_samples:
+            return None
+        return (
+            f"found {self.num_found} of {self.options.num_samples} words in {self.max_blocks * BLOCK} draws; "
+            "ask for fewer, a higher temperature or looser conditions"
+        )
+
+
+def sample(
+    network: Network, vocabulary: Vocabulary, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]]
+) -> list[str]:
+    """Draw words; fewer than asked for where `Selection` gives up."""
+    selection = Selection(options, is_new)
+    return [w for i in selection.blocks() for w in selection.accept(draw_block(network, vocabulary, options, i))]
+
+
+@torch.no_grad()
+def draw_block(network: Network, vocabulary: Vocabulary, options: SamplingOptions, block: int) -> list[str]:
+    """Draw one block; those of its words that ended, in the order of their rows.
+
+    Raises:
+        ValueError: If the prefix has a character that the vocabulary lacks, or the network's logits are not numbers.
+    """
+    assert not network.training, "sampling needs eval mode"
+    device = next(network.parameters()).device
+    random = np.random.default_rng([options.seed, block])
+    prefix = [BOUNDARY, *vocabulary.encode_word(options.prefix)]
+    ids = torch.tensor(prefix, device=device).repeat(BLOCK, 1)  # (rows still open, T)
+    rows = torch.arange(BLOCK)
+    words: list[str | None] = [None] * BLOCK
+    for length in range(len(options.prefix), options.max_length + 1):
+        logits = network.next_logits(ids).double().cpu()
+        if length < options.min_length:
+            logits[:, BOUNDARY] = -torch.inf
+        following = _choose(probabilities(logits, options), torch.from_numpy(random.random(BLOCK))[rows])
+        ended = following == BOUNDARY
+        for row, word in zip(rows[ended].tolist(), ids[ended.to(device), 1:].tolist(), strict=True):
+            words[row] = vocabulary.decode(word)
+        rows = rows[~ended]
+        if not len(rows):
+            break
+        ids = torch.cat([ids, following[:, None].to(device)], 1)[~ended.to(device)]
+    return [word for word in words if word is not None]
+
+
+def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
+    """Probabilities (B, V) of the next id under temperature, top_k and top_p, from logits (B, V)."""
+    if logits.isnan().any():
+        raise ValueError("the network's logits are not numbers: training diverged before this checkpoint")
+    if options.temperature == 0:
+        return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
+    logits = logits / options.temperature
+    if options.top_k is not None and options.top_k < logits.shape[1]:
+        kth = logits.topk(options.top_k).values[:, -1:]
+        logits = logits.masked_fill(logits < kth, -torch.inf)
+    result = logits.softmax(1)
+    if options.top_p < 1:
+        ordered, order = result.sort(1, descending=True, stable=True)
+        beyond = ordered.cumsum(1) - ordered >= options.top_p  # the set without this character suffices
+        result = result.scatter(1, order, ordered.masked_fill(beyond, 0))
+    return result
+
+
+def _choose(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Ids (B,) by inverse CDF from weights (B, V), not necessarily normalised, and numbers (B,) in [0, 1)."""
+    cumulative = weights.cumsum(1)
+    return (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(1).clamp(max=weights.shape[1] - 1)

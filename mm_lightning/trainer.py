@@ -1,0 +1,175 @@
+"""Lightning's Trainer with this application's verbs; each becomes a subcommand."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from filelock import FileLock
+from lightning.fabric.utilities.rank_zero import rank_zero_info, rank_zero_only
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from mm_lightning import checkpoint, runs
+from mm_lightning.callbacks import SampleWriter
+from mm_lightning.checkpoint import Checkpoint
+from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.module import LanguageModel
+from mm_lightning.runs import LOGS
+from mm_lightning.sampling import SamplingOptions, Selection
+from mm_lightning.scoring import score
+from mm_lightning.words import Words, read
+
+_SMALL_STEP = 50_000_000  # multiply-adds; below, handing work to a second thread costs more than it saves
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer, with checkpoints written atomically and the verbs `predict` and `score`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        on_cpu = isinstance(self.accelerator, CPUAccelerator)
+        if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
+            raise ValueError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
+        self.run_folder: Path | None = None
+        self._logs_to_run = kwargs.get("logger") in (None, True)
+        self._lock: FileLock | None = None
+
+    def choose_threads(self, model: LanguageModel, examples: int) -> None:
+        """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
+
+        Args:
+            model: The model.
+            examples: Examples per step.
+        """
+        parameters = sum(p.numel() for p in model.network.parameters())
+        small = 3 * parameters * examples < _SMALL_STEP
+        if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)
+            rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
+
+    @rank_zero_only
+    def claim_run(self, resumed: Checkpoint | None) -> None:
+        """Take a run folder: that of the checkpoint if its run got no further, else a new one.
+
+        Going on from an earlier checkpoint in the same folder would write over what came after it.
+
+        Raises:
+            ValueError: If the folder cannot be made or another process is training in it.
+        """
+        if resumed is not None and runs.is_last(resumed.path):
+            self.run_folder = runs.run_of(resumed.path)
+        else:
+            self.run_folder = runs.create(Path(self.default_root_dir) / LOGS)
+            if resumed is not None:
+                rank_zero_info(f"{resumed.path} is not where its run stopped: going on in {self.run_folder}")
+        assert self.run_folder is not None
+        self._lock = runs.hold(self.run_folder)
+        if self._logs_to_run:
+            self.logger = TensorBoardLogger(
+                self.run_folder.parent,
+                name="",
+                version=self.run_folder.name,
+                default_hp_metric=False,
+                purge_step=None if resumed is None else resumed.step + 1,  # hide what a killed run did after it
+            )
+
+    def release_run(self) -> None:
+        """Let others go on with the run."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def discard_run(self) -> None:
+        """Remove the folder of a run that never began."""
+        if self.run_folder is not None:
+            shutil.rmtree(self.run_folder)
+
+    def predict(  # type: ignore[override] # new words are predicted from nothing, so there is no data to pass
+        self,
+        model: LanguageModel,
+        datamodule: WordsDataModule,
+        ckpt_path: str,
+        sampling: SamplingOptions = SamplingOptions(),  # noqa: B008 # frozen
+    ) -> None:
+        """Write new words, one per line, to stdout or a file.
+
+        Args:
+            model: The model.
+            datamodule: Knows the training words.
+            ckpt_path: Checkpoint to sample from: a file, or last or best for that of the newest run.
+            sampling: What to draw.
+
+        Raises:
+            ValueError: If fewer words than asked for could be had; those found are written.
+        """
+        self._need_one_device()
+        listed = sampling.output is not None and sampling.output.suffix != ".txt"
+        known = sampling.only_new or (listed and _has_words(datamodule))
+        selection = Selection(sampling, datamodule.is_new)
+        self.callbacks.append(SampleWriter(selection, datamodule.is_new if known else None))  # type: ignore[attr-defined]
+        super().predict(model, _Draws(selection), ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
+        if shortfall := selection.shortfall():
+            raise ValueError(shortfall)
+
+    def score(self, model: LanguageModel, ckpt_path: str, words: list[str], input: Path | None = None) -> None:
+        """Print words with their negative log-likelihood in nats, in all and per character, boundary included.
+
+        Args:
+            model: The model.
+            ckpt_path: Checkpoint to score with: a file, or last or best for that of the newest run.
+            words: Words to score.
+            input: File of words to score, one per line.
+
+        Raises:
+            ValueError: If there is no word, or some have characters outside the alphabet; the others are scored.
+        """
+        self._need_one_device()
+        wanted = words + ([] if input is None else list(read(input)))
+        if not wanted:
+            raise ValueError("score: give words, or a file of words with --input")
+        refused: dict[str, str] = {}
+        for word in wanted:
+            try:
+                model.vocabulary.encode_word(word)
+            except ValueError as error:
+                refused[word] = str(error)
+        accepted = [word for word in wanted if word not in refused]
+        checkpoint.load_weights(model, Path(ckpt_path))
+        model.to(self.strategy.root_device).eval()
+        with self.strategy.precision_plugin.forward_context():
+            nll = score(model.network, model.vocabulary, Words.of(accepted)).tolist()
+        print("word\tnll\tnll_per_char")
+        for word, value in zip(accepted, nll, strict=True):
+            print(f"{word}\t{value:.4f}\t{value / (len(word) + 1):.4f}")
+        if refused:
+            raise ValueError("; ".join(f"{word!r} is not scored: {reason}" for word, reason in refused.items()))
+
+    def _need_one_device(self) -> None:
+        if self.world_size > 1:
+            raise ValueError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
+
+
+class _Draws:
+    """Blocks to draw, as a loader: as many as the selection wants, at most as many as it allows."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+
+    def __len__(self) -> int:
+        return self.selection.max_blocks
+
+    def __iter__(self) -> Iterator[tuple[SamplingOptions, int]]:
+        return ((self.selection.options, block) for block in self.selection.blocks())
+
+
+def _has_words(datamodule: WordsDataModule) -> bool:
+    """Whether the training words are at hand; a checkpoint may have left its data behind."""
+    try:
+        datamodule.setup("predict")
+    except ValueError:
+        return False
+    return True
