@@ -55,9 +55,9 @@ class TrainBatches:
 
     def _slices(self, order: Tensor) -> Iterator[Batch]:
         """Batches of examples `order` (batches, batch_size)."""
-        for rows in order.split(max(1, self.examples.chunk // self.batch_size)):
+        for rows in torch.split(order, max(1, self.examples.chunk // self.batch_size)):
             x, y = self.examples.gather(rows.flatten())
-            for batch in zip(x.split(self.batch_size), y.split(self.batch_size), strict=True):
+            for batch in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
                 self.position += 1
                 yield batch
 

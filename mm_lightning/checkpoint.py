@@ -68,8 +68,12 @@ class Checkpoint:
     step: int
 
 
-def read(path: Path) -> Checkpoint:
+def read(path: Path, trusted: str = "") -> Checkpoint:
     """Open a checkpoint of this application.
+
+    Args:
+        path: The file.
+        trusted: Text that comes from the user; a class of another package is used only if it is named there.
 
     Raises:
         ValueError: If the file is missing, damaged, of another application, or names code that is not ours to run.
@@ -78,8 +82,8 @@ def read(path: Path) -> Checkpoint:
     model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
     if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
         raise ValueError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
-    model = {key: value for key, value in model.items() if not key.startswith("_")}
-    _refuse_code(model, path)
+    model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
+    _refuse_code(model, path, trusted)
     state = content.get("callbacks", {}).get("RunConfig", {})
     config = yaml.safe_load(state.get(CONFIG_KEY, "")) or {}
     return Checkpoint(path, model, data, config, int(content["global_step"]))
@@ -105,19 +109,22 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_code(value: Any, path: Path) -> None:
+def _refuse_code(value: Any, path: Path, trusted: str) -> None:
     """Settings become objects, so a hostile file could name a class or function that does harm when called."""
     if isinstance(value, dict):
         name = value.get("class_path")
-        if name is not None and not str(name).startswith(_TRUSTED):
-            raise ValueError(f"{path} names {name}, which is not part of this application; it is not opened")
+        if name is not None and not str(name).startswith(_TRUSTED) and str(name) not in trusted:
+            raise ValueError(
+                f"{path} names {name}, which is not part of this application; "
+                "if you trust it, name it with --config or on the command line"
+            )
         for key, inner in value.items():
             if key in ("init_args", "dict_kwargs") and isinstance(inner, dict):
                 _refuse_paths(inner, path)
-            _refuse_code(inner, path)
+            _refuse_code(inner, path, trusted)
     elif isinstance(value, list | tuple):
         for inner in value:
-            _refuse_code(inner, path)
+            _refuse_code(inner, path, trusted)
 
 
 def _refuse_paths(arguments: dict[str, Any], path: Path) -> None:

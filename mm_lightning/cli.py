@@ -1,26 +1,19 @@
-"""The command line: LightningCLI, told where settings come from.
+"""The command line: LightningCLI with this application's commands, one-line errors and honest precedence."""
 
-Command line over `--config` over checkpoint: a checkpoint's settings become the defaults of the command's options
-before these are parsed. What makes up the network cannot be changed that way; trying to is an error.
-"""
-
-import argparse
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.fabric.utilities.rank_zero import rank_zero_info, rank_zero_only
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning_utilities.core.rank_zero import rank_zero_only
 
-from mm_lightning import checkpoint, report, runs, shipped
+from mm_lightning import checkpoint, precedence, report, runs, shipped
 from mm_lightning.callbacks import (
     BestCheckpoint,
     HyperParameters,
@@ -34,9 +27,9 @@ from mm_lightning.callbacks import (
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
-from mm_lightning.runs import LOGS
 from mm_lightning.trainer import Trainer
 
+DESCRIPTION = "Learn from a list of items, one per line, and make more like them."
 _CKPT_HELP = {
     "fit": "Go on from this checkpoint: a file, or last for where the newest run stopped.",
     "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
@@ -102,20 +95,23 @@ class MmLightningCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Let the checkpoint, then the config file, then the command line say what to do."""
         given = args if isinstance(args, list) else sys.argv[1:]
-        command, ckpt_path, root = _peek(given, self.subcommands())
-        if command is not None:
-            if ckpt_path is not None:
-                self.checkpoint = checkpoint.read(runs.find_checkpoint(ckpt_path, root))
-                self._subcommand_parsers[command].set_defaults(_defaults(self.checkpoint, command))
-            elif command != "fit" and not {"-h", "--help", "--print_config"} & set(given):
+        peek = precedence.peek(given, self.subcommands())
+        command = peek.command
+        if command is not None and peek.ckpt_path is not None:
+            self.checkpoint = checkpoint.read(runs.find_checkpoint(peek.ckpt_path, peek.root), peek.text)
+            self._subcommand_parsers[command].set_defaults(precedence.defaults(self.checkpoint, command))
+        elif command is not None and not {"-h", "--help", "--print_config"} & set(given):
+            if command != "fit":
                 raise ValueError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
+            if "network" not in peek.text:
+                raise ValueError("fit needs --config, for example --config configs/mlp.yaml")
         self.config = parser.parse_args(given)
         config = self.config.get(command) if command else self.config
         assert isinstance(config, Namespace)
-        if config.get("ckpt_path") != ckpt_path:
+        if config.get("ckpt_path") != peek.ckpt_path:
             raise ValueError("ckpt_path stands in a config file; give --ckpt_path on the command line")
         if self.checkpoint is not None:
-            _check_architecture(config, self.checkpoint)
+            precedence.check_architecture(config, self.checkpoint)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: the checkpoint was heard in `parse_arguments`, as the lowest voice and not the highest."""
@@ -175,67 +171,22 @@ class MmLightningCLI(LightningCLI):
             print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")
 
 
-def _peek(args: list[str], commands: Iterable[str]) -> tuple[str | None, str | None, Path]:
-    """Command, --ckpt_path and folder of runs, as far as they can be told before the arguments are parsed."""
-    command = next((arg for arg in args if arg in commands), None)
-    peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    peeker.add_argument("--ckpt_path")
-    peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
-    known, _ = peeker.parse_known_args(args)
-    return command, known.ckpt_path, Path(known.root) / LOGS
-
-
-def _defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
-    """A checkpoint's settings as defaults: model and data, and for `fit` what is plain of the rest.
-
-    Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks would be run.
-    """
-    model = {key: value for key, value in ckpt.model.items() if key != "alphabet"}
-    data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
-    result = {f"model.{key}": value for key, value in model.items()}
-    result |= {f"data.{key}": value for key, value in data.items()} | {"data.alphabet": ckpt.model["alphabet"]}
-    if command == "fit":
-        result["seed_everything"] = ckpt.data["seed"]
-        for section in ("trainer", "last", "samples"):
-            for key, value in ckpt.config.get(section, {}).items():
-                if value is None or isinstance(value, bool | int | float | str):
-                    result[f"{section}.{key}"] = value
-                else:
-                    rank_zero_info(f"{section}.{key} is not taken from the checkpoint; give it again if it matters")
-    return result
-
-
-def _check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
-    """Raise if the command asks for another network or alphabet than the checkpoint has."""
-    wanted = config["model"]["network"].as_dict()
-    for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
-        raise ValueError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
-    if config["data"]["alphabet"] != ckpt.model["alphabet"]:
-        raise ValueError(
-            f"data.alphabet is {config['data']['alphabet']!r}, but the checkpoint {ckpt.path} was trained with "
-            f"{ckpt.model['alphabet']!r}; leave it out"
-        )
-
-
-def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys at which two nested settings differ, with both values."""
-    if not isinstance(new, dict) or not isinstance(old, dict):
-        return {} if new == old else {key: (new, old)}
-    result: dict[str, tuple[Any, Any]] = {}
-    for name in sorted(new.keys() | old.keys()):
-        result |= _differences(new.get(name), old.get(name), f"{key}.{name}")
-    return result
-
-
-def _block_size(network: Namespace) -> int | None:
-    """Context of a network's configuration; None for one that reads whole words."""
-    block_size: int | None = network.get("init_args.block_size")
+def _block_size(network: Namespace | None) -> int | None:
+    """Context of a network's configuration; None for one that reads whole words, or where none is given."""
+    block_size: int | None = None if network is None else network.get("init_args.block_size")
     return block_size
 
 
 def _quieten() -> None:
-    """Keep from users what only developers of Lightning can act on."""
-    warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)")  # lightning 2.6 with torch 2.15
+    """Keep from users what only a developer of Lightning could act on, and what this application does on purpose."""
+    for message in (
+        r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6 with torch 2.15
+        ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
+        "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own
+        "Couldn't infer the batch indices",  # there are none: words come from nothing
+        ".*AMP with fp16 is not supported on CPU",  # Trainer refuses it
+    ):
+        warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "Tip:" not in str(r.msg))
 
 
@@ -268,6 +219,7 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
             trainer_class=Trainer,
             trainer_defaults={"num_sanity_val_steps": 0},
             parser_class=Parser,
+            parser_kwargs={"prog": "mm_lightning", "description": DESCRIPTION},
             args=args,
             run=run,
             auto_configure_optimizers=False,

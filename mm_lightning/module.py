@@ -78,7 +78,7 @@ class LanguageModel(pl.LightningModule):
         loss = cross_entropy(self.network(x), y)
         self._loss_sum += loss.detach()
         self._loss_count += 1
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined] # set by a connector
             self._log_train_loss()
         return loss
 

@@ -20,7 +20,7 @@ BLOCK = 1024  # words drawn together
 DRAWS_PER_SAMPLE = 100  # how often to try, per word asked for, before giving up
 
 
-@dataclass(frozen=True)
+@dataclass
 class SamplingOptions:
     """What to draw.
 
@@ -167,7 +167,7 @@ def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
         logits = logits.masked_fill(logits < kth, -torch.inf)
     result = logits.softmax(1)
     if options.top_p < 1:
-        ordered, order = result.sort(1, descending=True, stable=True)
+        ordered, order = result.sort(stable=True, dim=1, descending=True)
         beyond = ordered.cumsum(1) - ordered >= options.top_p  # the set without this character suffices
         result = result.scatter(1, order, ordered.masked_fill(beyond, 0))
     return result

@@ -9,9 +9,9 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from filelock import FileLock
-from lightning.fabric.utilities.rank_zero import rank_zero_info, rank_zero_only
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import checkpoint, runs
 from mm_lightning.callbacks import SampleWriter
@@ -93,7 +93,7 @@ class Trainer(pl.Trainer):
         model: LanguageModel,
         datamodule: WordsDataModule,
         ckpt_path: str,
-        sampling: SamplingOptions = SamplingOptions(),  # noqa: B008 # frozen
+        sampling: SamplingOptions = SamplingOptions(),  # noqa: B008 # read only
     ) -> None:
         """Write new words, one per line, to stdout or a file.
 
@@ -108,6 +108,7 @@ class Trainer(pl.Trainer):
         """
         self._need_one_device()
         listed = sampling.output is not None and sampling.output.suffix != ".txt"
+        model.vocabulary.encode_word(sampling.prefix)
         known = sampling.only_new or (listed and _has_words(datamodule))
         selection = Selection(sampling, datamodule.is_new)
         self.callbacks.append(SampleWriter(selection, datamodule.is_new if known else None))  # type: ignore[attr-defined]

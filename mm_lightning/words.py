@@ -144,7 +144,8 @@ def parse(text: str, source: str) -> Words:
     if lengths.max() > MAX_LENGTH:
         where = text.count("\n", 0, int(starts[lengths.argmax()])) + 1
         raise ValueError(
-            f"{source}: line {where} has {lengths.max()} characters, over the limit of {MAX_LENGTH}; put one item per line"
+            f"{source}: line {where} has {lengths.max()} characters, over the limit of {MAX_LENGTH}; "
+            "put one item per line"
         )
     inside = np.zeros(len(codes) + 1, np.int8)
     inside[starts] += 1

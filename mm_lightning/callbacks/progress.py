@@ -57,7 +57,7 @@ class StepProgressBar(ProgressBar):
         """Move on."""
         assert self._bar is not None
         self._bar.update(trainer.global_step - self._bar.n)
-        if trainer.global_step % trainer.log_every_n_steps == 0 and not self._bar.disable:
+        if trainer.global_step % trainer.log_every_n_steps == 0 and not self._bar.disable:  # type: ignore[attr-defined] # set by a connector
             losses = {k: f"{v:.3f}" for k, v in trainer.progress_bar_metrics.items() if isinstance(v, float)}
             self._bar.set_postfix(losses, refresh=False)
 
