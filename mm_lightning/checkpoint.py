@@ -33,7 +33,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ValueError: If the file cannot be written.
         """
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        partial = target.with_name(f".{target.name}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:

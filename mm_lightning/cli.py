@@ -184,6 +184,8 @@ def _quieten() -> None:
         ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own
         "Couldn't infer the batch indices",  # there are none: words come from nothing
+        ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15
+        "It is recommended to use `self.log",  # what is logged has been reduced over the ranks
         ".*AMP with fp16 is not supported on CPU",  # Trainer refuses it
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -51,8 +51,7 @@ class LanguageModel(pl.LightningModule):
         self.network = network(len(self.vocabulary))
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
-        self._loss_sum: Tensor
-        self.register_buffer("_loss_sum", torch.zeros(()), persistent=False)
+        self._loss_sum = torch.zeros(())  # no buffer, which DDP would overwrite with the first rank's
         self._loss_count = 0
         self.loss = _exact_mean()
         self.loss_unseen = _exact_mean()
@@ -72,6 +71,10 @@ class LanguageModel(pl.LightningModule):
         optimizer = self._optimizer(self.network.parameters())
         return optimizer, None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
 
+    def on_train_start(self) -> None:
+        """Keep the running loss where the losses are."""
+        self._loss_sum = self._loss_sum.to(self.device)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Mean loss of a batch in the network's own layout, in nats per target."""
         x, y = batch
@@ -84,7 +87,7 @@ class LanguageModel(pl.LightningModule):
 
     def _log_train_loss(self) -> None:
         """Log the mean since the last time: one look at the device per interval, not per step."""
-        loss = float(self._loss_sum) / self._loss_count
+        loss = float(self.trainer.strategy.reduce(self._loss_sum / self._loss_count, reduce_op="mean"))
         self._loss_sum.zero_()
         self._loss_count = 0
         if not math.isfinite(loss):
@@ -144,7 +147,7 @@ class LanguageModel(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the running loss back, and let optimiser settings that were changed for the resumed run count."""
-        self._loss_sum.copy_(checkpoint["train_loss"]["sum"])
+        self._loss_sum = checkpoint["train_loss"]["sum"]
         self._loss_count = checkpoint["train_loss"]["count"]
         saved = checkpoint["hyper_parameters"]
         if any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler")):

@@ -27,7 +27,7 @@ class RandomState(Callback):
         """Set what the checkpoint had, the last thing before the first step."""
         for kind, states in self._loaded.items():
             if trainer.global_rank < len(states):
-                state = states[trainer.global_rank]
+                state = states[trainer.global_rank].clone()  # torch 2.15 reads a view from its base's start
                 if kind == "cpu":
                     torch.set_rng_state(state)
                 elif trainer.strategy.root_device.type == "cuda":
