@@ -103,7 +103,7 @@ class MmLightningCLI(LightningCLI):
         elif command is not None and not {"-h", "--help", "--print_config"} & set(given):
             if command != "fit":
                 raise ValueError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
-            if "network" not in peek.text:
+            if not any(arg.startswith(("-c", "--config", "--model")) for arg in given):
                 raise ValueError("fit needs --config, for example --config configs/mlp.yaml")
         self.config = parser.parse_args(given)
         config = self.config.get(command) if command else self.config
@@ -183,6 +183,7 @@ def _quieten() -> None:
         r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6 with torch 2.15
         ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own
+        "The dirpath has changed",  # going on from an earlier checkpoint, in a run folder of its own
         "Couldn't infer the batch indices",  # there are none: words come from nothing
         ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15
         "It is recommended to use `self.log",  # what is logged has been reduced over the ranks

@@ -92,9 +92,10 @@ class LanguageModel(pl.LightningModule):
         self._loss_count = 0
         if not math.isfinite(loss):
             raise ValueError(f"train/loss became {loss} by step {self.global_step + 1}: {_DIVERGED}")
-        self.log("step", float(self.global_step + 1))  # the x axis of every curve
-        self.log("train/loss", loss, prog_bar=True)
-        self.log("train/log10_loss", math.log10(loss) if loss > 0 else -math.inf)
+        curves = {"train/loss": loss, "train/log10_loss": math.log10(loss) if loss > 0 else -math.inf}
+        for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
+            logger.log_metrics(curves, self.global_step + 1)
+        self.log("train/loss", loss, prog_bar=True, logger=False)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Have the last steps validated: Lightning does that in mid-epoch only for a run that is told to stop."""
@@ -131,7 +132,7 @@ class LanguageModel(pl.LightningModule):
         if not unseen.isnan():  # every word of the split may stand in training too
             self.log(f"{split}/loss_unseen", unseen)
         if self.trainer.state.fn == TrainerFn.FITTING:
-            self.log("step", float(self.global_step))
+            self.log("step", float(self.global_step))  # becomes the x axis, which is else one less
             self.log("hp/val_loss", loss)
 
     def predict_step(self, batch: tuple[SamplingOptions, int], batch_idx: int) -> list[str]:

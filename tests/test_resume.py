@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli import main
 
@@ -44,10 +46,6 @@ def equal(a, b):
     return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
-class Killed(BaseException):
-    """What no handler expects: the state of the process is lost."""
-
-
 @pytest.mark.parametrize("step", [1, 7, 22, 23, 24, 30, 45, 46, 47, 59])
 def test_resumed_run_equals_uninterrupted_run(words, monkeypatch, step):
     """Catches a lost position, shuffle, random state, schedule or momentum, at, before and after an epoch's end."""
@@ -57,5 +55,70 @@ def test_resumed_run_equals_uninterrupted_run(words, monkeypatch, step):
     whole, resumed = last(), last("version_1")
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "train_loss"):
         assert equal(whole[key], resumed[key]), key
-    position = "WordsDataModule"
-    assert whole[position] == resumed[position]
+    assert whole["WordsDataModule"] == resumed["WordsDataModule"]
+    assert [p.name for p in sorted(Path("lightning_logs").iterdir())] == ["version_0", "version_1"]
+
+
+def curve(run, tag):
+    events = EventAccumulator(str(Path("lightning_logs") / run))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def test_resumed_curves_are_those_of_the_uninterrupted_run(words):
+    """Catches points that are lost, doubled or moved where a run was interrupted."""
+    log = ("--trainer.log_every_n_steps", "10")
+    fit(words, *log)
+    fit(words, *log, steps=34)
+    fit(words, *log, "--ckpt_path", "last")
+    assert [step for step, _ in curve("version_0", "train/loss")] == [10, 20, 30, 40, 50, 60]
+    assert curve("version_1", "train/loss") == curve("version_0", "train/loss")
+    at_end_of_first_part = [point for point in curve("version_1", "val/loss") if point[0] == 34]
+    assert len(at_end_of_first_part) == 1
+    rest = [point for point in curve("version_1", "val/loss") if point not in at_end_of_first_part]
+    assert rest == curve("version_0", "val/loss")
+
+
+def test_going_on_from_an_earlier_checkpoint_keeps_what_came_after(words):
+    """Catches a resumed run that writes over later checkpoints of the folder it came from."""
+    fit(words, steps=23)
+    kept = Path("lightning_logs/version_0/checkpoints/last.ckpt").rename("early.ckpt")
+    fit(words, "--ckpt_path", str(kept), steps=30)
+    assert last("version_1")["global_step"] == 30
+
+
+def test_new_optimiser_settings_count_when_a_run_is_resumed(words):
+    """Catches a learning rate on the command line that the optimiser's saved state overrules."""
+    fit(words, steps=30)
+    fit(words, "--ckpt_path", "last", "--model.optimizer.lr", "0.5", steps=31)
+    group = last()["optimizer_states"][0]["param_groups"][0]
+    assert group["initial_lr"] == 0.5
+    assert group["lr"] == pytest.approx(0.5 * 0.99**31)
+    assert last()["lr_schedulers"][0]["_last_lr"] == [group["lr"]]
+
+
+def test_other_data_cannot_be_resumed_on(words, capsys):
+    """Catches a position in an epoch that means other words."""
+    fit(words, steps=30)
+    words.write_text("\n".join(reversed(words.read_text().splitlines())))
+    with pytest.raises(SystemExit):
+        fit(words, "--ckpt_path", "last")
+    assert "is not what this checkpoint was trained on" in capsys.readouterr().err
+    assert last()["global_step"] == 30
+
+
+def test_a_diverged_run_stops_and_keeps_its_sound_checkpoint(words, capsys):
+    """Catches weights that are not numbers written over weights that are."""
+    fit(words, steps=30)
+    with pytest.raises(SystemExit):
+        fit(words, "--ckpt_path", "last", "--model.optimizer.lr", "1e38", "--trainer.log_every_n_steps", "1", every=1)
+    assert "training diverged" in capsys.readouterr().err
+    assert all(value.isfinite().all() for value in last()["state_dict"].values())
+
+
+def test_two_processes_cannot_train_in_one_folder(words, capsys):
+    """Catches two runs that write each other's checkpoints."""
+    fit(words, steps=30)
+    with FileLock("lightning_logs/version_0/.lock"), pytest.raises(SystemExit):
+        fit(words, "--ckpt_path", "last")
+    assert "another process is training in" in capsys.readouterr().err

@@ -1,0 +1,51 @@
+"""Run the command line in processes of its own, forked from one that has imported it once: import takes seconds."""
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FIT = ("fit", "--config", str(ROOT / "configs/mlp.yaml"))
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["mm_lightning.cli"])
+
+
+@dataclass
+class Result:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Command:
+    """A command under way, with its own working directory, stdout and stderr."""
+
+    def __init__(self, *args, cwd):
+        self._files = [tempfile.NamedTemporaryFile("r", encoding="utf-8", newline="") for _ in range(2)]  # noqa: SIM115
+        names = [file.name for file in self._files]
+        self.process = _CONTEXT.Process(target=_child, args=([str(a) for a in args], str(cwd), *names))
+        self.process.start()
+
+    def wait(self, timeout=120):
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, "the command did not end"
+        stdout, stderr = (file.read() for file in self._files)
+        return Result(self.process.exitcode, stdout, stderr)
+
+
+def run(*args, cwd):
+    return Command(*args, cwd=cwd).wait()
+
+
+def _child(args, cwd, stdout, stderr):
+    os.chdir(cwd)
+    for fd, name in ((1, stdout), (2, stderr)):
+        file = os.open(name, os.O_WRONLY | os.O_APPEND)
+        os.dup2(file, fd)
+    sys.argv = ["mm_lightning", *args]
+    from mm_lightning.cli import main  # noqa: PLC0415 # in the child
+
+    main()
