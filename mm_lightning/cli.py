@@ -16,6 +16,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from mm_lightning import checkpoint, precedence, report, runs, shipped
 from mm_lightning.callbacks import (
     BestCheckpoint,
+    Embeddings,
     HyperParameters,
     LastCheckpoint,
     RandomState,
@@ -122,7 +123,7 @@ class MmLightningCLI(LightningCLI):
         if self.subcommand not in ("fit", None):
             self.save_config_callback = None
             return self._instantiate_trainer(config, [])  # type: ignore[return-value]
-        callbacks = [RandomState(), HyperParameters(), self._get(self.config_init, "samples")]
+        callbacks = [RandomState(), HyperParameters(), Embeddings(), self._get(self.config_init, "samples")]
         callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
         callbacks += [LearningRateMonitor("step")] if config["logger"] is not False else []
         return self._instantiate_trainer(config, [*callbacks, BestCheckpoint(), self._get(self.config_init, "last")])  # type: ignore[return-value]

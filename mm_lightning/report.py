@@ -6,6 +6,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 
 from mm_lightning import shipped
+from mm_lightning.vocabulary import shown
 from mm_lightning.words import SplitName, Words, read, split
 
 SUMMARY = "Describe the data: lines, repeats, alphabet, lengths, splits."
@@ -33,7 +34,7 @@ def describe(path: str, how: SplitName) -> str:
     train = splits.train.hashes()
     lines = [
         f"{path}: {len(words):,} items, {distinct:,} different, {len(words) - distinct:,} repeats",
-        f"alphabet: {len(alphabet)} characters: {' '.join(map(_shown, alphabet))}",
+        f"alphabet: {len(alphabet)} characters: {' '.join(map(shown, alphabet))}",
         f"split {how}: words, examples (characters and closing boundaries), words also in train",
     ]
     for name, part in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)):
@@ -41,10 +42,6 @@ def describe(path: str, how: SplitName) -> str:
         lines.append(f"  {name:<5} {len(part):>9,} {len(part) + len(part.codes):>11,} {seen}".rstrip())
     lines += ["length: words", *_histogram(words)]
     return "\n".join(lines)
-
-
-def _shown(character: str) -> str:
-    return character if character.isprintable() and not character.isspace() else ascii(character)
 
 
 def _histogram(words: Words) -> list[str]:

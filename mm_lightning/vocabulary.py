@@ -13,6 +13,11 @@ BOUNDARY = 0
 BOUNDARY_SYMBOL = "."
 
 
+def shown(character: str) -> str:
+    """The character where it can be seen, else its escape."""
+    return character if character.isprintable() and not character.isspace() else ascii(character)
+
+
 class Vocabulary:
     """A two-way map between characters (Unicode code points) and ids 1 to `len(alphabet)`.
 
@@ -59,4 +64,4 @@ class Vocabulary:
 
     def symbols(self) -> list[str]:
         """What to show for each id in turn, the boundary first."""
-        return [BOUNDARY_SYMBOL, *self.alphabet]
+        return [BOUNDARY_SYMBOL, *map(shown, self.alphabet)]

@@ -1,6 +1,7 @@
 """What happens around training, a file each."""
 
 from mm_lightning.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, Stopped
+from mm_lightning.callbacks.embeddings import Embeddings
 from mm_lightning.callbacks.hparams import HyperParameters
 from mm_lightning.callbacks.progress import StepProgressBar
 from mm_lightning.callbacks.random_state import RandomState
@@ -10,6 +11,7 @@ from mm_lightning.callbacks.samples import SampleWords
 
 __all__ = [
     "BestCheckpoint",
+    "Embeddings",
     "HyperParameters",
     "LastCheckpoint",
     "RandomState",

@@ -3,14 +3,27 @@
 import math
 
 import lightning.pytorch as pl
+from jsonargparse import dict_to_namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
 
 
 class HyperParameters(Callback):
-    """Register `hp/val_loss` with the settings: a metric that is not there at the start never shows."""
+    """Announce `hp/val_loss` with the settings: a metric that is not announced at the start never shows.
+
+    Lightning's logger does so too, but draws the announcement as a point of the curve.
+    """
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the settings once per run."""
-        if isinstance(trainer.logger, TensorBoardLogger) and trainer.global_step == 0:
-            trainer.logger.log_hyperparams(trainer.logger.hparams, {"hp/val_loss": math.nan})
+        """Write the settings, once per run."""
+        if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
+            return
+        groups = {"model": pl_module.hparams, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
+        settings = {
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in dict_to_namespace({name: dict(group) for name, group in groups.items()}).items()
+            if "._" not in key
+        }
+        for summary in hparams(settings, {"hp/val_loss": math.nan}):
+            trainer.logger.experiment.file_writer.add_summary(summary)

@@ -15,7 +15,10 @@ from mm_lightning.vocabulary import BOUNDARY
 
 
 class Network(nn.Module, ABC):
-    """Ids to logits of the next id; id 0 is the boundary at both ends of a word."""
+    """Ids to logits of the next id; id 0 is the boundary at both ends of a word.
+
+    A network that has an embedding table (V, E) calls it `embedding`: pictures look for it under that name.
+    """
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

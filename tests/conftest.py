@@ -1,0 +1,34 @@
+"""What several tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mm_lightning.networks import MLP
+from mm_lightning.vocabulary import Vocabulary
+
+_MAKEMORE = Path(__file__).parents[2] / "shared/data/makemore_names.txt"
+
+
+@pytest.fixture(scope="session")
+def makemore() -> Path:
+    """The lecture's own file, against which published figures are held; it is not part of the project."""
+    if not _MAKEMORE.is_file():
+        pytest.skip("makemore's names.txt is not here")
+    return _MAKEMORE
+
+
+@pytest.fixture
+def vocabulary() -> Vocabulary:
+    return Vocabulary("abcd")
+
+
+@pytest.fixture
+def network(vocabulary: Vocabulary) -> MLP:
+    """Untrained, but far from uniform; in double precision, so that no draw hangs on rounding."""
+    torch.manual_seed(0)
+    result = MLP(len(vocabulary), block_size=3, embed_dim=4, hidden_dim=16).double().eval()
+    with torch.no_grad():
+        result.output.weight *= 5
+    return result
