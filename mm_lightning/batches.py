@@ -29,11 +29,16 @@ class TrainBatches:
         position: Batches already seen by this run.
         rank: Which share of each global batch is ours.
         world_size: Number of shares; n ranks with batches of B see what one sees with batches of nB.
+
+    Raises:
+        ValueError: If there are fewer examples than shares.
     """
 
     def __init__(
         self, examples: Examples, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
     ) -> None:
+        if len(examples) < world_size:
+            raise ValueError(f"{len(examples)} training examples cannot be shared by {world_size} devices; use fewer")
         self.examples = examples
         self.batch_size = min(batch_size, max(1, len(examples) // world_size))
         self.seed = seed

@@ -5,7 +5,8 @@ settings that made them, with which the command line builds the same objects aga
 """
 
 import os
-import pickle
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.fsync(file.fileno())
             partial.replace(target)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             reason = getattr(error, "strerror", None) or "is the disk full?"
             raise ValueError(
                 f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"
@@ -84,9 +86,11 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
         raise ValueError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
     model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
     _refuse_code(model, path, trusted)
-    state = content.get("callbacks", {}).get("RunConfig", {})
-    config = yaml.safe_load(state.get(CONFIG_KEY, "")) or {}
-    return Checkpoint(path, model, data, config, int(content["global_step"]))
+    try:
+        config = yaml.safe_load(content.get("callbacks", {}).get("RunConfig", {}).get(CONFIG_KEY, "")) or {}
+        return Checkpoint(path, model, data, config, int(content["global_step"]))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: its configuration or its step cannot be read") from error
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
@@ -101,7 +105,7 @@ def _load(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such checkpoint") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
         detail = getattr(error, "strerror", None) or "damaged, cut short, or no checkpoint at all"
         raise ValueError(f"{path} cannot be read as a checkpoint: {detail}") from None
     if not isinstance(content, dict):
@@ -109,25 +113,26 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_code(value: Any, path: Path, trusted: str) -> None:
+def _refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
     """Settings become objects, so a hostile file could name a class or function that does harm when called."""
+    settings = {key: value for key, value in model.items() if key != "alphabet"}
+    _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
+
+
+def _refuse_classes(value: Any, path: Path, trusted: set[str]) -> None:
+    """Refuse foreign classes, and every other string with a dot: it could be the import path of a function."""
     if isinstance(value, dict):
-        name = value.get("class_path")
-        if name is not None and not str(name).startswith(_TRUSTED) and str(name) not in trusted:
+        name = str(value.get("class_path", _TRUSTED[0]))
+        if not name.startswith(_TRUSTED) and name not in trusted:
             raise ValueError(
                 f"{path} names {name}, which is not part of this application; "
                 "if you trust it, name it with --config or on the command line"
             )
         for key, inner in value.items():
-            if key in ("init_args", "dict_kwargs") and isinstance(inner, dict):
-                _refuse_paths(inner, path)
-            _refuse_code(inner, path, trusted)
-    elif isinstance(value, list | tuple):
+            if key != "class_path":
+                _refuse_classes(inner, path, trusted)
+                if isinstance(inner, str) and "." in inner:
+                    raise ValueError(f"{path} sets {key} to {inner}, which could name code to run; it is not opened")
+    elif isinstance(value, list | tuple | set):
         for inner in value:
-            _refuse_code(inner, path, trusted)
-
-
-def _refuse_paths(arguments: dict[str, Any], path: Path) -> None:
-    for key, value in arguments.items():
-        if isinstance(value, str) and "." in value:
-            raise ValueError(f"{path} sets {key} to {value}, which could name code to run; it is not opened")
+            _refuse_classes({"an element": inner}, path, trusted)

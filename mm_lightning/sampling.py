@@ -161,10 +161,12 @@ def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
         raise ValueError("the network's logits are not numbers: training diverged before this checkpoint")
     if options.temperature == 0:
         return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
-    logits = logits / options.temperature
+    logits = (logits - logits.max(1, keepdim=True).values) / options.temperature  # so that none grows beyond 0
     if options.top_k is not None and options.top_k < logits.shape[1]:
-        kth = logits.topk(options.top_k).values[:, -1:]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
+        kept = logits.sort(stable=True, dim=1, descending=True).indices[
+            :, : options.top_k
+        ]  # k also where some are equal
+        logits = torch.full_like(logits, -torch.inf).scatter(1, kept, logits.gather(1, kept))
     result = logits.softmax(1)
     if options.top_p < 1:
         ordered, order = result.sort(stable=True, dim=1, descending=True)

@@ -36,5 +36,5 @@ def score(network: Network, vocabulary: Vocabulary, words: Words) -> Tensor:
     encoded = encode(words, vocabulary).to(next(network.parameters()).device)
     result = torch.empty(len(words))
     for x, y, places in WordBatches(encoded, torch.arange(len(words))):
-        result[places] = word_nll(network, x, y).cpu()
+        result[places] = word_nll(network, x, y).float().cpu()
     return result

@@ -6,6 +6,7 @@ of about one in 400,000.
 """
 
 import random
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def _read_text(path: Path) -> str:
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
+        line = len(re.findall(rb"\r\n|\r|\n", raw[: error.start])) + 1
         raise ValueError(
             f"{path} is not UTF-8 (byte 0x{raw[error.start]:02x} in line {line}); convert it, "
             f"for example with: iconv -f latin1 -t utf-8 {path}"
@@ -142,7 +143,7 @@ def parse(text: str, source: str) -> Words:
     starts, ends = starts[lines], ends[lines]
     lengths = ends - starts
     if lengths.max() > MAX_LENGTH:
-        where = text.count("\n", 0, int(starts[lengths.argmax()])) + 1
+        where = len(re.findall(r"\r\n|\r|\n", text[: int(starts[lengths.argmax()])])) + 1
         raise ValueError(
             f"{source}: line {where} has {lengths.max()} characters, over the limit of {MAX_LENGTH}; "
             "put one item per line"
@@ -194,6 +195,6 @@ def split(words: Words, how: SplitName, source: str) -> Splits:
     for name, part in parts.items():
         if not len(part):
             raise ValueError(
-                f"{source} has {len(words)} items, which leaves the {name} split empty; at least 10 are needed"
+                f"{source} has {len(words)} items, which leaves the {name} split empty; at least 6 are needed"
             )
     return Splits(*(words.take(part) for part in parts.values()))

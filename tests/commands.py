@@ -36,8 +36,8 @@ class Command:
         return Result(self.process.exitcode, stdout, stderr)
 
 
-def run(*args, cwd):
-    return Command(*args, cwd=cwd).wait()
+def run(*args, cwd, timeout=120):
+    return Command(*args, cwd=cwd).wait(timeout)
 
 
 def _child(args, cwd, stdout, stderr):

@@ -25,5 +25,5 @@ class HyperParameters(Callback):
             for key, value in dict_to_namespace({name: dict(group) for name, group in groups.items()}).items()
             if "._" not in key
         }
-        for summary in hparams(settings, {"hp/val_loss": math.nan}):
+        for summary in hparams(settings, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
             trainer.logger.experiment.file_writer.add_summary(summary)
