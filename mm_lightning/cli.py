@@ -204,7 +204,7 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
 
     Args:
         args: Arguments; those of the process if not given.
-        run: False builds model, data and trainer from options without a command, and does no more.
+        run: False builds model, data and trainer from options without a command, and returns them.
 
     Raises:
         SystemExit: 2 for arguments that make no sense, 1 for what went wrong later, 130 or 143 after a signal.
@@ -215,7 +215,7 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
         if args[:1] == ["report"]:
             report.main(args[1:])
             return None
-        return MmLightningCLI(
+        cli = MmLightningCLI(
             LanguageModel,
             WordsDataModule,
             save_config_callback=RunConfig,
@@ -228,6 +228,10 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
             run=run,
             auto_configure_optimizers=False,
         )
+        return None if run else cli
+    except BrokenPipeError:  # whoever read stdout has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except Stopped as stop:
         sys.stderr.write(
             f"{stop}; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}\n"

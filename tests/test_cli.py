@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -346,3 +347,24 @@ def test_help_describes_every_argument_of_ours(tmp_path, command):
         line = next(line for line in text.splitlines() if line.startswith(f"  {option}"))
         said = (line.removeprefix(f"  {option}") + " " + description).split("(type:")[0]
         assert re.search(r"[a-z]{2,} [a-z]{2,}", said), option
+
+
+def test_the_console_script_is_the_same_command(tmp_path):
+    """Catches an entry point whose return value becomes the exit status."""
+    script = Path(sys.executable).with_name("mm-lightning")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    options = [str(arg) for arg in (*FIT, "--trainer.max_steps", 5, "--data.path", tmp_path / "words.txt")]
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    result = subprocess.run([script, *options], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "MmLightningCLI" not in result.stderr
+
+
+def test_a_reader_that_stops_early_is_no_error(trained):
+    """Catches a complaint about the pipe under `predict | head -1`."""
+    command = f"{sys.executable} -m mm_lightning predict --ckpt_path last --sampling.num_samples 30000 | head -1"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, shell=True, cwd=trained, env=env, capture_output=True, text=True, check=False)
+    assert len(result.stdout.splitlines()) == 1
+    assert "error" not in result.stderr
+    assert "Traceback" not in result.stderr
