@@ -60,11 +60,16 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
         result["seed_everything"] = ckpt.data["seed"]
         for section in ("trainer", "last", "samples"):
             for key, value in ckpt.config.get(section, {}).items():
-                if value is None or isinstance(value, bool | int | float | str):
+                if value is None or isinstance(value, bool | int | float) or _is_plain_name(value):
                     result[f"{section}.{key}"] = value
                 else:
                     rank_zero_info(f"{section}.{key} is not taken from the checkpoint; give it again if it matters")
     return result
+
+
+def _is_plain_name(value: Any) -> bool:
+    """Whether a setting is a word such as bf16-mixed; with a dot it could be the import path of a class."""
+    return isinstance(value, str) and "." not in value
 
 
 def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:

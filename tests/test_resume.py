@@ -122,3 +122,25 @@ def test_two_processes_cannot_train_in_one_folder(words, capsys):
     with FileLock("lightning_logs/version_0/.lock"), pytest.raises(SystemExit):
         fit(words, "--ckpt_path", "last")
     assert "another process is training in" in capsys.readouterr().err
+
+
+def test_a_checkpoint_cannot_name_a_class_for_the_trainer(words, tmp_path, monkeypatch):
+    """Catches a stranger's module imported because a resumed run takes its callbacks from the checkpoint."""
+    (tmp_path / "evil_module.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    fit(words, steps=5)
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    content = torch.load(path, weights_only=True)
+    state = content["callbacks"]["RunConfig"]
+    assert "callbacks: null" in state["config"]
+    state["config"] = state["config"].replace("callbacks: null", "callbacks: evil_module.Callback")
+    torch.save(content, path)
+    main(["fit", "--ckpt_path", str(path), "--trainer.max_steps", "6", "--config", str(dropout_config(tmp_path))])
+    assert last()["global_step"] == 6
+
+
+def dropout_config(folder):
+    """A file that names the test's own network, which makes it trusted."""
+    path = folder / "network.yaml"
+    path.write_text("model: {network: {class_path: dropout_mlp.DropoutMLP}}")
+    return path
