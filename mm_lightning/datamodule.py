@@ -22,7 +22,8 @@ class WordsDataModule(pl.LightningDataModule):
         path: The file, UTF-8. data/names.txt comes with the package.
         split: lecture keeps repeated words, as the lecture does; unique removes them, so that no word of dev or test
             occurs in training.
-        batch_size: Examples per optimiser step and device.
+        batch_size: Examples per optimiser step and device: windows, or words for a network that reads whole words;
+            null for all examples at once.
         block_size: Context in characters, from the network; null for networks that read whole words.
         alphabet: The characters; null takes those of the file. A checkpoint brings its own.
         seed: Of the order of training, from seed_everything.
@@ -32,13 +33,13 @@ class WordsDataModule(pl.LightningDataModule):
         self,
         path: str = "data/names.txt",
         split: SplitName = "lecture",
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         block_size: int | None = None,
         alphabet: str | None = None,
         seed: int = 42,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}; it must be at least 1")
         self.save_hyperparameters(ignore=["alphabet"])  # the module keeps it; two owners could disagree
         self.path = path
@@ -64,6 +65,13 @@ class WordsDataModule(pl.LightningDataModule):
     def splits(self) -> Splits:
         """Train, dev and test words."""
         return words.split(self.words, self.split, self.path)
+
+    @property
+    def targets_per_step(self) -> int:
+        """Characters and closing boundaries that a device predicts in one step, in the mean."""
+        words, targets = len(self.splits.train), len(self.splits.train) + len(self.splits.train.codes)
+        examples = targets if self.block_size else words
+        return min(self.batch_size or examples, examples) * targets // examples
 
     @cached_property
     def _train_hashes(self) -> NDArray[np.uint64]:
