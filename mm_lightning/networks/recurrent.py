@@ -19,7 +19,8 @@ class Recurrent(WordNetwork):
         embed_dim: Width E of a row of the embedding table.
         hidden_dim: Width H of the state.
         num_layers: Recurrent layers, one on the other.
-        dropout: Share of the embedding and of every layer's output that is zeroed in training, in [0, 1).
+        embed_dropout: Share of the embedding that is zeroed in training, in [0, 1).
+        dropout: Share of every layer's output that is zeroed in training, in [0, 1).
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
@@ -27,10 +28,17 @@ class Recurrent(WordNetwork):
     kernel: ClassVar[Callable[..., nn.RNNBase]]
 
     def __init__(
-        self, vocab_size: int, embed_dim: int = 64, hidden_dim: int = 64, num_layers: int = 1, dropout: float = 0.0
+        self,
+        vocab_size: int,
+        embed_dim: int = 64,
+        hidden_dim: int = 64,
+        num_layers: int = 1,
+        embed_dropout: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.embed_dropout = nn.Dropout(embed_dropout)
         self.recurrence = self.kernel(
             embed_dim, hidden_dim, num_layers, batch_first=True, dropout=dropout if num_layers > 1 else 0.0
         )
@@ -41,7 +49,7 @@ class Recurrent(WordNetwork):
         """As the base says; the state is the kernel's, (B, layers, H), twice for an LSTM."""
         before = tuple(part.transpose(0, 1).contiguous() for part in state)  # (layers, B, H)
         start = before if len(before) == 2 else next(iter(before), None)  # as torch wants it: a pair, one or none
-        hidden, after = self.recurrence(self.dropout(self.embedding(ids)), start)
+        hidden, after = self.recurrence(self.embed_dropout(self.embedding(ids)), start)
         after = after if isinstance(after, tuple) else (after,)
         return self.output(self.dropout(hidden)), tuple(part.transpose(0, 1) for part in after)
 
