@@ -91,19 +91,20 @@ class LanguageModel(pl.LightningModule):
         if isinstance(self.network, CountedNetwork):
             self.network.count(x, y)
             return None
-        loss = cross_entropy(self.network(x), y)
+        loss = cross_entropy(self.network(x), y) * self._share(y)
         self._loss_sum += loss.detach()
         self._loss_count += 1
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined] # set by a connector
             self._log_train_loss()
-        return loss * self._share(y)
+        return loss
 
     def _share(self, y: Tensor) -> Tensor | float:
         """The rank's targets over the mean of all ranks: DDP averages over ranks, the loss is a mean over targets."""
         if self.trainer.world_size == 1 or y.dim() == 1:  # windows are as many on every rank
             return 1.0
         targets = (y >= 0).sum().float()
-        return targets / self.trainer.strategy.reduce(targets, reduce_op="mean")
+        mean = self.trainer.strategy.reduce(targets.clone(), reduce_op="mean")  # works in place
+        return targets / mean
 
     def _log_train_loss(self) -> None:
         """Log the mean since the last time: one look at the device per interval, not per step."""

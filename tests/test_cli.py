@@ -301,10 +301,15 @@ def test_any_script_trains_samples_and_scores(tmp_path, text):
     assert [line.split("\t")[0] for line in scored.stdout.splitlines()[1:]] == words[:5]
 
 
-def test_two_processes_equal_one_with_twice_the_batch(tmp_path):
-    """Catches a shard of its own order, a loss averaged over the wrong share, and metrics of one rank only."""
+@pytest.mark.parametrize("network", ["MLP", "GRU"])
+def test_two_processes_equal_one_with_twice_the_batch(tmp_path, network):
+    """Catches a shard of its own order, a loss averaged over the wrong share, and metrics of one rank only.
+
+    Whole words are of different lengths, so that the processes have different numbers of targets.
+    """
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
-    options = (*FIT, "--data.path", "words.txt", "--trainer.max_steps", 60, "--trainer.accelerator", "cpu")
+    network = ("--model.network", f"mm_lightning.networks.{network}")
+    options = (*FIT, *network, "--data.path", "words.txt", "--trainer.max_steps", 60, "--trainer.accelerator", "cpu")
     ddp = [sys.executable, "-m", "mm_lightning"]  # Lightning starts the second process from the first one's command
 
     def launch(*args):
