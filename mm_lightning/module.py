@@ -19,7 +19,7 @@ from mm_lightning.batches import Batch
 from mm_lightning.networks.base import Network
 from mm_lightning.sampling import SamplingOptions, draw_block
 from mm_lightning.scoring import cross_entropy, word_nll
-from mm_lightning.vocabulary import Vocabulary
+from mm_lightning.vocabulary import make_vocabulary
 
 
 def _exact_mean() -> MeanMetric:
@@ -28,10 +28,10 @@ def _exact_mean() -> MeanMetric:
 
 
 class LanguageModel(pl.LightningModule):
-    """A character-level language model.
+    """A language model over characters or words; where figures say char, a target is meant, of either kind.
 
     Args:
-        alphabet: The characters, taken from the training data or the checkpoint.
+        alphabet: The characters, or <unk> and the words, taken from the training data or the checkpoint.
         network: The network, for example mm_lightning.networks.MLP.
         optimizer: Any torch optimiser, for example torch.optim.SGD.
         lr_scheduler: Any torch scheduler, stepped per optimiser step (ReduceLROnPlateau: per epoch); null for a
@@ -40,14 +40,14 @@ class LanguageModel(pl.LightningModule):
 
     def __init__(
         self,
-        alphabet: str,
+        alphabet: str | list[str],
         network: Callable[[int], Network],
         optimizer: OptimizerCallable,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.vocabulary = Vocabulary(alphabet)
+        self.vocabulary = make_vocabulary(alphabet)
         self.network = network(len(self.vocabulary))
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
