@@ -25,7 +25,7 @@ class TrainBatches:
 
     Args:
         examples: What to draw from.
-        batch_size: Examples per batch and rank.
+        batch_size: Examples per batch and rank; None for all of them.
         seed: Of the shuffles.
         position: Batches already seen by this run.
         rank: Which share of each global batch is ours.
@@ -36,12 +36,18 @@ class TrainBatches:
     """
 
     def __init__(
-        self, examples: Examples, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
+        self,
+        examples: Examples,
+        batch_size: int | None,
+        seed: int,
+        position: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if len(examples) < world_size:
             raise ValueError(f"{len(examples)} training examples cannot be shared by {world_size} devices; use fewer")
         self.examples = examples
-        self.batch_size = min(batch_size, max(1, len(examples) // world_size))
+        self.batch_size = min(batch_size or len(examples), max(1, len(examples) // world_size))
         self.seed = seed
         self.position = position
         self.rank = rank

@@ -143,13 +143,15 @@ class MmLightningCLI(LightningCLI):
     def before_fit(self) -> None:
         """Check everything that can be wrong, then claim a run folder: from here on there is something to lose."""
         self.datamodule.setup("fit")
+        if self.model.counts:
+            self.trainer.check_one_pass(self.datamodule, self.checkpoint)
         limit = self.trainer.max_steps
         if self.checkpoint is not None and 0 <= limit <= self.checkpoint.step:
             raise ValueError(
                 f"{self.checkpoint.path} has done its {self.checkpoint.step} steps of {limit}; "
                 "raise --trainer.max_steps to go on"
             )
-        self.trainer.choose_threads(self.model, self.datamodule.batch_size)
+        self.trainer.choose_threads(self.model, self.datamodule.targets_per_step)
         self.trainer.claim_run(self.checkpoint)
 
     def fit(self, **kwargs: Any) -> None:
@@ -185,9 +187,11 @@ def _quieten() -> None:
         r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6 with torch 2.15
         ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own
+        "The number of training batches .* is smaller than the logging interval",  # curves go by steps, not by epochs
         "The dirpath has changed",  # going on from an earlier checkpoint, in a run folder of its own
         "Couldn't infer the batch indices",  # there are none: words come from nothing
         ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15
+        "`LightningModule.configure_optimizers` returned `None`",  # a network that counts has none
         "It is recommended to use `self.log",  # what is logged has been reduced over the ranks
         ".*AMP with fp16 is not supported on CPU",  # Trainer refuses it
     ):

@@ -22,7 +22,8 @@ class WordsDataModule(pl.LightningDataModule):
         path: The file, UTF-8. data/names.txt and data/sentences.txt come with the package.
         split: lecture keeps repeated words, as the lecture does; unique removes them, so that no word of dev or test
             occurs in training.
-        batch_size: Examples per optimiser step and device.
+        batch_size: Examples per optimiser step and device: windows, or words for a network that reads whole words;
+            null for all examples at once.
         block_size: Context in tokens, from the network; null for networks that read whole words.
         tokens: What a model reads and writes one at a time. characters is for words; words is for sentences, one a
             line, and takes what white space separates, however wide.
@@ -39,7 +40,7 @@ class WordsDataModule(pl.LightningDataModule):
         self,
         path: str = "data/names.txt",
         split: SplitName = "lecture",
-        batch_size: int = 32,
+        batch_size: int | None = 32,
         block_size: int | None = None,
         tokens: Literal["characters", "words"] = "characters",
         max_vocab: int | None = None,
@@ -47,7 +48,7 @@ class WordsDataModule(pl.LightningDataModule):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}; it must be at least 1")
         _check_vocabulary(tokens, max_vocab, alphabet)
         self.save_hyperparameters(ignore=["alphabet"])  # the module keeps it; two owners could disagree
@@ -88,9 +89,16 @@ class WordsDataModule(pl.LightningDataModule):
         return words.split(self.words, self.split, self.path)
 
     @cached_property
-    def longest(self) -> int:
-        """Tokens of the longest training word."""
-        return int(self.vocabulary.encode(self.splits.train)[1].max())
+    def train_lengths(self) -> NDArray[np.int64]:
+        """(W,) tokens of each training word."""
+        return self.vocabulary.encode(self.splits.train)[1]
+
+    @property
+    def targets_per_step(self) -> int:
+        """Tokens and closing boundaries that a device predicts in one step, in the mean."""
+        words, targets = len(self.train_lengths), len(self.train_lengths) + int(self.train_lengths.sum())
+        examples = targets if self.block_size else words
+        return min(self.batch_size or examples, examples) * targets // examples
 
     @cached_property
     def _train_hashes(self) -> NDArray[np.uint64]:

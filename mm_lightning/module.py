@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
 from mm_lightning.batches import Batch
-from mm_lightning.networks.base import Network
+from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import SamplingOptions, draw_block
 from mm_lightning.scoring import cross_entropy, word_nll
 from mm_lightning.vocabulary import make_vocabulary
@@ -33,22 +33,28 @@ class LanguageModel(pl.LightningModule):
     Args:
         alphabet: The characters, or <unk> and the words, taken from the training data or the checkpoint.
         network: The network, for example mm_lightning.networks.MLP.
-        optimizer: Any torch optimiser, for example torch.optim.SGD.
+        optimizer: Any torch optimiser, for example torch.optim.SGD; null for a network that is fitted by counting.
         lr_scheduler: Any torch scheduler, stepped per optimiser step (ReduceLROnPlateau: per epoch); null for a
             constant learning rate.
+
+    Raises:
+        ValueError: If a network that learns by gradient has no optimiser, or one that counts has.
     """
 
     def __init__(
         self,
         alphabet: str | list[str],
         network: Callable[[int], Network],
-        optimizer: OptimizerCallable,
+        optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
         self.network = network(len(self.vocabulary))
+        self.counts = isinstance(self.network, CountedNetwork)
+        self.automatic_optimization = not self.counts
+        _check_optimizer(self.network, optimizer, lr_scheduler)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
         self._loss_sum = torch.zeros(())  # no buffer, which DDP would overwrite with the first rank's
@@ -56,8 +62,10 @@ class LanguageModel(pl.LightningModule):
         self.loss = _exact_mean()
         self.loss_unseen = _exact_mean()
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The injected optimiser and scheduler."""
+    def configure_optimizers(self) -> OptimizerLRScheduler | None:
+        """The injected optimiser and scheduler; None for a network that counts."""
+        if self.counts:
+            return None
         optimizer, scheduler = self._make_optimizers()
         if scheduler is None:
             return optimizer
@@ -68,6 +76,7 @@ class LanguageModel(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def _make_optimizers(self) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+        assert self._optimizer is not None
         optimizer = self._optimizer(self.network.parameters())
         return optimizer, None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
 
@@ -75,15 +84,25 @@ class LanguageModel(pl.LightningModule):
         """Keep the running loss where the losses are."""
         self._loss_sum = self._loss_sum.to(self.device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Mean loss of a batch in the network's own layout, in nats per target."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Mean loss of a batch in the network's own layout, in nats per target; None where it is only counted."""
         x, y = batch
+        if isinstance(self.network, CountedNetwork):
+            self.network.count(x, y)
+            return None
         loss = cross_entropy(self.network(x), y)
         self._loss_sum += loss.detach()
         self._loss_count += 1
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined] # set by a connector
             self._log_train_loss()
-        return loss
+        return loss * self._share(y)
+
+    def _share(self, y: Tensor) -> Tensor | float:
+        """The rank's targets over the mean of all ranks: DDP averages over ranks, the loss is a mean over targets."""
+        if self.trainer.world_size == 1 or y.dim() == 1:  # windows are as many on every rank
+            return 1.0
+        targets = (y >= 0).sum().float()
+        return targets / self.trainer.strategy.reduce(targets, reduce_op="mean")
 
     def _log_train_loss(self) -> None:
         """Log the mean since the last time: one look at the device per interval, not per step."""
@@ -170,6 +189,17 @@ class LanguageModel(pl.LightningModule):
             checkpoint["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"], strict=True
         ):
             saved.update(fresh)
+
+
+def _check_optimizer(
+    network: Network, optimizer: OptimizerCallable | None, lr_scheduler: LRSchedulerCallable | None
+) -> None:
+    name = type(network).__name__
+    if isinstance(network, CountedNetwork):
+        if optimizer is not None or lr_scheduler is not None:
+            raise ValueError(f"{name} is fitted by counting; leave model.optimizer and model.lr_scheduler out")
+    elif optimizer is None:
+        raise ValueError(f"{name} learns by gradient; give model.optimizer, for example torch.optim.AdamW")
 
 
 _DIVERGED = "training diverged; lower the learning rate and go on from an earlier checkpoint, which is untouched"

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mm_lightning.networks.base import Network
+from mm_lightning.networks.base import Network, State
 from mm_lightning.vocabulary import BOUNDARY, Vocabulary
 
 BLOCK = 1024  # words drawn together
@@ -148,14 +148,16 @@ def draw_block(network: Network, vocabulary: Vocabulary, options: SamplingOption
         ValueError: As `encode_prefix`, or if the network's logits are not numbers.
     """
     assert not network.training, "sampling needs eval mode"
-    device = next(network.parameters()).device
+    device = network.device
     random = np.random.default_rng([options.seed, block])
     prefix = encode_prefix(vocabulary, options)
-    ids = torch.tensor(prefix, device=device).repeat(BLOCK, 1)  # (rows still open, T)
+    ids = fresh = torch.tensor(prefix, device=device).repeat(BLOCK, 1)  # (rows still open, T); fresh: not yet read
+    state: State = ()
     rows = torch.arange(BLOCK)
     words: list[str | None] = [None] * BLOCK
     for length in range(len(prefix) - 1, options.max_length + 1):
-        logits = network.next_logits(ids).double().cpu()
+        new_logits, state = network.advance(fresh, state)
+        logits = new_logits.double().cpu()
         logits[:, list(vocabulary.never_drawn)] = -torch.inf
         if length < options.min_length:
             logits[:, BOUNDARY] = -torch.inf
@@ -166,7 +168,10 @@ def draw_block(network: Network, vocabulary: Vocabulary, options: SamplingOption
         rows = rows[~ended]
         if not len(rows):
             break
-        ids = torch.cat([ids, following[:, None].to(device)], 1)[~ended.to(device)]
+        still_open = ~ended.to(device)
+        fresh = following[:, None].to(device)[still_open]
+        ids = torch.cat([ids[still_open], fresh], 1)
+        state = tuple(part[still_open] for part in state)
     return [word for word in words if word is not None]
 
 

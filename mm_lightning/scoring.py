@@ -33,7 +33,7 @@ def score(network: Network, vocabulary: Vocabulary, words: Words) -> Tensor:
         ValueError: If a character is not in the vocabulary.
     """
     assert not network.training, "scoring needs eval mode"
-    encoded = encode(words, vocabulary).to(next(network.parameters()).device)
+    encoded = encode(words, vocabulary).to(network.device)
     result = torch.empty(len(words))
     for x, y, places in WordBatches(encoded, torch.arange(len(words))):
         result[places] = word_nll(network, x, y).float().cpu()

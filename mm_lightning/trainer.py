@@ -39,18 +39,38 @@ class Trainer(pl.Trainer):
         self._logs_to_run = kwargs.get("logger") in (None, True)
         self._lock: FileLock | None = None
 
-    def choose_threads(self, model: LanguageModel, examples: int) -> None:
+    def choose_threads(self, model: LanguageModel, targets: int) -> None:
         """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
 
         Args:
             model: The model.
-            examples: Examples per step.
+            targets: Characters that a step predicts.
         """
         parameters = sum(p.numel() for p in model.network.parameters())
-        small = 3 * parameters * examples < _SMALL_STEP
+        small = 3 * parameters * targets < _SMALL_STEP
         if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
             rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
+
+    def check_one_pass(self, datamodule: WordsDataModule, resumed: Checkpoint | None) -> None:
+        """Refuse what a closed-form fit cannot heed.
+
+        Raises:
+            ValueError: If examples would be counted twice or not at all, or there is nothing to go on with.
+        """
+        if resumed is not None:
+            raise ValueError(
+                f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path"
+            )
+        self._need_one_device()
+        for name, value, wanted in (
+            ("data.batch_size", datamodule.batch_size, None),
+            ("trainer.max_epochs", self.max_epochs, 1),
+            ("trainer.max_steps", self.max_steps, -1),
+        ):
+            if value != wanted:
+                shown = "null" if wanted is None else wanted
+                raise ValueError(f"{name} is {value}, but counting sees every example once; set it to {shown}")
 
     @rank_zero_only
     def claim_run(self, resumed: Checkpoint | None) -> None:

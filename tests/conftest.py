@@ -8,6 +8,8 @@ import torch
 from mm_lightning.networks import MLP
 from mm_lightning.vocabulary import Vocabulary
 
+torch.set_num_threads(1)  # tensors this small gain nothing from a second thread, and wait for it on a busy machine
+
 _MAKEMORE = Path(__file__).parents[2] / "shared/data/makemore_names.txt"
 
 

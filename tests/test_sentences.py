@@ -215,7 +215,11 @@ def test_the_vocabulary_is_that_of_training(tmp_path):
     train = {token for sentence in data.splits.train for token in sentence.split()}
     assert set(data.alphabet) == train | {UNKNOWN}
     assert len(train) == 41
-    assert data.longest == 3
+    assert data.train_lengths.tolist() == [3] * 40
+    data.block_size = 2
+    assert data.targets_per_step == 32  # windows; of whole words, 4 targets each
+    data.block_size = None
+    assert data.targets_per_step == 32 * 4
     assert data.is_new([data.splits.train[0], data.splits.dev[0]]) == [False, True]
 
 

@@ -17,7 +17,7 @@ PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
     ["words", "shipped", "runs", "checkpoint", "plots"],
     ["vocabulary"],
-    ["encoding", "networks", "report", "precedence"],
+    ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
     ["scoring"],
     ["datamodule", "module"],
@@ -27,7 +27,14 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["vocabulary", "words", "shipped", "runs", "report"]  # no torch: `report` and `--help` shall be quick
+LIGHT = [
+    "vocabulary",
+    "words",
+    "shipped",
+    "runs",
+    "report",
+    "quality",
+]  # no torch: `report` and `--help` shall be quick
 
 
 def name_of(path: Path) -> str:

@@ -35,6 +35,7 @@ class BestCheckpoint(ModelCheckpoint):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Save into the run folder."""
         self.dirpath = str(_folder(trainer))
+        self._last_global_step_saved = -1  # lightning 2.6 says 0, where a network that counts has yet to be saved
         super().setup(trainer, pl_module, stage)
 
 

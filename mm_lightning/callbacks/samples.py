@@ -31,7 +31,7 @@ class SampleWords(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
         assert isinstance(pl_module, LanguageModel)
         assert isinstance(data, WordsDataModule)
-        longest = min(MAX_LENGTH, 2 * data.longest)
+        longest = min(MAX_LENGTH, 2 * int(data.train_lengths.max()))
         options = SamplingOptions(num_samples=self.num_samples, max_length=longest)
         pl_module.network.eval()
         words = sample(pl_module.network, pl_module.vocabulary, options, data.is_new)

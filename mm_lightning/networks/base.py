@@ -2,16 +2,20 @@
 
 Shape legend, here and everywhere: N windows, C context, B words, T positions, E embedding, H hidden, V vocabulary.
 
-A network maps ids to logits. Training knows only `forward`, scoring only `word_logits`, sampling and export only
-`next_logits`, so nothing outside this package asks which network it holds.
+A network maps ids to logits. Training knows only `forward`, scoring only `word_logits`, sampling only `advance` and
+export only `next_logits`, so nothing outside this package asks which network it holds.
 """
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mm_lightning.vocabulary import BOUNDARY
+
+State = tuple[Tensor, ...]  # what a network keeps of the ids it has read, one word a row; () before the first
 
 
 class Network(nn.Module, ABC):
@@ -19,6 +23,11 @@ class Network(nn.Module, ABC):
 
     A network that has an embedding table (V, E) calls it `embedding`: pictures look for it under that name.
     """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(chain(self.parameters(), self.buffers())).device
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -29,8 +38,15 @@ class Network(nn.Module, ABC):
         """Logits (B, T, V) at every position of words x (B, T), each beginning with a boundary."""
 
     @abstractmethod
+    def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Read on: logits (B, V) of what follows ids (B, T), which follow those in the state, and the new state.
+
+        The first ids of all begin with a boundary. Rows of a state can be dropped or repeated as words are.
+        """
+
     def next_logits(self, ids: Tensor) -> Tensor:
         """Logits (B, V) of what follows ids (B, T), each beginning with a boundary."""
+        return self.advance(ids, ())[0]
 
 
 class WindowNetwork(Network):
@@ -54,7 +70,44 @@ class WindowNetwork(Network):
         windows = F.pad(x, (self.block_size - 1, 0), value=BOUNDARY).unfold(1, self.block_size, 1)  # (B, T, C)
         return self(windows.flatten(0, 1)).unflatten(0, x.shape)  # type: ignore[no-any-return]
 
-    def next_logits(self, ids: Tensor) -> Tensor:
-        """Logits (B, V) from the last C ids."""
-        window = ids[:, -self.block_size :]
-        return self(F.pad(window, (self.block_size - window.shape[1], 0), value=BOUNDARY))  # type: ignore[no-any-return]
+    def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """As the base says; the state is the window so far, (B, at most C)."""
+        window = torch.cat([*state, ids], 1)[:, -self.block_size :]
+        return self(F.pad(window, (self.block_size - window.shape[1], 0), value=BOUNDARY)), (window,)
+
+
+class CountedNetwork(WindowNetwork):
+    """A window network that is fitted in closed form: it counts every example once, and has no gradient."""
+
+    @abstractmethod
+    def count(self, x: Tensor, y: Tensor) -> None:
+        """Add examples, windows x (N, C) and what follows them y (N,), to what has been counted."""
+
+
+class WordNetwork(Network):
+    """A network that reads whole words, every position a target: `forward` is x (B, T) -> (B, T, V)."""
+
+    @abstractmethod
+    def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """Logits (B, T, V) after each of ids (B, T), which follow those in the state, and the new state."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, T, V) of words x (B, T); padding behind a word changes nothing before it."""
+        return self.read(x, ())[0]
+
+    def word_logits(self, x: Tensor) -> Tensor:
+        """As `forward`."""
+        return self(x)  # type: ignore[no-any-return]
+
+    def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """As the base says."""
+        logits, state = self.read(ids, state)
+        return logits[:, -1], state
+
+
+class PositionEmbedding(nn.Embedding):
+    """A learned vector (E,) for each place in a word; places beyond the table share its last row."""
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Vectors (..., E) of places (...), counted from 0."""
+        return super().forward(places.clamp(max=self.num_embeddings - 1))

@@ -1,37 +1,68 @@
-"""The multi-layer perceptron of Bengio et al. 2003 on characters.
+"""The multi-layer perceptron of Bengio et al. 2003.
 
 A neural probabilistic language model, JMLR 3 (2003) 1137-1155, without the direct connections from embeddings to
 output, as the lectures have it. Weights start as torch's layers start them: the lecture's own start, standard normal
 everywhere, spends its first thousand steps on shrinking logits.
 """
 
-import torch
+from typing import Literal
+
 from torch import Tensor, nn
 
 from mm_lightning.networks.base import WindowNetwork
+
+_ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
 class MLP(WindowNetwork):
     """Predict the next character from a fixed window (Bengio et al. 2003).
 
-    Each character of the window picks a row of one shared table; the rows, end to end, pass one tanh layer.
+    Each character of the window picks a row of one shared table; the rows, end to end, pass the hidden layers.
 
     Args:
         vocab_size: Number of ids V; the application fills it in from the data.
         block_size: Context C in characters.
         embed_dim: Width E of a table row.
-        hidden_dim: Width H of the tanh layer.
+        hidden_dim: Width H of a hidden layer.
+        num_layers: Number of hidden layers, at least 1.
+        activation: Of the hidden layers.
+        batch_norm: Normalise each hidden layer over the batch before its activation.
+        embed_dropout: Share of the embedded window that is zeroed in training, in [0, 1).
+        dropout: Share of each hidden layer that is zeroed in training, in [0, 1).
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
     """
 
-    def __init__(self, vocab_size: int, block_size: int = 3, embed_dim: int = 10, hidden_dim: int = 200) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        block_size: int = 3,
+        embed_dim: int = 10,
+        hidden_dim: int = 200,
+        num_layers: int = 1,
+        activation: Literal["tanh", "relu", "gelu"] = "tanh",
+        batch_norm: bool = False,
+        embed_dropout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(block_size)
+        if num_layers < 1:
+            raise ValueError(f"num_layers is {num_layers}; it must be at least 1")
         self.embedding = nn.Embedding(vocab_size, embed_dim)
-        self.hidden = nn.Linear(block_size * embed_dim, hidden_dim)
+        layers: list[nn.Module] = [nn.Dropout(embed_dropout)]
+        for width in [block_size * embed_dim] + [hidden_dim] * (num_layers - 1):
+            layers.append(nn.Linear(width, hidden_dim, bias=not batch_norm))  # the normalisation has its own bias
+            layers += [nn.BatchNorm1d(hidden_dim)] if batch_norm else []
+            layers += [_ACTIVATIONS[activation](), nn.Dropout(dropout)]
+        self.hidden = nn.Sequential(*(layer for layer in layers if not _is_idle(layer)))
         self.output = nn.Linear(hidden_dim, vocab_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, V) of windows x (N, C)."""
         embedded = self.embedding(x).flatten(1)  # (N, C * E)
-        return self.output(torch.tanh(self.hidden(embedded)))  # type: ignore[no-any-return]
+        return self.output(self.hidden(embedded))  # type: ignore[no-any-return]
+
+
+def _is_idle(layer: nn.Module) -> bool:
+    """Whether a layer does nothing, at the price of a call per step."""
+    return isinstance(layer, nn.Dropout) and layer.p == 0

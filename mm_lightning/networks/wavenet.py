@@ -1,0 +1,60 @@
+"""A hierarchical network after WaveNet (van den Oord et al. 2016, arXiv:1609.03499), as the lectures build it.
+
+Where the MLP squeezes the whole window into one layer, here neighbours are joined two by two, level by level, each
+time through a layer with batch normalisation.
+"""
+
+from torch import Tensor, nn
+
+from mm_lightning.networks.base import WindowNetwork
+
+
+class JoinPairs(nn.Module):
+    """One level: two neighbours become one, by a normalised tanh layer.
+
+    Args:
+        width: Features D of one place.
+        hidden_dim: Features H of one place of the level above.
+    """
+
+    def __init__(self, width: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, hidden_dim, bias=False)  # the normalisation has its own bias
+        self.norm = nn.BatchNorm1d(hidden_dim)
+        self.activation = nn.Tanh()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Places (N, C, D) to (N, C / 2, H)."""
+        joined = self.linear(x.reshape(len(x), -1, 2 * x.shape[2]))  # (N, C / 2, H)
+        normalised = self.norm(joined.flatten(0, 1)).view_as(joined)  # statistics over windows and places
+        return self.activation(normalised)  # type: ignore[no-any-return]
+
+
+class WaveNet(WindowNetwork):
+    """Predict the next character from a window that is read as a binary tree.
+
+    Args:
+        vocab_size: Number of ids V; the application fills it in from the data.
+        block_size: Context C in characters, a power of 2.
+        embed_dim: Width E of a row of the embedding table.
+        hidden_dim: Width H of every level.
+
+    Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
+
+    Raises:
+        ValueError: If the context is no power of 2.
+    """
+
+    def __init__(self, vocab_size: int, block_size: int = 8, embed_dim: int = 24, hidden_dim: int = 128) -> None:
+        super().__init__(block_size)
+        num_levels = block_size.bit_length() - 1
+        if block_size < 2 or block_size != 1 << num_levels:
+            raise ValueError(f"block_size is {block_size}; a tree of pairs needs a power of 2, such as 8")
+        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        widths = [embed_dim] + [hidden_dim] * (num_levels - 1)
+        self.levels = nn.Sequential(*(JoinPairs(width, hidden_dim) for width in widths))
+        self.output = nn.Linear(hidden_dim, vocab_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N, V) of windows x (N, C)."""
+        return self.output(self.levels(self.embedding(x)).flatten(1))  # type: ignore[no-any-return]
