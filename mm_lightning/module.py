@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -145,6 +146,10 @@ class LanguageModel(pl.LightningModule):
         loss, unseen = self.loss.compute(), self.loss_unseen.compute()
         self.loss.reset()
         self.loss_unseen.reset()
+        if loss.isinf():
+            rank_zero_info(
+                f"{split}/loss is infinite: the model holds some word impossible, as counts do if unsmoothed"
+            )
         self.log(f"{split}/loss", loss, prog_bar=split == "val")
         self.log(f"{split}/perplexity", loss.exp())
         self.log(f"{split}/bits_per_char", loss / math.log(2))

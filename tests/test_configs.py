@@ -1,0 +1,82 @@
+"""The life of a run of every recipe in configs/: trained, stopped, resumed, opened, sampled from, scored with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from commands import ROOT, run
+
+from mm_lightning import words
+from mm_lightning.module import LanguageModel
+from mm_lightning.scoring import score
+from mm_lightning.words import Words
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+LINES = 400  # of the recipe's data: enough to train on, few enough to be quick
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def config(request: pytest.FixtureRequest) -> Path:
+    return request.param  # type: ignore[no-any-return]
+
+
+def settings_of(config: Path) -> dict:
+    return yaml.safe_load(config.read_text(encoding="utf-8"))
+
+
+def counts(config: Path) -> bool:
+    return "optimizer" not in settings_of(config)["model"]
+
+
+@pytest.fixture
+def some_data(config: Path, tmp_path: Path) -> Path:
+    """Some lines of the recipe's own data, spread over the file."""
+    own = ROOT / settings_of(config).get("data", {}).get("path", "data/names.txt")
+    lines = own.read_text(encoding="utf-8").splitlines()
+    path = tmp_path / "data.txt"
+    path.write_text("\n".join(lines[:: len(lines) // LINES]) + "\n", encoding="utf-8")
+    return path
+
+
+def fit(config: Path, data: Path, cwd: Path, *options: str) -> Path:
+    """Checkpoint of a fit that went well."""
+    cwd.mkdir(exist_ok=True)
+    done = run("fit", "--config", config, "--data.path", data, *options, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "lightning_logs/version_0/checkpoints/last.ckpt"
+
+
+def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    return torch.load(checkpoint, weights_only=True)["state_dict"]  # type: ignore[no-any-return]
+
+
+def test_a_recipe_says_what_it_is(config: Path):
+    """A recipe that repeats defaults until nobody reads it, or does not say what to expect."""
+    lines = config.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 30
+    assert lines[0].startswith("# ")
+    assert "val/loss" in lines[0]
+
+
+def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
+    """A recipe that trains, but cannot go on, be opened, sampled from or scored with by its checkpoint alone."""
+    steps = () if counts(config) else ("--trainer.max_steps", "20")
+    checkpoint = fit(config, some_data, tmp_path / "whole", *steps)
+    if not counts(config):
+        fit(config, some_data, tmp_path / "parts", "--trainer.max_steps", "7")
+        parts = fit(config, some_data, tmp_path / "parts", *steps, "--ckpt_path", "last")
+        resumed, whole = weights(parts), weights(checkpoint)
+        assert resumed.keys() == whole.keys()
+        assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+    some_data.rename(tmp_path / "elsewhere.txt")
+    drawn = run("predict", "--ckpt_path", checkpoint, "--sampling.num_samples", "7", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert len(drawn.stdout.splitlines()) == 7
+    known = list(words.read(tmp_path / "elsewhere.txt"))[:5]
+    scored = run("score", "--ckpt_path", checkpoint, *known, cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
+    expected = score(model.network, model.vocabulary, Words.of(known)).tolist()
+    found = {line.split("\t")[0]: float(line.split("\t")[1]) for line in scored.stdout.splitlines()[1:]}
+    assert found == pytest.approx(dict(zip(known, expected, strict=True)), abs=1e-4)
