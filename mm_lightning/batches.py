@@ -14,6 +14,7 @@ from mm_lightning.encoding import EncodedWords, Examples, PaddedWords
 
 Batch = tuple[Tensor, Tensor]
 _SCORED_POSITIONS = 1 << 14  # padded positions scored at once: bounds the memory of a batch with long words
+_SCORED_LOGITS = 1 << 24  # and of their logits, 64 MiB in float32, where there are many ids
 
 
 class TrainBatches:
@@ -104,9 +105,10 @@ class WordBatches:
         self.tags = tags
         order = words.lengths.argsort(stable=True)[rank::world_size]
         widths = (words.lengths[order] + 1).tolist()
+        limit = min(_SCORED_POSITIONS, _SCORED_LOGITS // words.vocab_size)
         cuts = [0]
         for i, width in enumerate(widths):
-            if (i + 1 - cuts[-1]) * width > _SCORED_POSITIONS and i > cuts[-1]:
+            if (i + 1 - cuts[-1]) * width > limit and i > cuts[-1]:
                 cuts.append(i)
         self._rows = [order[a:b] for a, b in zip(cuts, [*cuts[1:], len(order)], strict=True) if b > a]
 

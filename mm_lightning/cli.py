@@ -113,6 +113,7 @@ class MmLightningCLI(LightningCLI):
             raise ValueError("ckpt_path stands in a config file; give --ckpt_path on the command line")
         if self.checkpoint is not None:
             precedence.check_architecture(config, self.checkpoint)
+            precedence.settle_alphabet(config, self.checkpoint)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: the checkpoint was heard in `parse_arguments`, as the lowest voice and not the highest."""

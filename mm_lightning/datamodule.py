@@ -1,7 +1,7 @@
 """The LightningDataModule: a file of words, its splits, and batches of them on the device."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mm_lightning import shipped, words
 from mm_lightning.batches import TrainBatches, WordBatches
 from mm_lightning.encoding import EncodedWords, Examples, PaddedWords, Windows, encode
-from mm_lightning.vocabulary import Vocabulary
+from mm_lightning.vocabulary import UNKNOWN, TokenVocabulary, Vocabulary, make_vocabulary
 from mm_lightning.words import SplitName, Splits, Words
 
 
@@ -19,14 +19,21 @@ class WordsDataModule(pl.LightningDataModule):
     """Words of a text file, one a line, split 80/10/10 by word.
 
     Args:
-        path: The file, UTF-8. data/names.txt comes with the package.
+        path: The file, UTF-8. data/names.txt and data/sentences.txt come with the package.
         split: lecture keeps repeated words, as the lecture does; unique removes them, so that no word of dev or test
             occurs in training.
         batch_size: Examples per optimiser step and device: windows, or words for a network that reads whole words;
             null for all examples at once.
-        block_size: Context in characters, from the network; null for networks that read whole words.
-        alphabet: The characters; null takes those of the file. A checkpoint brings its own.
+        block_size: Context in tokens, from the network; null for networks that read whole words.
+        tokens: What a model reads and writes one at a time. characters is for words; words is for sentences, one a
+            line, and takes what white space separates, however wide.
+        max_vocab: With tokens words, the most ids: the boundary, the unknown word <unk>, and the most frequent words of
+            the train split; null takes all of these, and then no <unk> occurs in training.
+        alphabet: The characters, or <unk> and the words; null takes them from the data. A checkpoint brings its own.
         seed: Of the order of training, from seed_everything.
+
+    Raises:
+        ValueError: If settings make no sense, alone or together.
     """
 
     def __init__(
@@ -35,17 +42,22 @@ class WordsDataModule(pl.LightningDataModule):
         split: SplitName = "lecture",
         batch_size: int | None = 32,
         block_size: int | None = None,
-        alphabet: str | None = None,
+        tokens: Literal["characters", "words"] = "characters",
+        max_vocab: int | None = None,
+        alphabet: str | list[str] | None = None,
         seed: int = 42,
     ) -> None:
         super().__init__()
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"data.batch_size is {batch_size}; it must be at least 1")
+        _check_vocabulary(tokens, max_vocab, alphabet)
         self.save_hyperparameters(ignore=["alphabet"])  # the module keeps it; two owners could disagree
         self.path = path
         self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
+        self.tokens = tokens
+        self.max_vocab = max_vocab
         self.seed = seed
         self._alphabet = alphabet
         self._batches: TrainBatches | None = None
@@ -53,23 +65,38 @@ class WordsDataModule(pl.LightningDataModule):
 
     @cached_property
     def words(self) -> Words:
-        """All words of the file."""
-        return words.read(shipped.find(self.path))
+        """All words of the file; sentences are the same if they differ in white space only."""
+        lines = words.read(shipped.find(self.path))
+        return lines.single_spaced() if self.tokens == "words" else lines
 
     @cached_property
-    def alphabet(self) -> str:
-        """The characters given, else those of the file."""
-        return self.words.alphabet() if self._alphabet is None else self._alphabet
+    def vocabulary(self) -> Vocabulary:
+        """That of the alphabet given, else the characters of the file, or the words of the train split."""
+        if self._alphabet is not None:
+            return make_vocabulary(self._alphabet)
+        if self.tokens == "words":
+            return TokenVocabulary.of(self.splits.train, self.max_vocab)
+        return Vocabulary(self.words.alphabet())
+
+    @property
+    def alphabet(self) -> str | list[str]:
+        """What the vocabulary is made of, for the model to keep."""
+        return self.vocabulary.alphabet
 
     @cached_property
     def splits(self) -> Splits:
         """Train, dev and test words."""
         return words.split(self.words, self.split, self.path)
 
+    @cached_property
+    def train_lengths(self) -> NDArray[np.int64]:
+        """(W,) tokens of each training word."""
+        return self.vocabulary.encode(self.splits.train)[1]
+
     @property
     def targets_per_step(self) -> int:
-        """Characters and closing boundaries that a device predicts in one step, in the mean."""
-        words, targets = len(self.splits.train), len(self.splits.train) + len(self.splits.train.codes)
+        """Tokens and closing boundaries that a device predicts in one step, in the mean."""
+        words, targets = len(self.train_lengths), len(self.train_lengths) + int(self.train_lengths.sum())
         examples = targets if self.block_size else words
         return min(self.batch_size or examples, examples) * targets // examples
 
@@ -90,10 +117,10 @@ class WordsDataModule(pl.LightningDataModule):
             ValueError: If the file is unfit, has characters outside the alphabet, or is not the one that the run
                 being resumed was trained on.
         """
-        unknown = sorted(set(self.words.alphabet()) - set(self.alphabet))
-        if unknown:
+        refused = self.vocabulary.refused(self.words)
+        if refused:
             raise ValueError(
-                f"{self.path} has characters that the model does not know: {' '.join(map(repr, unknown[:20]))}; "
+                f"{self.path} has characters that the model does not know: {' '.join(map(repr, refused[:20]))}; "
                 "use data in its alphabet, or train a new model"
             )
         if stage == "fit" and self._state.get("digest", self._digest) != self._digest:
@@ -151,8 +178,27 @@ class WordsDataModule(pl.LightningDataModule):
         self.setup("fit")
 
     def _encode(self, some: Words) -> EncodedWords:
-        return encode(some, Vocabulary(self.alphabet)).to(self._trainer().strategy.root_device)
+        return encode(some, self.vocabulary).to(self._trainer().strategy.root_device)
 
     def _trainer(self) -> pl.Trainer:
         assert self.trainer is not None, "batches are made by a Trainer"
         return self.trainer
+
+
+def _check_vocabulary(tokens: str, max_vocab: int | None, alphabet: str | list[str] | None) -> None:
+    """Refuse settings that would be ignored."""
+    if max_vocab is not None and tokens != "words":
+        raise ValueError(
+            f"data.max_vocab is {max_vocab}, but characters are never left out; set --data.tokens words or leave it out"
+        )
+    if max_vocab is not None and max_vocab < 3:
+        raise ValueError(f"data.max_vocab is {max_vocab}; it must be at least 3: the boundary, {UNKNOWN} and one word")
+    if alphabet is None:
+        return
+    if isinstance(alphabet, list) != (tokens == "words"):
+        kind = "a list of words" if isinstance(alphabet, list) else "a string of characters"
+        raise ValueError(f"data.alphabet is {kind}, but data.tokens is {tokens}; change one of them")
+    if max_vocab is not None and len(alphabet) + 1 > max_vocab:
+        raise ValueError(
+            f"data.alphabet makes {len(alphabet) + 1} ids, but data.max_vocab is {max_vocab}; leave one of them out"
+        )

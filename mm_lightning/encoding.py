@@ -1,4 +1,4 @@
-"""Words as tensors: one byte a character at rest, examples gathered when a batch is built.
+"""Words as tensors: one byte an id at rest, four where there are over 256, examples gathered when a batch is built.
 
 Every word is stored as its ids and one closing boundary. So each place of the stream is the target of exactly one
 example, the window before it is the context, and a boundary inside the window tells where the word begins: windows
@@ -25,16 +25,18 @@ class EncodedWords:
     Args:
         stream: (S,) uint8, or int32 for more than 256 ids: each word's ids and a boundary, end to end.
         starts: (W,) int64, where each word begins in the stream.
-        lengths: (W,) int64, characters of each word.
+        lengths: (W,) int64, ids of each word.
+        vocab_size: Number of ids V.
     """
 
     stream: Tensor
     starts: Tensor
     lengths: Tensor
+    vocab_size: int
 
     def to(self, device: torch.device) -> "EncodedWords":
         """The same words on another device."""
-        return EncodedWords(self.stream.to(device), self.starts.to(device), self.lengths.to(device))
+        return EncodedWords(self.stream.to(device), self.starts.to(device), self.lengths.to(device), self.vocab_size)
 
 
 def encode(words: Words, vocabulary: Vocabulary) -> EncodedWords:
@@ -43,14 +45,14 @@ def encode(words: Words, vocabulary: Vocabulary) -> EncodedWords:
     Raises:
         ValueError: If a character is not in the vocabulary.
     """
-    lengths = torch.from_numpy(words.lengths)
-    starts = torch.from_numpy(words.offsets[:-1]) + torch.arange(len(words))
+    ids, lengths = map(torch.from_numpy, vocabulary.encode(words))
+    ends = lengths.cumsum(0) + torch.arange(len(words))
     dtype = torch.uint8 if len(vocabulary) <= torch.iinfo(torch.uint8).max + 1 else torch.int32
-    stream = torch.full((len(words.codes) + len(words),), BOUNDARY, dtype=dtype)
-    is_character = torch.ones(len(stream), dtype=torch.bool)
-    is_character[starts + lengths] = False
-    stream[is_character] = torch.from_numpy(vocabulary.encode(words.codes)).to(dtype)
-    return EncodedWords(stream, starts, lengths)
+    stream = torch.full((len(ids) + len(words),), BOUNDARY, dtype=dtype)
+    is_id = torch.ones(len(stream), dtype=torch.bool)
+    is_id[ends] = False
+    stream[is_id] = ids.to(dtype)
+    return EncodedWords(stream, ends - lengths, lengths, len(vocabulary))
 
 
 class Examples(Protocol):
@@ -70,7 +72,7 @@ class Windows:
 
     Args:
         words: The words, on the device where batches are wanted.
-        block_size: Context C in characters.
+        block_size: Context C in ids.
     """
 
     chunk = 8192

@@ -20,7 +20,7 @@ from mm_lightning.batches import Batch
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import SamplingOptions, draw_block
 from mm_lightning.scoring import cross_entropy, word_nll
-from mm_lightning.vocabulary import Vocabulary
+from mm_lightning.vocabulary import make_vocabulary
 
 
 def _exact_mean() -> MeanMetric:
@@ -29,10 +29,10 @@ def _exact_mean() -> MeanMetric:
 
 
 class LanguageModel(pl.LightningModule):
-    """A character-level language model.
+    """A language model over characters or words; where figures say char, a target is meant, of either kind.
 
     Args:
-        alphabet: The characters, taken from the training data or the checkpoint.
+        alphabet: The characters, or <unk> and the words, taken from the training data or the checkpoint.
         network: The network, for example mm_lightning.networks.MLP.
         optimizer: Any torch optimiser, for example torch.optim.SGD; null for a network that is fitted by counting.
         lr_scheduler: Any torch scheduler, stepped per optimiser step (ReduceLROnPlateau: per epoch); null for a
@@ -44,14 +44,14 @@ class LanguageModel(pl.LightningModule):
 
     def __init__(
         self,
-        alphabet: str,
+        alphabet: str | list[str],
         network: Callable[[int], Network],
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.vocabulary = Vocabulary(alphabet)
+        self.vocabulary = make_vocabulary(alphabet)
         self.network = network(len(self.vocabulary))
         self.counts = isinstance(self.network, CountedNetwork)
         self.automatic_optimization = not self.counts

@@ -9,9 +9,11 @@ from torch import Tensor
 if TYPE_CHECKING:  # matplotlib takes most of a second to import, and most commands draw nothing
     from matplotlib.figure import Figure
 
+_MAX_LABELS = 100  # more would cover each other
+
 
 def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
-    """Scatter of embedding rows with their characters as labels.
+    """Scatter of embedding rows with their symbols as labels; of very many rows the first are labelled.
 
     Args:
         weight: (V, E) rows of the table; two columns are drawn as they are, more by their first principal components.
@@ -30,8 +32,12 @@ def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
         points = torch.cat([points, torch.zeros_like(points)], 1)
     figure = Figure(figsize=(8, 8), layout="constrained")
     axes = figure.subplots()
-    axes.scatter(points[:, 0].tolist(), points[:, 1].tolist(), s=260, color="#9ecae1")
-    for (x, y), symbol in zip(points.tolist(), symbols, strict=True):
+    labelled, others = points[:_MAX_LABELS], points[_MAX_LABELS:]
+    if len(others):
+        axes.scatter(others[:, 0].tolist(), others[:, 1].tolist(), s=4, color="#bdbdbd")
+        title += f"\nthe first {len(labelled)} of {len(points):,} rows have labels"
+    axes.scatter(labelled[:, 0].tolist(), labelled[:, 1].tolist(), s=260, color="#9ecae1")
+    for (x, y), symbol in zip(labelled.tolist(), symbols, strict=False):
         axes.annotate(symbol, (x, y), ha="center", va="center", parse_math=False)
     axes.set_title(title)
     axes.grid(alpha=0.3)

@@ -16,6 +16,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.runs import LOGS
+from mm_lightning.vocabulary import brief
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,14 @@ def peek(args: list[str], commands: Iterable[str]) -> Peek:
 def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
     """A checkpoint's settings as defaults: model and data, and for `fit` what is plain of the rest.
 
+    The alphabet waits for `settle_alphabet`: the parser takes a string for YAML where a list may stand, `[]` for one.
+
     Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks would be run.
     """
     model = {key: value for key, value in ckpt.model.items() if key != "alphabet"}
     data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
     result = {f"model.{key}": value for key, value in model.items()}
-    result |= {f"data.{key}": value for key, value in data.items()} | {"data.alphabet": ckpt.model["alphabet"]}
+    result |= {f"data.{key}": value for key, value in data.items()}
     if command == "fit":
         result["seed_everything"] = ckpt.data["seed"]
         for section in ("trainer", "last", "samples"):
@@ -73,15 +76,27 @@ def _is_plain_name(value: Any) -> bool:
 
 
 def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
-    """Raise if the command asks for another network or alphabet than the checkpoint has."""
+    """Raise if the command asks for another network than the checkpoint has."""
     wanted = config["model"]["network"].as_dict()
     for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
         raise ValueError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
-    if config["data"]["alphabet"] != ckpt.model["alphabet"]:
+
+
+def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
+    """Take the checkpoint's alphabet; raise if the command asks for another, or for another way to make it."""
+    data, own = config["data"], ckpt.model["alphabet"]
+    for key in ("tokens", "max_vocab"):
+        if data[key] != ckpt.data.get(key, data[key]):
+            raise ValueError(
+                f"data.{key} is {data[key]}, but the checkpoint {ckpt.path} was trained with {ckpt.data[key]}; "
+                "leave it out"
+            )
+    if data["alphabet"] not in (None, own):
         raise ValueError(
-            f"data.alphabet is {config['data']['alphabet']!r}, but the checkpoint {ckpt.path} was trained with "
-            f"{ckpt.model['alphabet']!r}; leave it out"
+            f"data.alphabet is {brief(data['alphabet'])!r}, but the checkpoint {ckpt.path} was trained with "
+            f"{brief(own)!r}; leave it out"
         )
+    data["alphabet"] = own
 
 
 def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:

@@ -33,9 +33,9 @@ class SamplingOptions:
         temperature: Divides the logits; 0 takes the most likely character each time.
         top_k: Draw from the k most likely characters only; null for all.
         top_p: Draw from the most likely characters that together reach this probability, in (0, 1].
-        prefix: How every word begins.
-        min_length: Fewest characters, the prefix included.
-        max_length: Most characters, the prefix included.
+        prefix: How every word begins; for a model of sentences whole words, as in "the old".
+        min_length: Fewest characters (of a sentence: words), the prefix included.
+        max_length: Most characters (of a sentence: words), the prefix included.
         seed: Same seed, same words.
         unique: Each word once.
         only_new: Leave out words of the training split.
@@ -64,8 +64,8 @@ class SamplingOptions:
             "min_length": (self.min_length >= 0, "0 or more"),
             "seed": (self.seed >= 0, "0 or more"),
             "max_length": (
-                self.max_length >= max(self.min_length, len(self.prefix), 1),
-                f"at least 1, min_length ({self.min_length}) and the length of the prefix ({len(self.prefix)})",
+                self.max_length >= max(self.min_length, 1),
+                f"at least 1 and min_length ({self.min_length})",
             ),
         }
         for name, (holds, rule) in rules.items():
@@ -126,24 +126,39 @@ def sample(
     return [w for i in selection.blocks() for w in selection.accept(draw_block(network, vocabulary, options, i))]
 
 
+def encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int]:
+    """Ids of the boundary and the prefix.
+
+    Raises:
+        ValueError: If the prefix has a character that the vocabulary lacks, or is longer than a word may be.
+    """
+    ids = vocabulary.encode_word(options.prefix)
+    if len(ids) > options.max_length:
+        raise ValueError(
+            f"sampling.max_length is {options.max_length}; it must be at least the length of the prefix ({len(ids)})"
+        )
+    return [BOUNDARY, *ids]
+
+
 @torch.no_grad()
 def draw_block(network: Network, vocabulary: Vocabulary, options: SamplingOptions, block: int) -> list[str]:
     """Draw one block; those of its words that ended, in the order of their rows.
 
     Raises:
-        ValueError: If the prefix has a character that the vocabulary lacks, or the network's logits are not numbers.
+        ValueError: As `encode_prefix`, or if the network's logits are not numbers.
     """
     assert not network.training, "sampling needs eval mode"
     device = network.device
     random = np.random.default_rng([options.seed, block])
-    prefix = [BOUNDARY, *vocabulary.encode_word(options.prefix)]
+    prefix = encode_prefix(vocabulary, options)
     ids = fresh = torch.tensor(prefix, device=device).repeat(BLOCK, 1)  # (rows still open, T); fresh: not yet read
     state: State = ()
     rows = torch.arange(BLOCK)
     words: list[str | None] = [None] * BLOCK
-    for length in range(len(options.prefix), options.max_length + 1):
+    for length in range(len(prefix) - 1, options.max_length + 1):
         new_logits, state = network.advance(fresh, state)
         logits = new_logits.double().cpu()
+        logits[:, list(vocabulary.never_drawn)] = -torch.inf
         if length < options.min_length:
             logits[:, BOUNDARY] = -torch.inf
         following = _choose(probabilities(logits, options), torch.from_numpy(random.random(BLOCK))[rows])

@@ -1,4 +1,4 @@
-"""Files that come with the package: the names and the recipes.
+"""Files that come with the package: names, sentences and the recipes.
 
 In a checkout they lie at its top; a wheel carries them inside the package. Either way `data/names.txt` and
 `configs/mlp.yaml` mean these files wherever a command is run, unless the current folder has its own.

@@ -19,7 +19,7 @@ from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
 from mm_lightning.runs import LOGS
-from mm_lightning.sampling import SamplingOptions, Selection
+from mm_lightning.sampling import SamplingOptions, Selection, encode_prefix
 from mm_lightning.scoring import score
 from mm_lightning.words import Words, read
 
@@ -128,7 +128,7 @@ class Trainer(pl.Trainer):
         """
         self._need_one_device()
         listed = sampling.output is not None and sampling.output.suffix != ".txt"
-        model.vocabulary.encode_word(sampling.prefix)
+        encode_prefix(model.vocabulary, sampling)
         known = sampling.only_new or (listed and _has_words(datamodule))
         selection = Selection(sampling, datamodule.is_new)
         self.callbacks.append(SampleWriter(selection, datamodule.is_new if known else None))  # type: ignore[attr-defined]
@@ -137,7 +137,9 @@ class Trainer(pl.Trainer):
             raise ValueError(shortfall)
 
     def score(self, model: LanguageModel, ckpt_path: str, words: list[str], input: Path | None = None) -> None:
-        """Print words with their negative log-likelihood in nats, in all and per character, boundary included.
+        """Print words with their negative log-likelihood in nats, in all and per target.
+
+        The targets of a word are its characters (of a sentence: its words) and the closing boundary.
 
         Args:
             model: The model.
@@ -152,10 +154,11 @@ class Trainer(pl.Trainer):
         wanted = words + ([] if input is None else list(read(input)))
         if not wanted:
             raise ValueError("score: give words, or a file of words with --input")
+        targets: dict[str, int] = {}
         refused: dict[str, str] = {}
         for word in wanted:
             try:
-                model.vocabulary.encode_word(word)
+                targets[word] = len(model.vocabulary.encode_word(word)) + 1
             except ValueError as error:
                 refused[word] = str(error)
         accepted = [word for word in wanted if word not in refused]
@@ -165,7 +168,7 @@ class Trainer(pl.Trainer):
             nll = score(model.network, model.vocabulary, Words.of(accepted)).tolist()
         print("word\tnll\tnll_per_char")
         for word, value in zip(accepted, nll, strict=True):
-            print(f"{word}\t{value:.4f}\t{value / (len(word) + 1):.4f}")
+            print(f"{word}\t{value:.4f}\t{value / targets[word]:.4f}")
         if refused:
             raise ValueError("; ".join(f"{word!r} is not scored: {reason}" for word, reason in refused.items()))
 

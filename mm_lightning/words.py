@@ -90,6 +90,32 @@ class Words:
         """Each word once, at its first place."""
         return self.take(np.sort(np.unique(self.hashes(), return_index=True)[1]))
 
+    def tokens(self) -> tuple["Words", NDArray[np.int64]]:
+        """What white space separates: the tokens of all words, end to end, and (W,) how many each word has."""
+        kept = ~self._is_space()
+        begins = kept.copy()
+        begins[1:] &= ~kept[:-1] | self._is_first()[1:]
+        counts = np.diff(np.searchsorted(np.flatnonzero(begins), self.offsets))
+        codes = self.codes[kept]
+        return Words(codes, np.append(np.flatnonzero(begins[kept]), len(codes))), counts
+
+    def single_spaced(self) -> "Words":
+        """The words with one plain space for each run of white space inside; none has any at its ends."""
+        space = self._is_space()
+        dropped = np.zeros_like(space)
+        dropped[1:] = space[1:] & space[:-1]
+        codes = np.where(space, np.uint32(ord(" ")), self.codes)[~dropped]
+        return Words(codes, self.offsets - np.searchsorted(np.flatnonzero(dropped), self.offsets))
+
+    def _is_space(self) -> NDArray[np.bool_]:
+        return np.isin(self.codes, _SPACES)
+
+    def _is_first(self) -> NDArray[np.bool_]:
+        """(S,) whether a word begins here."""
+        result = np.zeros(len(self.codes) + 1, bool)  # an empty word at the end begins behind all codes
+        result[self.offsets] = True
+        return result[:-1]
+
 
 def _chunks(count: int) -> Iterator[slice]:
     return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))

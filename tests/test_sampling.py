@@ -272,7 +272,6 @@ def test_global_random_state_is_untouched(network: MLP, vocabulary: Vocabulary):
         ({"min_length": -1}, "sampling.min_length is -1"),
         ({"max_length": 0}, "sampling.max_length is 0"),
         ({"min_length": 5, "max_length": 4}, r"sampling.max_length is 4; .*min_length \(5\)"),
-        ({"prefix": "abc", "max_length": 2}, r"sampling.max_length is 2; .*prefix \(3\)"),
         ({"seed": -1}, "sampling.seed is -1"),
     ],
 )
@@ -286,6 +285,13 @@ def test_a_prefix_outside_the_alphabet_is_an_error(network: MLP, vocabulary: Voc
     """A prefix silently shortened, or an index out of range."""
     with pytest.raises(ValueError, match="not in the model's alphabet: 'z'"):
         draw_block(network, vocabulary, SamplingOptions(prefix="az"), 0)
+
+
+def test_a_prefix_over_max_length_is_an_error(network: MLP, vocabulary: Vocabulary):
+    """No word at all, and no reason given."""
+    assert set(draw_block(network, vocabulary, SamplingOptions(prefix="abc", max_length=3), 0)) <= {"abc"}
+    with pytest.raises(ValueError, match=r"sampling.max_length is 2; .*prefix \(3\)"):
+        draw_block(network, vocabulary, SamplingOptions(prefix="abc", max_length=2), 0)
 
 
 def test_a_network_in_training_is_refused(network: MLP, vocabulary: Vocabulary):

@@ -1,4 +1,4 @@
-"""The embedding table in TensorBoard: rows with their characters in PROJECTOR, and a scatter in IMAGES."""
+"""The embedding table in TensorBoard: rows with their symbols in PROJECTOR, and a scatter in IMAGES."""
 
 import warnings
 

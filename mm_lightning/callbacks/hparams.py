@@ -8,6 +8,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
+from mm_lightning.vocabulary import brief
+
 
 class HyperParameters(Callback):
     """Announce `hp/val_loss` with the settings: a metric that is not announced at the start never shows.
@@ -19,7 +21,8 @@ class HyperParameters(Callback):
         """Write the settings, once per run."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
             return
-        groups = {"model": pl_module.hparams, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
+        model = {**pl_module.hparams, "alphabet": brief(pl_module.hparams["alphabet"])}
+        groups = {"model": model, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
         settings = {
             key: value if isinstance(value, bool | int | float | str) else str(value)
             for key, value in dict_to_namespace({name: dict(group) for name, group in groups.items()}).items()

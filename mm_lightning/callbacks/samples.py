@@ -31,7 +31,7 @@ class SampleWords(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
         assert isinstance(pl_module, LanguageModel)
         assert isinstance(data, WordsDataModule)
-        longest = min(MAX_LENGTH, 2 * int(data.splits.train.lengths.max()))
+        longest = min(MAX_LENGTH, 2 * int(data.train_lengths.max()))
         options = SamplingOptions(num_samples=self.num_samples, max_length=longest)
         pl_module.network.eval()
         words = sample(pl_module.network, pl_module.vocabulary, options, data.is_new)
@@ -39,7 +39,8 @@ class SampleWords(Callback):
         marked = [(word, new) for word, new in zip(words, data.is_new(words), strict=True)]
         losses = trainer.callback_metrics
         shown = ", ".join(f"{name} {float(losses[name]):.4f}" for name in ("train/loss", "val/loss") if name in losses)
-        listed = " ".join(word if new else f"[{word}]" for word, new in marked)
+        comma = "," if any(" " in word for word in words) else ""
+        listed = f"{comma} ".join(word if new else f"[{word}]" for word, new in marked)
         pl_module.print(f"step {trainer.global_step}: {shown}; samples ([in training]): {listed}")
         if isinstance(trainer.logger, TensorBoardLogger):
             rows = "\n".join(f"| {word} | {'new' if new else 'in training'} |" for word, new in marked)
