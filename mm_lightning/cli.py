@@ -188,6 +188,7 @@ def _quieten() -> None:
         ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
         "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own
         "The number of training batches .* is smaller than the logging interval",  # curves go by steps, not by epochs
+        ".*could not find the monitored key",  # an epoch without validation is not the best
         "The dirpath has changed",  # going on from an earlier checkpoint, in a run folder of its own
         "Couldn't infer the batch indices",  # there are none: words come from nothing
         ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15

@@ -46,6 +46,17 @@ def equal(a, b):
     return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
+def test_samples_leave_no_trace(words):
+    """Catches batch statistics that sampling or validation moves, and dropout that they leave off or disturb."""
+    network = ("--model.network.class_path", "mm_lightning.networks.MLP", "--model.network.batch_norm", "true")
+    dropout = ("--model.network.dropout", "0.2")
+    fit(words, *network, *dropout)
+    fit(words, *network, *dropout, "--samples.num_samples", "0", "--trainer.check_val_every_n_epoch", "2")
+    with_samples, without = last(), last("version_1")
+    assert equal(with_samples["state_dict"], without["state_dict"])
+    assert "network.hidden.1.running_mean" in without["state_dict"]
+
+
 @pytest.mark.parametrize("step", [1, 7, 22, 23, 24, 30, 45, 46, 47, 59])
 def test_resumed_run_equals_uninterrupted_run(words, monkeypatch, step):
     """Catches a lost position, shuffle, random state, schedule or momentum, at, before and after an epoch's end."""
