@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -129,11 +129,11 @@ def run(path: Path, only: list[str], side_by_side: int) -> None:
     known = {(row["config"], row["split"], row["seed"]) for row in rows}
     wanted = [job for job in jobs() if job not in known and (not only or job[0] in only)]
     with ThreadPoolExecutor(side_by_side) as pool:
-        for future in [pool.submit(train, *job, path) for job in wanted]:
+        for future in as_completed([pool.submit(train, *job, path) for job in wanted]):
             rows.append(future.result())
             print({key: value for key, value in rows[-1].items() if key != "samples"}, flush=True)
             FIGURES.parent.mkdir(exist_ok=True)
-            FIGURES.write_text(json.dumps(rows, indent=1) + "\n")
+            FIGURES.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
 
 
 def page(path: Path) -> str:

@@ -73,7 +73,7 @@ class MmLightningCLI(LightningCLI):
         """Callbacks with settings, and what data and model must agree on."""
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(SampleWords, "samples")
-        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)  # a NonNegativeInt cannot be saved
         parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
 

@@ -301,6 +301,23 @@ def test_any_script_trains_samples_and_scores(tmp_path, text):
     assert [line.split("\t")[0] for line in scored.stdout.splitlines()[1:]] == words[:5]
 
 
+def test_a_seed_of_ones_own(tmp_path):
+    """Catches a seed that cannot be given, is not heeded, or is forgotten by the checkpoint."""
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    options = (*FIT, "--data.path", "words.txt", "--trainer.max_steps", 20)
+    for seed in (7, 7, 8):
+        done = run(*options, "--seed_everything", seed, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    paths = [tmp_path / f"lightning_logs/version_{i}/checkpoints/last.ckpt" for i in range(3)]
+    first, again, other = (torch.load(path, weights_only=True) for path in paths)
+    assert torch.equal(first["state_dict"]["network.output.bias"], again["state_dict"]["network.output.bias"])
+    assert not torch.equal(first["state_dict"]["network.output.bias"], other["state_dict"]["network.output.bias"])
+    assert first["datamodule_hyper_parameters"]["seed"] == 7
+    assert "-1 does not conform to restriction v>=0" in error_line(
+        run(*options, "--seed_everything", -1, cwd=tmp_path), 2
+    )
+
+
 @pytest.mark.parametrize("network", ["MLP", "GRU"])
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path, network):
     """Catches a shard of its own order, a loss averaged over the wrong share, and metrics of one rank only.
