@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from mm_lightning import words
 from mm_lightning.module import LanguageModel
@@ -164,6 +165,7 @@ def page(path: Path) -> str:
         ("config", "mean", "standard deviation", "each"),
         (seeds(name, [found[name, "lecture", seed]["dev"] for seed in SEEDS]) for name in CHEAP),
     )
+    draw(lecture)
     splits = splits_of(path, "lecture")
     reference = ("the dev split itself", asdict(quality(splits.dev, len(splits.dev), splits)))
     drawn = table(
@@ -178,6 +180,22 @@ def page(path: Path) -> str:
         drawn=drawn,
         torch=torch.__version__.split("+")[0],
     )
+
+
+def draw(rows: dict[str, dict[str, Any]]) -> None:
+    """Dev loss over parameters, one labelled point a model."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    for name, row in rows.items():
+        counted = name in ("bigram_counts", "ngram")
+        axes.plot(row["parameters"], row["dev"], "s" if counted else "o", color="#d95f02" if counted else "#1f77b4")
+        axes.annotate(name, (row["parameters"], row["dev"]), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlabel("parameters (squares: n-grams counted)")
+    axes.set_ylabel("dev, nats per character, split lecture")
+    axes.margins(x=0.12)
+    axes.grid(alpha=0.3)
+    figure.savefig(PAGE.with_suffix(".png"), dpi=120)
 
 
 def nats(row: dict[str, Any], *parts: str) -> tuple[str, ...]:
@@ -220,6 +238,8 @@ with seed 42, where FILE is the file of the lectures ({lines:,} lines; not shipp
 Repeated names stay in, so 424 of the 3,203 dev names stand in training too; "dev, unseen" leaves these out.
 
 {main}
+
+![Dev loss over parameters](results.png)
 
 ## Split `unique`
 
