@@ -1,0 +1,163 @@
+"""The page that sets all models side by side, made of the figures that results.py measures."""
+
+# ruff: noqa: E501 -- the page's paragraphs are one line each, as everywhere in the documentation
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from mm_lightning.quality import quality
+from mm_lightning.words import Splits
+
+MODELS = {  # config, what it is, published dev loss
+    "bigram_counts": ("bigram, counted, plus one", "2.4533"),
+    "bigram": ("bigram, one matrix", "2.46-2.48"),
+    "ngram": ("6-grams, counted, Kneser-Ney", ""),
+    "mlp_2d_100": ("MLP, context 3, 2-D, 100 hidden", "2.30"),
+    "mlp_2d_300": ("MLP, context 3, 2-D, 300 hidden", "2.24"),
+    "mlp": ("MLP, context 3, 10-D, 200 hidden", "2.170"),
+    "mlp_context8": ("MLP, context 8, 10-D, 200 hidden", "2.027"),
+    "wavenet_22k": ("WaveNet, context 8, 68 hidden", "2.022"),
+    "wavenet_76k": ("WaveNet, context 8, 128 hidden", "1.9937"),
+    "bag_of_words": ("bag of words", ""),
+    "rnn": ("RNN", ""),
+    "gru": ("GRU", ""),
+    "lstm": ("LSTM", ""),
+    "transformer": ("Transformer, 4 layers, 64 wide", "~1.92, other split"),
+    "mlp_best": ("MLP, as good as we could", ""),
+    "best": ("anything, as good as we could", ""),
+}
+CHEAP = ("mlp_2d_100", "mlp_context8", "wavenet_22k", "bag_of_words", "rnn", "gru", "lstm")
+SEEDS = (42, 43, 44)
+TEXT = """# Every model on one split and one metric
+
+Written by `benchmarks/results.py` from real runs; do not edit. Nats per character, closing boundaries included, over all words of a split, from the epoch that was best on dev; test was looked at once, when this page was made. Every row is
+
+```console
+$ uv run python -m mm_lightning fit --config configs/CONFIG.yaml --data.path FILE --data.split SPLIT
+```
+
+with seed 42, where FILE is the file of the lectures ({lines:,} lines; not shipped). The steps stand in the configs. Minutes are processor time of the whole command on one thread, torch {torch}. Parameters of the models that count are n-grams kept.
+
+## Split `lecture`
+
+Repeated names stay in, so 424 of the 3,203 dev names stand in training too; "dev, unseen" leaves these out.
+
+{main}
+
+![Dev loss over parameters](results.png)
+
+## Split `unique`
+
+Repeats are removed first: no dev or test name stands in training. These are other dev and test words than above, and rarer ones.
+
+{other}
+
+## Three seeds
+
+Dev of split `lecture` with seeds 42, 43 and 44.
+
+{spread}
+
+## What they make
+
+10,000 words each, seed 42, temperature 1, from the models of the first table. Valid: ended within the length of the longest training word. Unique: different words among them. New: of these, not in training. Hits on dev: of the dev words unseen in training, how many were drawn. Lengths and bigrams: exp(-KL) of the training words' to those drawn, 1 being alike. The last row is what real names score, though there are only 3,203.
+
+{drawn}
+"""
+
+
+def write(rows: list[dict[str, Any]], splits: Splits, path: Path) -> None:
+    """Write the page, and its picture beside it.
+
+    Args:
+        rows: Figures of the runs.
+        splits: The words, split `lecture`.
+        path: Of the page.
+    """
+    found = {(row["config"], row["split"], row["seed"]): row for row in rows}
+    lecture = {name: found[name, "lecture", SEEDS[0]] for name in MODELS}
+    unique = {name: found[name, "unique", SEEDS[0]] for name in MODELS}
+    main = table(
+        ("config", "model", "parameters", "train", "dev", "dev, unseen", "test", "minutes", "published dev"),
+        (
+            (
+                f"`{name}`",
+                MODELS[name][0],
+                f"{row['parameters']:,}",
+                *nats(row, "train", "dev", "unseen", "test"),
+                f"{row['seconds'] / 60:.1f}",
+                MODELS[name][1],
+            )
+            for name, row in lecture.items()
+        ),
+    )
+    other = table(
+        ("config", "train", "dev", "test", "minutes"),
+        ((f"`{n}`", *nats(r, "train", "dev", "test"), f"{r['seconds'] / 60:.1f}") for n, r in unique.items()),
+    )
+    spread = table(
+        ("config", "mean", "standard deviation", "each"),
+        (seeds(name, [found[name, "lecture", seed]["dev"] for seed in SEEDS]) for name in CHEAP),
+    )
+    draw(lecture, path.with_suffix(".png"))
+    reference = ("the dev split itself", asdict(quality(splits.dev, len(splits.dev), splits)))
+    drawn = table(
+        ("config", "valid", "unique", "new", "hits on dev", "lengths", "bigrams"),
+        (shares(*entry) for entry in [*((f"`{n}`", row["samples"]) for n, row in lecture.items()), reference]),
+    )
+    text = TEXT.format(
+        lines=len(splits.train) + len(splits.dev) + len(splits.test),
+        main=main,
+        other=other,
+        spread=spread,
+        drawn=drawn,
+        torch=torch.__version__.split("+")[0],
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def draw(rows: dict[str, dict[str, Any]], path: Path) -> None:
+    """Dev loss over parameters, one labelled point a model."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    axes = figure.subplots()
+    for name, row in rows.items():
+        counted = name in ("bigram_counts", "ngram")
+        axes.plot(row["parameters"], row["dev"], "s" if counted else "o", color="#d95f02" if counted else "#1f77b4")
+        axes.annotate(name, (row["parameters"], row["dev"]), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    axes.set_xscale("log")
+    axes.set_xlabel("parameters (squares: n-grams counted)")
+    axes.set_ylabel("dev, nats per character, split lecture")
+    axes.margins(x=0.12)
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def nats(row: dict[str, Any], *parts: str) -> tuple[str, ...]:
+    """Losses as cells."""
+    return tuple(f"{row[part]:.4f}" for part in parts)
+
+
+def seeds(name: str, values: list[float]) -> tuple[str, ...]:
+    """A row of the table of seeds."""
+    each = ", ".join(f"{value:.4f}" for value in values)
+    return f"`{name}`", f"{statistics.mean(values):.4f}", f"{statistics.stdev(values):.4f}", each
+
+
+def shares(name: str, values: dict[str, float]) -> tuple[str, ...]:
+    """A row of the table of samples."""
+    is_reference = not name.startswith("`")
+    hits = "" if is_reference else f"{values['dev_hits']:.1%}"
+    percents = (f"{values[key]:.1%}" for key in ("valid", "unique", "new"))
+    return name, *percents, hits, *(f"{values[key]:.3f}" for key in ("lengths", "bigrams"))
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Markdown."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
