@@ -30,10 +30,11 @@ class BagOfWords(WordNetwork):
 
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """As the base says; the state is the sum (B, E) of what was read and how much (B, 1)."""
-        total, count = state or (torch.zeros((), device=ids.device), torch.zeros(1, 1, device=ids.device))
-        places = count.long() + torch.arange(ids.shape[1], device=ids.device)  # (1 or B, T)
+        start = self.embedding.weight.new_zeros(len(ids), self.embedding.embedding_dim), ids.new_zeros(len(ids), 1)
+        total, count = state or start
+        places = count + torch.arange(ids.shape[1], device=ids.device)  # (B, T)
         x = self.embedding(ids) + self.positions(places)  # (B, T, E)
-        sums = x.cumsum(1) + total.unsqueeze(-2) if state else x.cumsum(1)
-        x = x + sums / (places + 1).unsqueeze(-1)
+        sums = total[:, None] + x.cumsum(1)
+        x = x + sums / (places + 1)[..., None]
         x = x + self.hidden(x)
-        return self.output(x), (sums[:, -1], (count + ids.shape[1]).expand(len(ids), 1))
+        return self.output(x), (sums[:, -1], count + ids.shape[1])

@@ -31,14 +31,12 @@ class Attention(nn.Module):
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, T, E / heads)
             for part in self.project_in(x).chunk(3, dim=2)
         )
+        visible = None
         if past:
             key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
-        seen = (
-            None
-            if not past
-            else torch.ones(x.shape[1], key.shape[2], dtype=torch.bool, device=x.device).tril(key.shape[2] - x.shape[1])
-        )
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=not past)
+            visible = torch.ones(x.shape[1], key.shape[2], dtype=torch.bool, device=x.device)  # (T, S + T)
+            visible = visible.tril(past[0].shape[2])  # all of the past, and of the new what is not ahead
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=not past)
         return self.project_out(attended.transpose(1, 2).flatten(2)), (key, value)
 
 
