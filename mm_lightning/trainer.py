@@ -18,7 +18,7 @@ from mm_lightning.callbacks import SampleWriter
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
-from mm_lightning.runs import LOGS
+from mm_lightning.runs import CHECKPOINTS, LOGS
 from mm_lightning.sampling import SamplingOptions, Selection, encode_prefix
 from mm_lightning.scoring import score
 from mm_lightning.words import Words, read
@@ -104,8 +104,8 @@ class Trainer(pl.Trainer):
             self._lock.release()
 
     def discard_run(self) -> None:
-        """Remove the folder of a run that never began."""
-        if self.run_folder is not None:
+        """Remove the folder of a run that never began; one with a checkpoint did, even without a step."""
+        if self.run_folder is not None and not (self.run_folder / CHECKPOINTS).exists():
             shutil.rmtree(self.run_folder)
 
     def predict(  # type: ignore[override] # new words are predicted from nothing, so there is no data to pass

@@ -3,6 +3,9 @@
 import pytest
 from commands import ROOT, run
 
+from mm_lightning.callbacks import Embeddings
+from mm_lightning.cli import main
+
 COUNT = ("fit", "--config", str(ROOT / "configs/bigram_counts.yaml"))
 WORDS = "\n".join(
     ["cc", "ab", "ba", "abba", "bab", "aab", "b", "a", "bb", "abab", "aa"]
@@ -56,3 +59,16 @@ def test_what_counting_cannot_heed_is_an_error(folder, options, message):
     assert done.returncode in (1, 2)
     assert message in done.stderr.splitlines()[-1]
     assert not (folder / "lightning_logs").exists()
+
+
+def test_a_finished_count_is_kept_whatever_happens_next(folder, monkeypatch):
+    """Catches a run that is taken for one that never began, because it has made no step, and removed."""
+    monkeypatch.chdir(folder)
+
+    def fail(*_):
+        raise ValueError("the disk is full")
+
+    monkeypatch.setattr(Embeddings, "on_train_end", fail)
+    with pytest.raises(SystemExit):
+        main([*COUNT, "--data.path", "words.txt"])
+    assert (folder / "lightning_logs/version_0/checkpoints/last.ckpt").is_file()

@@ -107,7 +107,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.global_step != self._saved_step:
             trainer.save_checkpoint(self.path, weights_only=False)
             self._saved_step = trainer.global_step
-        if self._signal is not None:
+        if self._signal is not None and trainer.global_step:  # without a step it was a count, and that is done
             raise Stopped(self._signal, self.path, trainer.global_step)
 
 
