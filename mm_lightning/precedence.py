@@ -36,8 +36,22 @@ class Peek:
     text: str
 
 
+_DERIVED = {  # what the application fills in itself, and from what
+    "--data.block_size": "--model.network.init_args.block_size",
+    "--data.seed": "--seed_everything",
+    "--model.alphabet": "--data.alphabet",
+}
+
+
 def peek(args: list[str], commands: Iterable[str]) -> Peek:
-    """Look ahead in the arguments."""
+    """Look ahead in the arguments.
+
+    Raises:
+        ValueError: If one is given that follows from another.
+    """
+    for option in (arg.partition("=")[0] for arg in args):
+        if option in _DERIVED:
+            raise ValueError(f"{option} follows from {_DERIVED[option]}; set that instead")
     command = next((arg for arg in args if arg in commands), None)
     peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
