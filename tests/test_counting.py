@@ -176,3 +176,25 @@ def test_the_neural_bigram_converges_to_the_counts():
     optimizer.step(closure)
     counts = fitted(NGram(4, 1, 0), some, vocabulary)
     torch.testing.assert_close(neural(x).softmax(-1)[:, 0].detach(), counts(x).exp().float(), atol=1e-3, rtol=0)
+
+
+def test_weight_decay_smooths_as_adding_to_counts_does():
+    """Decay that does not reach the matrix: the rows would stay as peaked as the counts."""
+    vocabulary = Vocabulary("abc")
+    windows = Windows(encode(Words.of(STRINGS), vocabulary), 1)
+    x, y = windows.gather(torch.arange(len(windows)))
+    rows = torch.arange(4)[:, None]
+    peaks = []
+    for decay in (0.0, 0.01, 0.1, 10.0):
+        torch.manual_seed(0)
+        neural = Bigram(4)
+        optimizer = torch.optim.SGD(neural.parameters(), lr=0.1 if decay > 1 else 5, weight_decay=decay)
+        for _ in range(300):
+            optimizer.zero_grad()
+            cross_entropy(neural(x), y[:, None]).backward()
+            optimizer.step()
+        peaks.append(float(neural(rows).detach().softmax(-1).amax(-1).mean()))
+    assert peaks == sorted(peaks, reverse=True)
+    added = [fitted(NGram(4, 1, k), Words.of(STRINGS), vocabulary)(rows).exp().amax(1).mean() for k in (0, 1e6)]
+    assert peaks[0] == pytest.approx(float(added[0]), abs=0.01)
+    assert peaks[-1] == pytest.approx(float(added[1]), abs=0.01)
