@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from mm_lightning import shipped, words
 from mm_lightning.batches import TrainBatches, WordBatches
@@ -89,14 +90,18 @@ class WordsDataModule(pl.LightningDataModule):
         return words.split(self.words, self.split, self.path)
 
     @cached_property
-    def train_lengths(self) -> NDArray[np.int64]:
+    def _train(self) -> EncodedWords:
+        return encode(self.splits.train, self.vocabulary)
+
+    @property
+    def train_lengths(self) -> Tensor:
         """(W,) tokens of each training word."""
-        return self.vocabulary.encode(self.splits.train)[1]
+        return self._train.lengths
 
     @property
     def targets_per_step(self) -> int:
         """Tokens and closing boundaries that a device predicts in one step, in the mean."""
-        words, targets = len(self.train_lengths), len(self.train_lengths) + int(self.train_lengths.sum())
+        words, targets = len(self._train.lengths), len(self._train.stream)
         examples = targets if self.block_size else words
         return min(self.batch_size or examples, examples) * targets // examples
 
@@ -131,7 +136,7 @@ class WordsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainBatches:
         """Shuffled batches of the train split, from where the run stopped."""
-        encoded = self._encode(self.splits.train)
+        encoded = self._train.to(self._device)
         examples: Examples = Windows(encoded, self.block_size) if self.block_size else PaddedWords(encoded)
         position = self._state.get("position", 0)
         trainer = self._trainer()
@@ -150,7 +155,7 @@ class WordsDataModule(pl.LightningDataModule):
 
     def word_batches(self, some: Words) -> WordBatches:
         """Any words to be scored, each flagged if the train split has it; this rank's share."""
-        encoded = self._encode(some)
+        encoded = encode(some, self.vocabulary).to(self._device)
         flags = torch.from_numpy(self.in_training(some)).to(encoded.stream.device)
         trainer = self._trainer()
         return WordBatches(encoded, flags, trainer.global_rank, trainer.world_size)
@@ -177,8 +182,9 @@ class WordsDataModule(pl.LightningDataModule):
         self._state = state_dict
         self.setup("fit")
 
-    def _encode(self, some: Words) -> EncodedWords:
-        return encode(some, self.vocabulary).to(self._trainer().strategy.root_device)
+    @property
+    def _device(self) -> torch.device:
+        return self._trainer().strategy.root_device
 
     def _trainer(self) -> pl.Trainer:
         assert self.trainer is not None, "batches are made by a Trainer"
