@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -126,7 +125,6 @@ class MmLightningCLI(LightningCLI):
             return self._instantiate_trainer(config, [])  # type: ignore[return-value]
         callbacks = [RandomState(), HyperParameters(), Embeddings(), self._get(self.config_init, "samples")]
         callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
-        callbacks += [LearningRateMonitor("step")] if config["logger"] is not False else []
         return self._instantiate_trainer(config, [*callbacks, BestCheckpoint(), self._get(self.config_init, "last")])  # type: ignore[return-value]
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The LightningDataModule: a file of words, its splits, and batches of them on the device."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -63,6 +64,7 @@ class WordsDataModule(pl.LightningDataModule):
         self._alphabet = alphabet
         self._batches: TrainBatches | None = None
         self._state: dict[str, Any] = {}
+        self.steps_ahead: Callable[[], int] | None = None  # set by a Trainer that wants several batches at a time
 
     @cached_property
     def words(self) -> Words:
@@ -141,7 +143,7 @@ class WordsDataModule(pl.LightningDataModule):
         position = self._state.get("position", 0)
         trainer = self._trainer()
         self._batches = TrainBatches(
-            examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size
+            examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size, self.steps_ahead
         )
         return self._batches
 

@@ -5,6 +5,7 @@ example, the window before it is the context, and a boundary inside the window t
 need no offsets at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,6 +67,10 @@ class Examples(Protocol):
         """Inputs x and targets y of these examples, int64."""
         ...
 
+    def gather_block(self, rows: Tensor) -> tuple[Tensor | Sequence[Tensor], Tensor | Sequence[Tensor]]:
+        """Inputs and targets of each batch of examples `rows` (n, batch_size), stacked where all have one shape."""
+        ...
+
 
 class Windows:
     """Every prefix of every word as one example: the `block_size` ids before a target, left-padded with boundaries.
@@ -87,11 +92,15 @@ class Windows:
         return len(self._stream) - self.block_size
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """X (n, C) and y (n,) of examples `rows` (n,)."""
-        spans = self._stream[rows[:, None] + self._span].long()  # (n, C + 1)
-        x, y = spans[:, :-1], spans[:, -1]
-        own = (x.flip(1) != BOUNDARY).cumprod(1).flip(1)  # 0 from the last boundary leftwards: the words before
+        """X (..., C) and y (...) of examples `rows` (...)."""
+        spans = self._stream[rows[..., None] + self._span].long()  # (..., C + 1)
+        x, y = spans[..., :-1], spans[..., -1]
+        own = (x.flip(-1) != BOUNDARY).cumprod(-1).flip(-1)  # 0 from the last boundary leftwards: the words before
         return x * own, y
+
+    def gather_block(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """X (n, batch_size, C) and y (n, batch_size)."""
+        return self.gather(rows)
 
 
 class PaddedWords:
@@ -118,3 +127,8 @@ class PaddedWords:
         y = ids.where(places <= lengths, IGNORE)
         x = F.pad(ids.where(places < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
         return x, y
+
+    def gather_block(self, rows: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """X and y of each batch, as wide as its own longest word."""
+        xs, ys = zip(*map(self.gather, rows), strict=True)
+        return xs, ys

@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
-from mm_lightning.batches import Batch
+from mm_lightning.batches import Batch, Block
+from mm_lightning.execution import Execution, count_alike
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import SamplingOptions, draw_block
 from mm_lightning.scoring import cross_entropy, word_nll
@@ -55,6 +56,7 @@ class LanguageModel(pl.LightningModule):
         self.network = network(len(self.vocabulary))
         self.counts = isinstance(self.network, CountedNetwork)
         self.automatic_optimization = not self.counts
+        self.execution: Execution | None = None
         _check_optimizer(self.network, optimizer, lr_scheduler)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
@@ -71,6 +73,11 @@ class LanguageModel(pl.LightningModule):
         if scheduler is None:
             return optimizer
         plateau = isinstance(scheduler, ReduceLROnPlateau)
+        if plateau and self.execution is not None:
+            raise ValueError(
+                "model.lr_scheduler is ReduceLROnPlateau, which looks at a metric each epoch; "
+                "set --trainer.steps_per_execution 1 or take another schedule"
+            )
         config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "epoch" if plateau else "step"}
         if isinstance(scheduler, ReduceLROnPlateau):
             config["monitor"] = scheduler.monitor
@@ -85,18 +92,35 @@ class LanguageModel(pl.LightningModule):
         """Keep the running loss where the losses are."""
         self._loss_sum = self._loss_sum.to(self.device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Mean loss of a batch in the network's own layout, in nats per target; None where it is only counted."""
+    def training_step(self, batch: Batch | Block, batch_idx: int) -> Tensor | None:
+        """Mean loss of a batch in the network's own layout, in nats per target.
+
+        None where its steps were carried out here, or where it is only counted.
+        """
         x, y = batch
+        if self.execution is not None:
+            before = self.global_step
+            for number, (loss, rate) in enumerate(self.execution.run(x, y), before + 1):
+                self._note_loss(loss, rate, number)
+            return None
+        assert isinstance(x, Tensor)
+        assert isinstance(y, Tensor)
         if isinstance(self.network, CountedNetwork):
             self.network.count(x, y)
             return None
         loss = cross_entropy(self.network(x), y) * self._share(y)
-        self._loss_sum += loss.detach()
-        self._loss_count += 1
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined] # set by a connector
-            self._log_train_loss()
+        self._note_loss(loss.detach(), self.trainer.optimizers[0].param_groups[0]["lr"], self.global_step + 1)
         return loss
+
+    def execute(self, execution: Execution | None) -> None:
+        """Have batches come in blocks, and the steps of a block carried out by this; None for Lightning's own way."""
+        self.execution = execution
+        self.automatic_optimization = not self.counts and execution is None
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Limit the gradients where Lightning leaves that to us."""
+        if self.execution is not None:
+            self.execution.clip(optimizer)
 
     def _share(self, y: Tensor) -> Tensor | float:
         """The rank's targets over the mean of all ranks: DDP averages over ranks, the loss is a mean over targets."""
@@ -106,17 +130,21 @@ class LanguageModel(pl.LightningModule):
         mean = self.trainer.strategy.reduce(targets.clone(), reduce_op="mean")  # works in place
         return targets / mean
 
-    def _log_train_loss(self) -> None:
+    def _note_loss(self, loss: Tensor, learning_rate: float, step: int) -> None:
         """Log the mean since the last time: one look at the device per interval, not per step."""
-        loss = float(self.trainer.strategy.reduce(self._loss_sum / self._loss_count, reduce_op="mean"))
+        self._loss_sum += loss
+        self._loss_count += 1
+        if step % self.trainer.log_every_n_steps:  # type: ignore[attr-defined] # set by a connector
+            return
+        mean = float(self.trainer.strategy.reduce(self._loss_sum / self._loss_count, reduce_op="mean"))
         self._loss_sum.zero_()
         self._loss_count = 0
-        if not math.isfinite(loss):
-            raise ValueError(f"train/loss became {loss} by step {self.global_step + 1}: {_DIVERGED}")
-        curves = {"train/loss": loss, "train/log10_loss": math.log10(loss) if loss > 0 else -math.inf}
+        if not math.isfinite(mean):
+            raise ValueError(f"train/loss became {mean} by step {step}: {_DIVERGED}")
+        curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
-            logger.log_metrics(curves, self.global_step + 1)
-        self.log("train/loss", loss, prog_bar=True, logger=False)
+            logger.log_metrics({**curves, "learning_rate": learning_rate}, step)
+        self.log("train/loss", mean, prog_bar=True, logger=False)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Have the last steps validated: Lightning does that in mid-epoch only for a run that is told to stop."""
@@ -170,11 +198,15 @@ class LanguageModel(pl.LightningModule):
         if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
             raise ValueError(f"the weights are no longer finite at step {self.global_step}: {_DIVERGED}")
         checkpoint["train_loss"] = {"sum": self._loss_sum.clone(), "count": self._loss_count}
+        checkpoint["compiled_steps"] = None if self.execution is None else self.execution.compiled
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the running loss back, and let optimiser settings that were changed for the resumed run count."""
         self._loss_sum = checkpoint["train_loss"]["sum"]
         self._loss_count = checkpoint["train_loss"]["count"]
+        if self.execution is not None and self.execution.compiled is None:
+            self.execution.compiled = checkpoint.get("compiled_steps")  # so that a run goes on as it began, bit for bit
+        count_alike(checkpoint)
         saved = checkpoint["hyper_parameters"]
         if any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler")):
             self._replace_settings(checkpoint)

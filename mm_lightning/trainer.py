@@ -17,6 +17,7 @@ from mm_lightning import checkpoint, runs
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.execution import Execution
 from mm_lightning.module import LanguageModel
 from mm_lightning.runs import CHECKPOINTS, LOGS
 from mm_lightning.sampling import SamplingOptions, Selection, encode_prefix
@@ -27,10 +28,24 @@ _SMALL_STEP = 50_000_000  # multiply-adds; below, handing work to a second threa
 
 
 class Trainer(pl.Trainer):
-    """Lightning's Trainer, with checkpoints written atomically and the verbs `predict` and `score`."""
+    """Lightning's Trainer, with checkpoints written atomically and the verbs `predict` and `score`.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Args:
+        steps_per_execution: Most optimiser steps K that are carried out in one go between looks at signals, bar and
+            intervals. Above 1 it spares a small network most of Lightning's time per step, and changes nothing else:
+            limits, intervals and curves count optimiser steps, and weights are the same to the bit unless compiled.
+        compile: With steps_per_execution above 1, compile them to one loop, whose weights differ by rounding; null does
+            so in long runs of window networks on a CPU. A checkpoint remembers what was decided.
+
+    Raises:
+        ValueError: If settings cannot be combined.
+    """
+
+    def __init__(self, *args: Any, steps_per_execution: int = 1, compile: bool | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.steps_per_execution = steps_per_execution
+        self.compile = compile
+        self._check_execution()
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise ValueError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
@@ -38,6 +53,43 @@ class Trainer(pl.Trainer):
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
         self._lock: FileLock | None = None
+
+    def _check_execution(self) -> None:
+        """Refuse what several steps in one go cannot do."""
+        steps = self.steps_per_execution
+        if steps < 1:
+            raise ValueError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
+        if steps == 1 and self.compile:
+            raise ValueError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
+        for name, value in (("accumulate_grad_batches", self.accumulate_grad_batches), ("devices", self.world_size)):
+            if steps > 1 and value != 1:
+                raise ValueError(
+                    f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
+                )
+
+    def fit(  # type: ignore[override] # what this application trains
+        self,
+        model: LanguageModel,
+        datamodule: WordsDataModule,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train.
+
+        Args:
+            model: The model.
+            datamodule: The data.
+            ckpt_path: Checkpoint to go on from.
+            weights_only: Whether it is read without running code.
+        """
+        execution = None
+        if self.steps_per_execution > 1:
+            clip = self.gradient_clip_val, self.gradient_clip_algorithm
+            self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
+            execution = Execution(self, model, model.network, self.steps_per_execution, self.compile, *clip)
+        model.execute(execution)
+        datamodule.steps_ahead = None if execution is None else execution.steps_ahead
+        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
 
     def choose_threads(self, model: LanguageModel, targets: int) -> None:
         """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
@@ -67,6 +119,7 @@ class Trainer(pl.Trainer):
             ("data.batch_size", datamodule.batch_size, None),
             ("trainer.max_epochs", self.max_epochs, 1),
             ("trainer.max_steps", self.max_steps, -1),
+            ("trainer.steps_per_execution", self.steps_per_execution, 1),
         ):
             if value != wanted:
                 shown = "null" if wanted is None else wanted

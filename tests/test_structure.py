@@ -20,6 +20,8 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
     ["scoring"],
+    ["compiled"],
+    ["execution"],
     ["datamodule", "module"],
     ["callbacks"],
     ["trainer"],

@@ -56,8 +56,10 @@ class StepProgressBar(ProgressBar):
     ) -> None:
         """Move on."""
         assert self._bar is not None
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined] # set by a connector
+        logged = trainer.global_step // every > self._bar.n // every
         self._bar.update(trainer.global_step - self._bar.n)
-        if trainer.global_step % trainer.log_every_n_steps == 0 and not self._bar.disable:  # type: ignore[attr-defined] # set by a connector
+        if logged and not self._bar.disable:
             losses = {k: f"{v:.3f}" for k, v in trainer.progress_bar_metrics.items() if isinstance(v, float)}
             self._bar.set_postfix(losses, refresh=False)
 

@@ -1,0 +1,198 @@
+"""Several optimiser steps in one call (Keras' `steps_per_execution`), one by one or as a compiled loop.
+
+What Lightning does around a step takes several times as long as a small network's step itself; here it is done once a
+block. Its counters go on counting steps, so that limits, intervals, curves and checkpoints mean the same for any K.
+"""
+
+from functools import partial
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mm_lightning.batches import Inputs
+from mm_lightning.compiled import CompiledSteps, clip_by_norm, clip_by_value, obstacle
+from mm_lightning.networks.base import Network
+from mm_lightning.scoring import cross_entropy
+
+Step = tuple[Tensor, float]  # loss in nats per target, and learning rate
+
+_WORTHWHILE = 50_000  # steps that earn back some 15 seconds of compiling, at 0.3 ms a step
+
+
+class Execution:
+    """Carries out blocks of optimiser steps under Lightning's manual optimisation.
+
+    Args:
+        trainer: Lightning's Trainer, one device.
+        module: Owns optimiser and schedule.
+        network: What is trained.
+        max_steps: Most steps of a block, K.
+        compiled: Whether steps are compiled; None decides when the first block comes.
+        clip_val: Lightning's `gradient_clip_val`, which it refuses under manual optimisation.
+        clip_algorithm: Lightning's `gradient_clip_algorithm`.
+    """
+
+    def __init__(
+        self,
+        trainer: pl.Trainer,
+        module: pl.LightningModule,
+        network: Network,
+        max_steps: int,
+        compiled: bool | None = None,
+        clip_val: float | None = None,
+        clip_algorithm: str | None = None,
+    ) -> None:
+        self.compiled = compiled
+        self._trainer = trainer
+        self._module = module
+        self._network = network
+        self._max_steps = max_steps
+        self._clip_val = clip_val
+        self._clip_algorithm = clip_algorithm
+        self._compiled_steps: CompiledSteps | None = None
+        self._begun = False
+
+    def steps_ahead(self) -> int:
+        """Steps until something wants to see the run: the end of an epoch or of all, a validation, a checkpoint."""
+        trainer, progress = self._trainer, self._trainer.fit_loop.epoch_loop.batch_progress
+        done, step = progress.current.ready, trainer.global_step
+        intervals = [self._max_steps]
+        for callback in trainer.callbacks:  # type: ignore[attr-defined] # set by a connector
+            name = "_every_n_train_steps" if isinstance(callback, ModelCheckpoint) else "every_n_train_steps"
+            intervals.append(getattr(callback, name, 0) or self._max_steps)
+        ahead = [every - step % every for every in intervals]
+        ahead.append(int(trainer.num_training_batches) - done)
+        if trainer.max_steps > 0:
+            ahead.append(trainer.max_steps - step)
+        if trainer.val_check_batch not in (None, float("inf")):
+            every = int(cast(float, trainer.val_check_batch))
+            ahead.append(every - (progress.total.ready if trainer.check_val_every_n_epoch is None else done) % every)
+        return min(ahead)
+
+    def run(self, xs: Inputs, ys: Inputs) -> list[Step]:
+        """Carry out a block: one step per batch.
+
+        Args:
+            xs: Inputs of each step, in the network's layout.
+            ys: Targets of each step.
+
+        Raises:
+            ValueError: If steps shall be compiled, and cannot be.
+        """
+        self._count_batches(len(xs))
+        if not self._begun:
+            self._begin(xs, ys)
+        compiled = self._compiled_steps
+        begun = self._trainer.global_step > 0  # torch's own first step makes its state, and schedules wait for it
+        singly = len(xs) if compiled is None else int(not (begun and compiled.ready))
+        steps = [self._step(x, y) for x, y in zip(xs[:singly], ys[:singly], strict=True)]
+        if compiled is not None and singly < len(xs):
+            assert isinstance(xs, Tensor)
+            assert isinstance(ys, Tensor)
+            steps += self._run_compiled(compiled, xs[singly:], ys[singly:])
+        return steps
+
+    def clip(self, optimizer: Optimizer) -> None:
+        """Limit the gradients, as Lightning does under automatic optimisation."""
+        if self._clip_val:
+            self._module.clip_gradients(optimizer, self._clip_val, self._clip_algorithm)
+
+    def _step(self, x: Tensor, y: Tensor) -> Step:
+        """One step with everything Lightning has for it."""
+        optimizer, scheduler = self._optimizer, self._scheduler
+        rate = optimizer.param_groups[0]["lr"]
+        loss = cross_entropy(self._network(x), y)
+        optimizer.zero_grad()
+        with torch.autocast(x.device.type, enabled=False):  # which is on around all of a block
+            self._module.manual_backward(loss)
+        optimizer.step()
+        torch.clear_autocast_cache()  # it holds the weights of before
+        if scheduler is not None:
+            scheduler.step()
+        return loss.detach(), rate
+
+    def _run_compiled(self, compiled: CompiledSteps, xs: Tensor, ys: Tensor) -> list[Step]:
+        settings = []
+        for _ in range(len(xs)):
+            settings.append(compiled.settings)
+            if self._scheduler is not None:
+                self._scheduler.step()
+        losses = compiled(xs, ys, settings)
+        progress = self._trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.total.ready += len(xs)
+        progress.total.completed += len(xs)
+        return [(loss, values[0]) for loss, values in zip(losses.unbind(), settings, strict=True)]
+
+    @property
+    def _optimizer(self) -> LightningOptimizer:
+        optimizer = self._module.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer
+
+    @property
+    def _scheduler(self) -> LRScheduler | None:
+        return cast(LRScheduler | None, self._module.lr_schedulers())
+
+    def _count_batches(self, steps: int) -> None:
+        """Have Lightning count a batch a step; it has counted one for the block itself, or is going to."""
+        loop = self._trainer.fit_loop.epoch_loop
+        for tracker in (loop.batch_progress.total, loop.batch_progress.current):
+            for stage in ("ready", "started", "processed", "completed"):
+                setattr(tracker, stage, getattr(tracker, stage) + steps - 1)
+        loop.batch_progress.is_last_batch = loop.batch_progress.current.ready == self._trainer.num_training_batches
+        loop._batches_that_stepped += steps - 1
+
+    def _begin(self, xs: Inputs, ys: Inputs) -> None:
+        """Compile, or say why not."""
+        self._begun = True
+        if self.compiled is False:
+            return
+        precision = str(self._trainer.precision)
+        reason = obstacle(self._optimizer.optimizer, self._scheduler, precision, xs)
+        if reason and self.compiled:
+            raise ValueError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
+        if self.compiled is None and not reason and self._steps_left() < _WORTHWHILE:
+            reason = f"a run of under {_WORTHWHILE:,} steps is done sooner without"
+        if reason:
+            self.compiled = False
+            rank_zero_info(f"steps are not compiled: {reason}")
+            return
+        self._compile(xs, ys, precision == "bf16-mixed")
+
+    def _compile(self, xs: Any, ys: Any, autocast: bool) -> None:
+        clip = None
+        if self._clip_val:
+            clip = partial(clip_by_value if self._clip_algorithm == "value" else clip_by_norm, limit=self._clip_val)
+        rank_zero_info("compiling the step: a quarter of a minute the first time, a few seconds from then on")
+        optimizer = self._optimizer.optimizer
+        try:
+            self._compiled_steps = CompiledSteps(self._network, optimizer, self._max_steps, xs, ys, autocast, clip)
+        except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
+            rank_zero_warn(f"compiling failed ({str(error).strip().splitlines()[0]}); going on without")
+        self.compiled = self._compiled_steps is not None
+
+    def _steps_left(self) -> float:
+        trainer = self._trainer
+        if trainer.max_steps > 0:
+            return trainer.max_steps - trainer.global_step
+        epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
+        return epochs * trainer.num_training_batches if epochs > 0 else float("inf")
+
+
+def count_alike(checkpoint: dict[str, Any]) -> None:
+    """Let a checkpoint's counters of automatic and of manual optimisation agree: K may differ when a run goes on."""
+    if "loops" not in checkpoint:
+        return
+    loop, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+    for total in (
+        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"],
+        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"],
+    ):
+        total.update(ready=step, completed=step)
