@@ -200,9 +200,9 @@ class CompiledSteps:
             return self._loop(count, self._full(x), self._full(y), rates, self._values, state)[:steps]
 
     def _full(self, inputs: Tensor) -> Tensor:
-        """Inputs of as many steps as a block can have, so that one compiled function serves all."""
+        """Inputs of as many steps as a block can have, in one layout: one compiled function serves all."""
         if len(inputs) == self._max_steps:
-            return inputs
+            return inputs.contiguous()
         return torch.cat([inputs, inputs.new_zeros(self._max_steps - len(inputs), *inputs.shape[1:])])
 
     def _block(self, count: Tensor, x: Tensor, y: Tensor, rates: Tensor, values: Tensors, state: Tensors) -> Tensor:

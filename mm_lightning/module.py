@@ -60,8 +60,11 @@ class LanguageModel(pl.LightningModule):
         _check_optimizer(self.network, optimizer, lr_scheduler)
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
-        self._loss_sum = torch.zeros(())  # no buffer, which DDP would overwrite with the first rank's
+        self._loss_sum = torch.zeros(
+            (), dtype=torch.float64
+        )  # no buffer, which DDP would overwrite with the first rank's
         self._loss_count = 0
+        self.train_loss: float | None = None  # the last one logged
         self.loss = _exact_mean()
         self.loss_unseen = _exact_mean()
 
@@ -99,9 +102,8 @@ class LanguageModel(pl.LightningModule):
         """
         x, y = batch
         if self.execution is not None:
-            before = self.global_step
-            for number, (loss, rate) in enumerate(self.execution.run(x, y), before + 1):
-                self._note_loss(loss, rate, number)
+            first = self.global_step + 1
+            self._note_losses(*self.execution.run(x, y), first)
             return None
         assert isinstance(x, Tensor)
         assert isinstance(y, Tensor)
@@ -109,7 +111,11 @@ class LanguageModel(pl.LightningModule):
             self.network.count(x, y)
             return None
         loss = cross_entropy(self.network(x), y) * self._share(y)
-        self._note_loss(loss.detach(), self.trainer.optimizers[0].param_groups[0]["lr"], self.global_step + 1)
+        self._loss_sum += loss.detach()
+        self._loss_count += 1
+        step = self.global_step + 1
+        if step % self._log_every == 0:
+            self._log_train_loss(step, self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def execute(self, execution: Execution | None) -> None:
@@ -130,12 +136,25 @@ class LanguageModel(pl.LightningModule):
         mean = self.trainer.strategy.reduce(targets.clone(), reduce_op="mean")  # works in place
         return targets / mean
 
-    def _note_loss(self, loss: Tensor, learning_rate: float, step: int) -> None:
+    def _note_losses(self, losses: Tensor, rates: list[float], first: int) -> None:
+        """Add the losses of a block to the running one, in the order of its steps, the number of the first given."""
+        every, total = self._log_every, float(self._loss_sum)
+        for step, (loss, rate) in enumerate(zip(losses.tolist(), rates, strict=True), first):
+            total += loss
+            self._loss_count += 1
+            if step % every == 0:
+                self._loss_sum.fill_(total)
+                self._log_train_loss(step, rate)
+                total = 0.0
+        self._loss_sum.fill_(total)
+
+    @property
+    def _log_every(self) -> int:
+        """Steps between two points of the curves."""
+        return int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined] # set by a connector
+
+    def _log_train_loss(self, step: int, learning_rate: float) -> None:
         """Log the mean since the last time: one look at the device per interval, not per step."""
-        self._loss_sum += loss
-        self._loss_count += 1
-        if step % self.trainer.log_every_n_steps:  # type: ignore[attr-defined] # set by a connector
-            return
         mean = float(self.trainer.strategy.reduce(self._loss_sum / self._loss_count, reduce_op="mean"))
         self._loss_sum.zero_()
         self._loss_count = 0
@@ -144,7 +163,7 @@ class LanguageModel(pl.LightningModule):
         curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
             logger.log_metrics({**curves, "learning_rate": learning_rate}, step)
-        self.log("train/loss", mean, prog_bar=True, logger=False)
+        self.train_loss = mean
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Have the last steps validated: Lightning does that in mid-epoch only for a run that is told to stop."""
@@ -187,6 +206,8 @@ class LanguageModel(pl.LightningModule):
         if self.trainer.state.fn == TrainerFn.FITTING:
             self.log("step", float(self.global_step))  # becomes the x axis, which is else one less
             self.log("hp/val_loss", loss)
+            if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
+                self.log("train/loss", self.train_loss, logger=False)
 
     def predict_step(self, batch: tuple[SamplingOptions, int], batch_idx: int) -> list[str]:
         """Words of one block of draws."""

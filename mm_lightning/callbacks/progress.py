@@ -17,6 +17,7 @@ class StepProgressBar(ProgressBar):
         super().__init__()
         self._bar: tqdm[Any] | None = None
         self._enabled = True
+        self._shown_loss: float | None = None
 
     def disable(self) -> None:
         """Called by Lightning on all ranks but the first."""
@@ -56,12 +57,12 @@ class StepProgressBar(ProgressBar):
     ) -> None:
         """Move on."""
         assert self._bar is not None
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined] # set by a connector
-        logged = trainer.global_step // every > self._bar.n // every
         self._bar.update(trainer.global_step - self._bar.n)
-        if logged and not self._bar.disable:
-            losses = {k: f"{v:.3f}" for k, v in trainer.progress_bar_metrics.items() if isinstance(v, float)}
-            self._bar.set_postfix(losses, refresh=False)
+        loss = getattr(pl_module, "train_loss", None)
+        if loss != self._shown_loss and not self._bar.disable:
+            self._shown_loss = loss
+            losses = {"train/loss": loss, **trainer.progress_bar_metrics}
+            self._bar.set_postfix({k: f"{v:.3f}" for k, v in losses.items() if isinstance(v, float)}, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""

@@ -1,5 +1,6 @@
 """The configuration of a run: in its folder for people, in its checkpoints for resuming."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ class RunConfig(SaveConfigCallback):
         """Write config.yaml; a resumed run's replaces that of its first part."""
         run: Path | None = getattr(trainer, "run_folder", None)
         if run is not None:
-            (run / self.config_filename).write_text(self._dump(), encoding="utf-8")
+            (run / self.config_filename).write_text(self._yaml, encoding="utf-8")
 
     def state_dict(self) -> dict[str, Any]:
         """The configuration as YAML."""
-        return {CONFIG_KEY: self._dump()}
+        return {CONFIG_KEY: self._yaml}
 
-    def _dump(self) -> str:
+    @cached_property
+    def _yaml(self) -> str:
         config = self.config.clone()
         config["ckpt_path"] = None  # this describes the run, not how it was last started
         return str(self.parser.dump(config, skip_none=False))

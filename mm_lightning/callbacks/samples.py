@@ -37,8 +37,8 @@ class SampleWords(Callback):
         words = sample(pl_module.network, pl_module.vocabulary, options, data.is_new)
         pl_module.network.train()
         marked = [(word, new) for word, new in zip(words, data.is_new(words), strict=True)]
-        losses = trainer.callback_metrics
-        shown = ", ".join(f"{name} {float(losses[name]):.4f}" for name in ("train/loss", "val/loss") if name in losses)
+        losses = {"train/loss": pl_module.train_loss, "val/loss": trainer.callback_metrics.get("val/loss")}
+        shown = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
         comma = "," if any(" " in word for word in words) else ""
         listed = f"{comma} ".join(word if new else f"[{word}]" for word, new in marked)
         pl_module.print(f"step {trainer.global_step}: {shown}; samples ([in training]): {listed}")
