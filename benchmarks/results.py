@@ -26,7 +26,7 @@ from leaderboard import CHEAP, MODELS, SEEDS
 from mm_lightning import words
 from mm_lightning.module import LanguageModel
 from mm_lightning.quality import Quality, quality
-from mm_lightning.sampling import BLOCK, SamplingOptions, draw_block
+from mm_lightning.sampling import BLOCK, Sampler, SamplingOptions
 from mm_lightning.scoring import score
 from mm_lightning.words import Splits, Words
 
@@ -91,10 +91,11 @@ def loss(model: LanguageModel, part: Words) -> float:
 def sample_quality(model: LanguageModel, splits: Splits) -> Quality:
     """Quality of the first 10,000 draws that end within the longest training word's length."""
     options = SamplingOptions(num_samples=NUM_SAMPLES, max_length=int(splits.train.lengths.max()))
+    sampler = Sampler(model.network, model.vocabulary, options)
     drawn: list[str] = []
     num_blocks = 0
     while len(drawn) < NUM_SAMPLES:
-        drawn += draw_block(model.network, model.vocabulary, options, num_blocks)
+        drawn += sampler.draw(num_blocks)
         num_blocks += 1
     valid_share = len(drawn) / (num_blocks * BLOCK)
     return quality(Words.of(drawn[:NUM_SAMPLES]), round(NUM_SAMPLES / valid_share), splits)

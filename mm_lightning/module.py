@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric
 from mm_lightning.batches import Batch, Block
 from mm_lightning.execution import Execution, count_alike
 from mm_lightning.networks.base import CountedNetwork, Network
-from mm_lightning.sampling import SamplingOptions, draw_block
+from mm_lightning.sampling import Sampler
 from mm_lightning.scoring import cross_entropy, word_nll
 from mm_lightning.vocabulary import make_vocabulary
 
@@ -209,10 +209,10 @@ class LanguageModel(pl.LightningModule):
             if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
                 self.log("train/loss", self.train_loss, logger=False)
 
-    def predict_step(self, batch: tuple[SamplingOptions, int], batch_idx: int) -> list[str]:
+    def predict_step(self, batch: tuple[Sampler, int], batch_idx: int) -> list[str]:
         """Words of one block of draws."""
-        options, block = batch
-        return draw_block(self.network, self.vocabulary, options, block)
+        sampler, block = batch
+        return sampler.draw(block)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the running loss; refuse to put ruined weights over sound ones."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mm_lightning.networks.base import Network, State
+from mm_lightning.networks.base import Advance, Network, State
 from mm_lightning.vocabulary import BOUNDARY, Vocabulary
 
 BLOCK = 1024  # words drawn together
@@ -118,15 +118,7 @@ class Selection:
         )
 
 
-def sample(
-    network: Network, vocabulary: Vocabulary, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]]
-) -> list[str]:
-    """Draw words; fewer than asked for where `Selection` gives up."""
-    selection = Selection(options, is_new)
-    return [w for i in selection.blocks() for w in selection.accept(draw_block(network, vocabulary, options, i))]
-
-
-def encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int]:
+def _encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int]:
     """Ids of the boundary and the prefix.
 
     Raises:
@@ -140,39 +132,75 @@ def encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int]
     return [BOUNDARY, *ids]
 
 
-@torch.no_grad()
-def draw_block(network: Network, vocabulary: Vocabulary, options: SamplingOptions, block: int) -> list[str]:
-    """Draw one block; those of its words that ended, in the order of their rows.
+class Sampler:
+    """Draws words of a network, block by block.
+
+    Args:
+        network: The network, in eval mode when it comes to drawing.
+        vocabulary: Its ids.
+        options: What to draw.
 
     Raises:
-        ValueError: As `encode_prefix`, or if the network's logits are not numbers.
+        ValueError: If the prefix has a character that the vocabulary lacks, or is longer than a word may be.
     """
-    assert not network.training, "sampling needs eval mode"
-    device = network.device
-    random = np.random.default_rng([options.seed, block])
-    prefix = encode_prefix(vocabulary, options)
-    ids = fresh = torch.tensor(prefix, device=device).repeat(BLOCK, 1)  # (rows still open, T); fresh: not yet read
-    state: State = ()
-    rows = torch.arange(BLOCK)
-    words: list[str | None] = [None] * BLOCK
-    for length in range(len(prefix) - 1, options.max_length + 1):
-        new_logits, state = network.advance(fresh, state)
-        logits = new_logits.double().cpu()
-        logits[:, list(vocabulary.never_drawn)] = -torch.inf
-        if length < options.min_length:
-            logits[:, BOUNDARY] = -torch.inf
-        following = _choose(probabilities(logits, options), torch.from_numpy(random.random(BLOCK))[rows])
-        ended = following == BOUNDARY
-        for row, word in zip(rows[ended].tolist(), ids[ended.to(device), 1:].tolist(), strict=True):
-            words[row] = vocabulary.decode(word)
-        rows = rows[~ended]
-        if not len(rows):
-            break
-        still_open = ~ended.to(device)
-        fresh = following[:, None].to(device)[still_open]
-        ids = torch.cat([ids[still_open], fresh], 1)
-        state = tuple(part[still_open] for part in state)
-    return [word for word in words if word is not None]
+
+    def __init__(self, network: Network, vocabulary: Vocabulary, options: SamplingOptions) -> None:
+        self.network = network
+        self.vocabulary = vocabulary
+        self.options = options
+        self._prefix = _encode_prefix(vocabulary, options)
+        never = list(vocabulary.never_drawn)
+        self._read = self._reader(never)
+        self._read_on = self._reader([*never, BOUNDARY])  # while a word is too short to end
+
+    def _reader(self, never: list[int]) -> Advance:
+        def cumulative(logits: Tensor) -> Tensor:
+            logits = logits.double().cpu().index_fill(1, torch.tensor(never, dtype=torch.int64), -torch.inf)
+            sums = probabilities(logits, self.options).cumsum(1)
+            return sums.nan_to_num(1.0)  # where nothing is possible, the word ends
+
+        return self.network.reader(cumulative, len(self.vocabulary))
+
+    @torch.no_grad()
+    def draw(self, block: int) -> list[str]:
+        """Draw one block; those of its words that ended, in the order of their rows.
+
+        Raises:
+            ValueError: If the network's logits are not numbers.
+        """
+        assert not self.network.training, "sampling needs eval mode"
+        random = np.random.default_rng([self.options.seed, block])
+        fresh = torch.tensor(self._prefix).repeat(BLOCK, 1)  # (rows still open, T), not yet read
+        columns = [fresh[:, 1:]]
+        state: State = ()
+        rows = torch.arange(BLOCK)  # still open
+        for length in range(len(self._prefix) - 1, self.options.max_length + 1):
+            read = self._read_on if length < self.options.min_length else self._read
+            cumulative, state = read(fresh, state)
+            following = _choose(cumulative, torch.from_numpy(random.random(BLOCK)).index_select(0, rows))
+            columns.append(following.new_zeros(BLOCK).index_copy(0, rows, following)[:, None])
+            still_open = following.nonzero().flatten()
+            rows, fresh = rows.index_select(0, still_open), following.index_select(0, still_open)[:, None]
+            if not len(rows):
+                break
+            state = tuple(part.index_select(0, still_open.to(part.device)) for part in state)
+        ended = torch.ones(BLOCK, dtype=torch.bool).index_fill(0, rows, 0)
+        return self._decode(torch.cat(columns, 1)[ended])
+
+    def _decode(self, ids: Tensor) -> list[str]:
+        """Words of ids (W, T), each padded with boundaries; those left out that could not but end too early."""
+        lengths = (ids != BOUNDARY).sum(1)
+        is_long = lengths >= self.options.min_length
+        ids, lengths = ids[is_long], lengths[is_long]
+        return self.vocabulary.decode_all(ids[ids != BOUNDARY].numpy(), lengths.numpy())
+
+
+def sample(
+    network: Network, vocabulary: Vocabulary, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]]
+) -> list[str]:
+    """Draw words; fewer than asked for where `Selection` gives up."""
+    sampler, selection = Sampler(network, vocabulary, options), Selection(options, is_new)
+    return [word for block in selection.blocks() for word in selection.accept(sampler.draw(block))]
 
 
 def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
@@ -195,7 +223,7 @@ def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     return result
 
 
-def _choose(weights: Tensor, uniform: Tensor) -> Tensor:
-    """Ids (B,) by inverse CDF from weights (B, V), not necessarily normalised, and numbers (B,) in [0, 1)."""
-    cumulative = weights.cumsum(1)
-    return (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(1).clamp(max=weights.shape[1] - 1)
+def _choose(cumulative: Tensor, uniform: Tensor) -> Tensor:
+    """Ids (B,) by inverse CDF from sums (B, V) of weights, not necessarily normalised, and numbers (B,) in [0, 1)."""
+    place = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True).squeeze(1)
+    return place.clamp(max=cumulative.shape[1] - 1)

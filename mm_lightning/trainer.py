@@ -20,7 +20,7 @@ from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.execution import Execution
 from mm_lightning.module import LanguageModel
 from mm_lightning.runs import CHECKPOINTS, LOGS
-from mm_lightning.sampling import SamplingOptions, Selection, encode_prefix
+from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.scoring import score
 from mm_lightning.words import Words, read
 
@@ -181,11 +181,13 @@ class Trainer(pl.Trainer):
         """
         self._need_one_device()
         listed = sampling.output is not None and sampling.output.suffix != ".txt"
-        encode_prefix(model.vocabulary, sampling)
+        sampler = Sampler(model.network, model.vocabulary, sampling)
         known = sampling.only_new or (listed and _has_words(datamodule))
         selection = Selection(sampling, datamodule.is_new)
         self.callbacks.append(SampleWriter(selection, datamodule.is_new if known else None))  # type: ignore[attr-defined]
-        super().predict(model, _Draws(selection), ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
+        super().predict(
+            model, _Draws(sampler, selection), ckpt_path=ckpt_path, return_predictions=False, weights_only=True
+        )
         if shortfall := selection.shortfall():
             raise ValueError(shortfall)
 
@@ -233,14 +235,15 @@ class Trainer(pl.Trainer):
 class _Draws:
     """Blocks to draw, as a loader: as many as the selection wants, at most as many as it allows."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, sampler: Sampler, selection: Selection) -> None:
+        self._sampler = sampler  # Lightning takes `sampler` for torch's
         self.selection = selection
 
     def __len__(self) -> int:
         return self.selection.max_blocks
 
-    def __iter__(self) -> Iterator[tuple[SamplingOptions, int]]:
-        return ((self.selection.options, block) for block in self.selection.blocks())
+    def __iter__(self) -> Iterator[tuple[Sampler, int]]:
+        return ((self._sampler, block) for block in self.selection.blocks())
 
 
 def _has_words(datamodule: WordsDataModule) -> bool:

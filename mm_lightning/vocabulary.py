@@ -5,7 +5,6 @@ boundary: it stands before the first token and after the last, and is no token i
 dot in the data is a token like any other, with an id of its own.
 """
 
-from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -80,9 +79,19 @@ class Vocabulary:
         ids: list[int] = self.encode(Words(codes, np.array([0, len(word)])))[0].tolist()
         return ids
 
-    def decode(self, ids: Iterable[int]) -> str:
+    @cached_property
+    def _tokens(self) -> NDArray[np.object_]:
+        return np.array([None, *self.alphabet], object)  # nothing is written for the boundary
+
+    def decode_all(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[str]:
+        """Words of ids (S,), end to end and without boundaries, and how many each word has (W,)."""
+        tokens = self._tokens[ids].tolist()
+        ends = lengths.cumsum().tolist()
+        return [self._separator.join(tokens[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+
+    def decode(self, ids: list[int]) -> str:
         """The word of ids that hold no boundary."""
-        return self._separator.join(self.alphabet[i - 1] for i in ids)
+        return self.decode_all(np.array(ids, np.int64), np.array([len(ids)]))[0]
 
     def symbols(self) -> list[str]:
         """What to show for each id in turn, the boundary first."""

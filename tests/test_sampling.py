@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mm_lightning.networks import MLP
-from mm_lightning.sampling import BLOCK, SamplingOptions, Selection, draw_block, probabilities, sample
+from mm_lightning.sampling import BLOCK, Sampler, SamplingOptions, Selection, probabilities, sample
 from mm_lightning.vocabulary import BOUNDARY, Vocabulary
 
 
@@ -144,7 +144,7 @@ def test_logits_that_are_no_numbers_are_an_error(temperature: float):
 def test_a_block_equals_drawing_one_at_a_time(network: MLP, vocabulary: Vocabulary, settings: dict[str, Any]):
     """Rows that take each other's numbers once some have ended, or masks applied in another order."""
     options = SamplingOptions(**{"max_length": 12} | settings)
-    assert draw_block(network, vocabulary, options, 1) == draw_one_at_a_time(network, vocabulary, options, 1)
+    assert Sampler(network, vocabulary, options).draw(1) == draw_one_at_a_time(network, vocabulary, options, 1)
 
 
 def test_greedy_words_follow_the_argmax(network: MLP, vocabulary: Vocabulary):
@@ -156,7 +156,7 @@ def test_greedy_words_follow_the_argmax(network: MLP, vocabulary: Vocabulary):
             break
     options = SamplingOptions(temperature=0, min_length=0, max_length=49)
     expected = [vocabulary.decode(ids[1:-1])] * BLOCK if ids[-1] == BOUNDARY else []
-    assert draw_block(network, vocabulary, options, 0) == expected
+    assert Sampler(network, vocabulary, options).draw(0) == expected
 
 
 def test_prefix_and_lengths_are_honoured(network: MLP, vocabulary: Vocabulary):
@@ -170,17 +170,17 @@ def test_prefix_and_lengths_are_honoured(network: MLP, vocabulary: Vocabulary):
 
 def test_a_word_over_max_length_is_dropped_not_cut(network: MLP, vocabulary: Vocabulary):
     """Words that the model never ended, sold as its own."""
-    every = draw_block(network, vocabulary, SamplingOptions(), 0)
-    short = draw_block(network, vocabulary, SamplingOptions(max_length=3), 0)
+    every = Sampler(network, vocabulary, SamplingOptions()).draw(0)
+    short = Sampler(network, vocabulary, SamplingOptions(max_length=3)).draw(0)
     assert short == [word for word in every if len(word) <= 3]
     assert 0 < len(short) < len(every) == BLOCK
 
 
 def test_min_length_0_allows_the_empty_word(network: MLP, vocabulary: Vocabulary):
     """A first draw that can never be the boundary, though the model gives it a chance."""
-    assert "" in draw_block(network, vocabulary, SamplingOptions(min_length=0), 0)
-    assert "" not in draw_block(network, vocabulary, SamplingOptions(min_length=1), 0)
-    assert "ab" in draw_block(network, vocabulary, SamplingOptions(prefix="ab"), 0)
+    assert "" in Sampler(network, vocabulary, SamplingOptions(min_length=0)).draw(0)
+    assert "" not in Sampler(network, vocabulary, SamplingOptions(min_length=1)).draw(0)
+    assert "ab" in Sampler(network, vocabulary, SamplingOptions(prefix="ab")).draw(0)
 
 
 def test_the_first_words_do_not_depend_on_how_many_are_asked_for(network: MLP, vocabulary: Vocabulary):
@@ -195,14 +195,17 @@ def test_the_first_words_do_not_depend_on_how_many_are_asked_for(network: MLP, v
 def test_seeds_give_different_words(network: MLP, vocabulary: Vocabulary):
     """A seed ignored, or added to the block's number: block 1 of seed 0 would be block 0 of seed 1."""
     drawn = [
-        tuple(draw_block(network, vocabulary, SamplingOptions(seed=seed), block)) for seed in (0, 1) for block in (0, 1)
+        tuple(Sampler(network, vocabulary, SamplingOptions(seed=seed)).draw(block))
+        for seed in (0, 1)
+        for block in (0, 1)
     ]
     assert len(set(drawn)) == 4
 
 
 def test_unique_and_only_new_leave_out_and_keep_the_order(network: MLP, vocabulary: Vocabulary):
     """Repeats across blocks, known words among the new, or other words than the same seed gives without conditions."""
-    plain = [word for i in range(20) for word in draw_block(network, vocabulary, SamplingOptions(), i)]
+    sampler = Sampler(network, vocabulary, SamplingOptions())
+    plain = [word for block in range(20) for word in sampler.draw(block)]
     unique = list(dict.fromkeys(plain))[:1500]
     new = [word for word in plain if not word.startswith("a")][:1500]
     both = list(dict.fromkeys(word for word in plain if not word.startswith("a")))[:500]
@@ -218,8 +221,8 @@ def test_drawing_gives_up_and_says_so(network: MLP, vocabulary: Vocabulary):
     """A loop without end, or fewer words than asked for without a word."""
     options = SamplingOptions(num_samples=30, unique=True, max_length=1)
     assert sorted(sample(network, vocabulary, options, all_new)) == ["a", "b", "c", "d"]
-    selection = Selection(options, all_new)
-    found = [w for i in selection.blocks() for w in selection.accept(draw_block(network, vocabulary, options, i))]
+    sampler, selection = Sampler(network, vocabulary, options), Selection(options, all_new)
+    found = [word for block in selection.blocks() for word in selection.accept(sampler.draw(block))]
     assert len(found) == 4
     assert selection.max_blocks == 3  # 30 words, 100 draws each, in whole blocks
     assert (selection.shortfall() or "").startswith("found 4 of 30 words in 3072 draws")
@@ -239,7 +242,8 @@ def test_no_shortfall_is_told_where_there_is_none():
 def test_drawn_characters_follow_the_model(network: MLP, vocabulary: Vocabulary, temperature: float):
     """A bias of the draw; chi-square, 4 degrees of freedom, over 18.47 once in a thousand seeds."""
     options = SamplingOptions(temperature=temperature, prefix="b", min_length=0)
-    words = [word for block in range(20) for word in draw_block(network, vocabulary, options, block)]
+    sampler = Sampler(network, vocabulary, options)
+    words = [word for block in range(20) for word in sampler.draw(block)]
     first = [word[1:2] for word in words]
     observed = np.array([first.count(symbol) for symbol in ("", *vocabulary.alphabet)])
     with torch.no_grad():
@@ -284,17 +288,17 @@ def test_settings_that_make_no_sense_are_errors(settings: dict[str, Any], messag
 def test_a_prefix_outside_the_alphabet_is_an_error(network: MLP, vocabulary: Vocabulary):
     """A prefix silently shortened, or an index out of range."""
     with pytest.raises(ValueError, match="not in the model's alphabet: 'z'"):
-        draw_block(network, vocabulary, SamplingOptions(prefix="az"), 0)
+        Sampler(network, vocabulary, SamplingOptions(prefix="az")).draw(0)
 
 
 def test_a_prefix_over_max_length_is_an_error(network: MLP, vocabulary: Vocabulary):
     """No word at all, and no reason given."""
-    assert set(draw_block(network, vocabulary, SamplingOptions(prefix="abc", max_length=3), 0)) <= {"abc"}
+    assert set(Sampler(network, vocabulary, SamplingOptions(prefix="abc", max_length=3)).draw(0)) <= {"abc"}
     with pytest.raises(ValueError, match=r"sampling.max_length is 2; .*prefix \(3\)"):
-        draw_block(network, vocabulary, SamplingOptions(prefix="abc", max_length=2), 0)
+        Sampler(network, vocabulary, SamplingOptions(prefix="abc", max_length=2)).draw(0)
 
 
 def test_a_network_in_training_is_refused(network: MLP, vocabulary: Vocabulary):
     """Dropout left on while sampling."""
     with pytest.raises(AssertionError, match="eval mode"):
-        draw_block(network.train(), vocabulary, SamplingOptions(), 0)
+        Sampler(network.train(), vocabulary, SamplingOptions()).draw(0)

@@ -15,7 +15,7 @@ from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.encoding import PaddedWords, Windows, encode
 from mm_lightning.networks import MLP
 from mm_lightning.plots import embedding_scatter
-from mm_lightning.sampling import SamplingOptions, draw_block
+from mm_lightning.sampling import Sampler, SamplingOptions
 from mm_lightning.scoring import score
 from mm_lightning.vocabulary import BOUNDARY, UNKNOWN, TokenVocabulary, Vocabulary, brief, make_vocabulary
 from mm_lightning.words import Words
@@ -164,7 +164,7 @@ def network() -> MLP:
 def test_the_unknown_word_is_never_drawn(network: MLP, settings: dict):
     """A sample that says `<unk>`; min_length and max_length in characters."""
     options = SamplingOptions(**{"max_length": 6} | settings)
-    drawn = draw_block(network, TokenVocabulary(ALPHABET), options, 0)
+    drawn = Sampler(network, TokenVocabulary(ALPHABET), options).draw(0)
     assert drawn or settings.get("temperature") == 0 or settings.get("top_k")
     for sentence in drawn:
         assert UNKNOWN not in sentence
@@ -175,9 +175,9 @@ def test_a_prefix_is_words(network: MLP):
     """A prefix measured in characters, or refused for a word that training did not have."""
     vocabulary = TokenVocabulary(ALPHABET)
     options = SamplingOptions(prefix="the zebra", min_length=2, max_length=3)
-    assert all(s.startswith("the <unk>") for s in draw_block(network, vocabulary, options, 0))
+    assert all(s.startswith("the <unk>") for s in Sampler(network, vocabulary, options).draw(0))
     with pytest.raises(ValueError, match=r"sampling.max_length is 2; .* length of the prefix \(3\)"):
-        draw_block(network, vocabulary, SamplingOptions(prefix="the dog sleeps", max_length=2), 0)
+        Sampler(network, vocabulary, SamplingOptions(prefix="the dog sleeps", max_length=2)).draw(0)
 
 
 def test_unknown_words_are_scored_as_the_unknown_word(network: MLP):

@@ -2,20 +2,24 @@
 
 Shape legend, here and everywhere: N windows, C context, B words, T positions, E embedding, H hidden, V vocabulary.
 
-A network maps ids to logits. Training knows only `forward`, scoring only `word_logits`, sampling only `advance` and
+A network maps ids to logits. Training knows only `forward`, scoring only `word_logits`, sampling only `reader` and
 export only `next_logits`, so nothing outside this package asks which network it holds.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mm_lightning.networks.table import WindowTable
 from mm_lightning.vocabulary import BOUNDARY
 
 State = tuple[Tensor, ...]  # what a network keeps of the ids it has read, one word a row; () before the first
+Advance = Callable[[Tensor, State], tuple[Tensor, State]]
+_TABLE = 1 << 24  # most numbers in a table of windows, 128 MiB
 
 
 class Network(nn.Module, ABC):
@@ -48,6 +52,20 @@ class Network(nn.Module, ABC):
         """Logits (B, V) of what follows ids (B, T), each beginning with a boundary."""
         return self.advance(ids, ())[0]
 
+    def reader(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> Advance:
+        """`advance` for many words, from ids on the CPU to a function of the logits.
+
+        Args:
+            function: Makes of logits (B, V), each row by itself, numbers (B, V) in float64 on the CPU.
+            vocab_size: Number of ids V.
+        """
+
+        def advance(ids: Tensor, state: State) -> tuple[Tensor, State]:
+            logits, state = self.advance(ids.to(self.device), state)
+            return function(logits), state
+
+        return advance
+
 
 class WindowNetwork(Network):
     """A network that sees a fixed window: `forward` is x (N, C) -> (N, V).
@@ -74,6 +92,12 @@ class WindowNetwork(Network):
         """As the base says; the state is the window so far, (B, at most C)."""
         window = torch.cat([*state, ids], 1)[:, -self.block_size :]
         return self(F.pad(window, (self.block_size - window.shape[1], 0), value=BOUNDARY)), (window,)
+
+    def reader(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> Advance:
+        """As the base says; each window is computed once where a table of all has room."""
+        if vocab_size ** (self.block_size + 1) > _TABLE:
+            return super().reader(function, vocab_size)
+        return WindowTable(lambda x: function(self(x.to(self.device))), vocab_size, self.block_size).advance
 
 
 class CountedNetwork(WindowNetwork):
