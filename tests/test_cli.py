@@ -1,13 +1,16 @@
 """The front door: commands as users type them, in a process of their own."""
 
+import contextlib
 import csv
 import json
 import os
 import pickle
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -88,6 +91,28 @@ def test_predict_writes_files(trained, tmp_path):
     assert all(line["new"] for line in lines if line["word"] not in WORDS)
     assert any(not line["new"] for line in lines)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv", "out.jsonl", "out.txt"]
+
+
+@pytest.mark.parametrize("words_to_terminal", [False, True])
+def test_a_bar_counts_words_on_stderr(trained, words_to_terminal):
+    """Catches a bar among the words, one that tears them where both are seen, or none where the words go elsewhere."""
+    reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 80))
+    command = [sys.executable, "-m", "mm_lightning", "predict", "--ckpt_path", "last"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    stdout = terminal if words_to_terminal else subprocess.PIPE
+    process = subprocess.Popen(command, cwd=trained, env=env, stdout=stdout, stderr=terminal, text=True)
+    os.close(terminal)
+    seen = b""
+    with contextlib.suppress(OSError), os.fdopen(reader, "rb", buffering=0) as file:  # OSError: all writers are gone
+        while part := file.read(1 << 16):
+            seen += part
+    words, _ = process.communicate()
+    assert process.returncode == 0
+    assert (b"/20 [" in seen) != words_to_terminal
+    if not words_to_terminal:
+        assert len(words.splitlines()) == 20
+        assert set(words) <= {*"".join(WORDS), "\n"}
 
 
 def test_too_few_words_are_written_and_said(trained):

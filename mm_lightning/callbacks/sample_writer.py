@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BasePredictionWriter
+from tqdm import tqdm
 
 from mm_lightning.module import LanguageModel
 from mm_lightning.sampling import Selection
@@ -20,6 +21,8 @@ _SUFFIXES = (".txt", ".csv", ".jsonl")
 
 class SampleWriter(BasePredictionWriter):
     """Write each accepted word: alone on a line, or in .csv and .jsonl with its NLL in nats and whether it is new.
+
+    A bar on stderr counts them, silent where that is no terminal or the words themselves are seen to come.
 
     Args:
         selection: Which words count.
@@ -35,6 +38,7 @@ class SampleWriter(BasePredictionWriter):
         self._is_new = is_new
         self._output = output = selection.options.output
         self._file: TextIO = sys.stdout
+        self._bar: tqdm[Any] = tqdm(disable=True)  # until drawing begins
         if output is None:
             return
         if output.suffix not in _SUFFIXES:
@@ -46,6 +50,17 @@ class SampleWriter(BasePredictionWriter):
             raise ValueError(f"sampling.output: {output} cannot be written: {error.strerror}") from None
         if output.suffix == ".csv":
             csv.writer(self._file).writerow(_COLUMNS)
+
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar."""
+        self._bar = tqdm(
+            total=self.selection.options.num_samples,
+            unit="word",
+            mininterval=0.5,  # seconds
+            dynamic_ncols=True,
+            leave=False,
+            disable=True if self._file.isatty() else None,
+        )
 
     def write_on_batch_end(
         self,
@@ -60,10 +75,14 @@ class SampleWriter(BasePredictionWriter):
         """Write what is accepted of one block of draws."""
         assert isinstance(pl_module, LanguageModel)
         words = self.selection.accept(prediction)
+        self._write(words, pl_module)
+        self._bar.update(len(words))
+
+    def _write(self, words: list[str], model: LanguageModel) -> None:
         if self._output is None or self._output.suffix == ".txt":
             self._file.writelines(f"{word}\n" for word in words)
             return
-        nll = [round(x, 4) for x in score(pl_module.network, pl_module.vocabulary, Words.of(words)).tolist()]
+        nll = [round(x, 4) for x in score(model.network, model.vocabulary, Words.of(words)).tolist()]
         new = [None] * len(words) if self._is_new is None else self._is_new(words)
         rows = list(zip(words, nll, new, strict=True))
         if self._output.suffix == ".csv":
@@ -74,6 +93,7 @@ class SampleWriter(BasePredictionWriter):
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give the file its name."""
+        self._bar.close()
         if self._output is None:
             self._file.flush()
         else:
@@ -82,6 +102,7 @@ class SampleWriter(BasePredictionWriter):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Leave nothing half-made."""
+        self._bar.close()
         if self._output is not None:
             self._file.close()
             self._partial.unlink(missing_ok=True)
