@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,6 +95,7 @@ def test_vocabulary_numbers_characters_from_one():
     assert len(vocabulary) == 5
     assert vocabulary.encode_word("😀.אa") == [4, 1, 3, 2]
     assert vocabulary.decode([4, 1, 3, 2]) == "😀.אa"
+    assert vocabulary.decode_all(np.array([4, 1, 3]), np.array([0, 2, 0, 1])) == ["", "😀.", "", "א"]
     assert vocabulary.symbols() == [".", ".", "a", "א", "😀"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mm_lightning.networks import MLP
+from mm_lightning.networks import MLP, NGram, base
 from mm_lightning.sampling import BLOCK, Sampler, SamplingOptions, Selection, probabilities, sample
 from mm_lightning.vocabulary import BOUNDARY, Vocabulary
 
@@ -145,6 +145,76 @@ def test_a_block_equals_drawing_one_at_a_time(network: MLP, vocabulary: Vocabula
     """Rows that take each other's numbers once some have ended, or masks applied in another order."""
     options = SamplingOptions(**{"max_length": 12} | settings)
     assert Sampler(network, vocabulary, options).draw(1) == draw_one_at_a_time(network, vocabulary, options, 1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"prefix": "da", "min_length": 4, "temperature": 0.7, "top_p": 0.9}])
+def test_a_table_changes_no_word(
+    network: MLP, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+):
+    """Windows numbered wrongly, a row of one option's table used for another's, or a draw that reads an empty row."""
+    options = SamplingOptions(num_samples=3000, **settings)
+    with_table = sample(network, vocabulary, options, all_new)
+    monkeypatch.setattr(base, "_TABLE", 0)
+    assert sample(network, vocabulary, options, all_new) == with_table
+
+
+def test_a_network_without_a_table_equals_drawing_one_at_a_time(
+    network: MLP, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+):
+    """A state that keeps the rows of words that ended."""
+    monkeypatch.setattr(base, "_TABLE", 0)
+    options = SamplingOptions(prefix="da", min_length=4, max_length=6)
+    assert Sampler(network, vocabulary, options).draw(1) == draw_one_at_a_time(network, vocabulary, options, 1)
+
+
+def test_a_window_is_computed_once(network: MLP, vocabulary: Vocabulary):
+    """A table that is filled again and again, or whole for a few words: slow, and no word would show it."""
+    computed: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, inputs: computed.extend(map(tuple, inputs[0].tolist())))
+    sampler = Sampler(network, vocabulary, SamplingOptions(min_length=0))
+    sampler.draw(0)
+    assert len(set(computed)) == len(computed) <= len(vocabulary) ** network.block_size
+    for block in range(1, 4):
+        sampler.draw(block)
+    assert sorted(computed) == sorted(itertools.product(range(len(vocabulary)), repeat=network.block_size))
+
+
+def test_few_words_do_not_compute_every_window():
+    """Samples at the end of an epoch that cost a table of 19,683 windows."""
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    network = MLP(len(vocabulary)).eval()
+    computed: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: computed.append(len(inputs[0])))
+    sample(network, vocabulary, SamplingOptions(num_samples=10, max_length=5), all_new)
+    assert sum(computed) < 6 * BLOCK  # words of 6 draws
+
+
+def test_a_table_has_a_limit():
+    """Memory for all windows of a long context: 27^8 rows."""
+    vocabulary = Vocabulary("abcdefghijklmnopqrstuvwxyz")
+    network = MLP(len(vocabulary), block_size=8).eval()
+    assert len(sample(network, vocabulary, SamplingOptions(max_length=50), all_new)) == 20
+
+
+def test_in_single_precision_the_first_words_are_the_same_too(network: MLP, vocabulary: Vocabulary):
+    """A table that is made for many words only, and so rounds otherwise than for few."""
+    network.float()
+    computed: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: computed.append(inputs[0]))
+    few = sample(network, vocabulary, SamplingOptions(num_samples=1000), all_new)
+    num_batches = len(computed)
+    many = sample(network, vocabulary, SamplingOptions(num_samples=10_000), all_new)
+    assert many[:1000] == few
+    assert all(torch.equal(*pair) for pair in zip(computed, computed[num_batches:], strict=False))  # one way to round
+
+
+def test_words_that_can_only_end_too_early_are_left_out():
+    """Words shorter than min_length, or made of what the model holds impossible."""
+    vocabulary = Vocabulary("ab")
+    network = NGram(len(vocabulary), block_size=2, smoothing=0).eval()
+    network.count(torch.tensor([[0, 0], [0, 1], [1, 2]]), torch.tensor([1, 2, 0]))  # .. -> a, .a -> b, ab -> .
+    assert Sampler(network, vocabulary, SamplingOptions(min_length=2)).draw(0) == ["ab"] * BLOCK
+    assert Sampler(network, vocabulary, SamplingOptions(min_length=3)).draw(0) == []
 
 
 def test_greedy_words_follow_the_argmax(network: MLP, vocabulary: Vocabulary):
