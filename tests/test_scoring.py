@@ -46,6 +46,29 @@ def test_nll_of_a_word_is_the_sum_over_its_windows(
     assert score(network, vocabulary, Words.of(words)).tolist() == pytest.approx(expected, rel=1e-4)
 
 
+def test_each_window_is_computed_once(network: MLP, vocabulary: Vocabulary):
+    """A validation that takes a tenth of the training, for the same windows over and over."""
+    computed: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, inputs: computed.extend(map(tuple, inputs[0].tolist())))
+    score(network, vocabulary, Words.of(random_words(40)))
+    words = (f"\0\0\0{word}".translate(str.maketrans("abcd", "\1\2\3\4")) for word in random_words(40))
+    assert set(computed) >= {tuple(map(ord, word[i : i + 3])) for word in words for i in range(len(word) - 2)}
+    assert len(computed) == len(set(computed))
+
+
+def test_windows_are_told_apart_however_many_there_are():
+    """Windows numbered in 64 bits: of 1,024 ids and contexts of 12, the first five places would not count."""
+    torch.manual_seed(0)
+    network = MLP(1024, block_size=12, embed_dim=4, hidden_dim=16).double().eval()
+    x = torch.randint(1, 1024, (30, 20))
+    x[:, 0], x[0, 1] = BOUNDARY, 1023
+    x[1:, 13:] = x[0, 13:]
+    logits = network.word_logits(x)
+    for word, last in ((0, 0), (3, 12), (7, 19), (29, 19)):
+        window = torch.nn.functional.pad(x[word, : last + 1], (12, 0))[-12:]
+        torch.testing.assert_close(logits[word, last], network(window[None])[0])
+
+
 def test_probabilities_of_all_words_sum_to_one(network: MLP, vocabulary: Vocabulary):
     """Likelihoods of something else than words: those up to length n and the unended beginnings make up all."""
     words = [""]
