@@ -1,70 +1,64 @@
 """Time per optimiser step: the lecture's plain loop against `fit` with everything on, in turn."""
 
-import contextlib
-import io
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
-
-from mm_lightning import words
-from mm_lightning.cli import main
-from mm_lightning.encoding import Windows, encode
-from mm_lightning.vocabulary import Vocabulary
+from lecture import seconds_per_step
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data/names.txt"
 ROUNDS = 5
-STEPS = 5000  # timed per round
-START = 500  # left out: what happens once per run
+WAYS = {
+    "fit, single steps": ("--trainer.steps_per_execution", "1", "--trainer.max_steps", "8000"),
+    "fit, blocks of 100": ("--trainer.compile", "false", "--trainer.max_steps", "20000"),
+    "fit, compiled blocks of 100": ("--trainer.compile", "true", "--trainer.max_steps", "60000"),
+}
 
 
-def lecture_loop(x: torch.Tensor, y: torch.Tensor) -> float:
-    """Seconds per step of the loop that the lecture ends with."""
-    generator = torch.Generator().manual_seed(1)
-    shapes = ((27, 10), (30, 200), (200,), (200, 27), (27,))
-    parameters = [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
-    table, w1, b1, w2, b2 = parameters
-    losses = []
-    for step in range(START + STEPS):
-        if step == START:
-            began = time.perf_counter()
-        rows = torch.randint(0, len(x), (32,), generator=generator)
-        hidden = torch.tanh(table[x[rows]].view(-1, 30) @ w1 + b1)
-        loss = F.cross_entropy(hidden @ w2 + b2, y[rows])
-        for parameter in parameters:
-            parameter.grad = None
-        loss.backward()
-        for parameter in parameters:
-            parameter.data -= 0.1 * parameter.grad
-        losses.append(loss.log10().item())
-    return (time.perf_counter() - began) / STEPS
+def run(*options: str, cache: str | None = None) -> tuple[Path, tempfile.TemporaryDirectory[str]]:
+    """The folder of a fit that went well, on one thread, in a process of its own."""
+    folder = tempfile.TemporaryDirectory()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    environment |= {} if cache is None else {"TORCHINDUCTOR_CACHE_DIR": cache}
+    command = [sys.executable, "-m", "mm_lightning", "fit", "--trainer.default_root_dir", folder.name, *options]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return Path(folder.name) / "lightning_logs/version_0", folder
 
 
-def fit(steps: int) -> float:
-    """Seconds of a whole fit, in a folder that is removed."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        began = time.perf_counter()
-        options = ("--data.path", str(DATA), "--trainer.default_root_dir", folder, "--trainer.max_steps", str(steps))
-        main(["fit", "--config", str(ROOT / "configs/mlp.yaml"), *options])
-        return time.perf_counter() - began
+def fit_seconds_per_step(*options: str) -> float:
+    """Time per step from a fifth of the run on, validation and checkpoints included, by the curves' own clock."""
+    path, folder = run(*options)
+    with folder:
+        events = EventAccumulator(str(path), size_guidance={"scalars": 0})
+        events.Reload()
+        points = events.Scalars("train/loss")
+    first, last = points[len(points) // 5], points[-1]
+    return float((last.wall_time - first.wall_time) / (last.step - first.step))
+
+
+def measure(rounds: int = ROUNDS) -> dict[str, list[float]]:
+    """Seconds per step of each way, a figure a round."""
+    config = ("--config", str(ROOT / "configs/mlp.yaml"), "--data.path", str(DATA))
+    figures: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        figures.setdefault("lecture loop", []).append(seconds_per_step(DATA, 10_000))
+        for name, options in WAYS.items():
+            figures.setdefault(name, []).append(fit_seconds_per_step(*config, *options))
+    return figures
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
     torch.set_num_threads(1)
-    train = words.split(words.read(DATA), "lecture", str(DATA)).train
-    windows = Windows(encode(train, Vocabulary(train.alphabet())), 3)
-    x, y = windows.gather(torch.arange(len(windows)))
-    ratios, ours, theirs = [], [], []
-    for _ in range(ROUNDS):
-        theirs.append(lecture_loop(x, y))
-        ours.append((fit(START + STEPS) - fit(START)) / STEPS)
-        ratios.append(ours[-1] / theirs[-1])
-    for name, values in (("lecture loop, us", theirs), ("fit, us", ours)):
-        print(f"{name:<18} {statistics.median(values) * 1e6:8.0f}")
-    print(f"{'ratio':<18} {statistics.median(ratios):8.2f}   ({min(ratios):.2f} to {max(ratios):.2f})")
+    figures = measure()
+    for name, values in figures.items():
+        ratios = [a / b for a, b in zip(values, figures["lecture loop"], strict=True)]
+        spread = f"({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{name:<28}{statistics.median(values) * 1e6:8.0f} us {statistics.median(ratios):8.2f} x   {spread}")

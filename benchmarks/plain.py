@@ -1,0 +1,132 @@
+"""Networks and a training loop as makemore is built, in plain PyTorch: the baseline of throughput.py.
+
+Written anew after its design: a Dataset that encodes one word at a time, padded to the longest of the file; an MLP that
+sees the context of every position by rolling; a recurrence cell by cell; attention written out with its mask.
+"""
+
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+WIDTH = 64
+
+
+class Items(Dataset[tuple[Tensor, Tensor]]):
+    """Words, encoded when they are asked for: x and y, (longest + 1,) each."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+        self.number = {character: i for i, character in enumerate(sorted(set("".join(words))), start=1)}
+        self.size = max(map(len, words)) + 1
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        ids = torch.tensor([self.number[character] for character in self.words[index]], dtype=torch.long)
+        x, y = torch.zeros(self.size, dtype=torch.long), torch.full((self.size,), -1)
+        x[1 : 1 + len(ids)], y[: len(ids)] = ids, ids
+        y[len(ids)] = 0
+        return x, y
+
+
+class PlainMLP(nn.Module):
+    """Context of all positions by rolling, one hidden layer."""
+
+    def __init__(self, vocab_size: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.table = nn.Embedding(vocab_size + 1, WIDTH)
+        self.layers = nn.Sequential(nn.Linear(size * WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, vocab_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, T, V)."""
+        parts = []
+        for _ in range(self.size):
+            parts.append(self.table(x))
+            x = torch.roll(x, 1, 1)
+            x[:, 0] = self.table.num_embeddings - 1
+        return self.layers(torch.cat(parts, -1))
+
+
+class PlainGRU(nn.Module):
+    """A gated cell, called once per position."""
+
+    def __init__(self, vocab_size: int, size: int) -> None:
+        super().__init__()
+        self.first = nn.Parameter(torch.zeros(1, WIDTH))
+        self.table = nn.Embedding(vocab_size, WIDTH)
+        self.update, self.reset, self.candidate = (nn.Linear(2 * WIDTH, WIDTH) for _ in range(3))
+        self.output = nn.Linear(WIDTH, vocab_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, T, V)."""
+        embedded, state, states = self.table(x), self.first.expand(len(x), -1), []
+        for position in range(x.shape[1]):
+            both = torch.cat([embedded[:, position], state], 1)
+            reset, update = torch.sigmoid(self.reset(both)), torch.sigmoid(self.update(both))
+            fresh = torch.tanh(self.candidate(torch.cat([embedded[:, position], reset * state], 1)))
+            state = (1 - update) * state + update * fresh
+            states.append(state)
+        return self.output(torch.stack(states, 1))
+
+
+class PlainBlock(nn.Module):
+    """Causal attention and a wide layer, each added to the stream."""
+
+    def __init__(self, size: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(2))
+        self.into, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.widen, self.narrow = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+        self.register_buffer("mask", torch.ones(size, size).tril().view(1, 1, size, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Stream (B, T, E)."""
+        shape = (*x.shape[:2], self.heads, -1)
+        query, key, value = (part.view(shape).transpose(1, 2) for part in self.into(self.norms[0](x)).split(WIDTH, 2))
+        weights = query @ key.transpose(-2, -1) * key.shape[-1] ** -0.5
+        weights = weights.masked_fill(self.mask == 0, float("-inf")).softmax(-1)  # type: ignore[operator] # a buffer
+        x = x + self.out((weights @ value).transpose(1, 2).reshape(x.shape))
+        wide = self.widen(self.norms[1](x))
+        wide = 0.5 * wide * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (wide + 0.044715 * wide**3)))
+        return x + self.narrow(wide)
+
+
+class PlainTransformer(nn.Module):
+    """GPT-2's form, four blocks."""
+
+    def __init__(self, vocab_size: int, size: int) -> None:
+        super().__init__()
+        self.table, self.places = nn.Embedding(vocab_size, WIDTH), nn.Embedding(size, WIDTH)
+        self.blocks = nn.Sequential(*(PlainBlock(size) for _ in range(4)))
+        self.norm, self.output = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, vocab_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, T, V)."""
+        x = self.table(x) + self.places(torch.arange(x.shape[1]))[None]
+        return self.output(self.norm(self.blocks(x)))
+
+
+def targets_per_second(kind: type[nn.Module], path: Path, batch_size: int, steps: int, skipped: int = 20) -> float:
+    """Characters predicted in training per second, padding not counted."""
+    items = Items(path.read_text(encoding="utf-8").split())
+    torch.manual_seed(1)
+    network = kind(len(items.number) + 1, items.size)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=0.01, betas=(0.9, 0.99))
+    sampler = RandomSampler(items, replacement=True, num_samples=(skipped + steps) * batch_size)
+    targets, began = 0, 0.0
+    for step, (x, y) in enumerate(DataLoader(items, batch_size, sampler=sampler), start=1):
+        loss = F.cross_entropy(network(x).flatten(0, 1), y.flatten(), ignore_index=-1)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if step == skipped:
+            began, targets = time.perf_counter(), 0
+        targets += int((y >= 0).sum())
+    return targets / (time.perf_counter() - began)

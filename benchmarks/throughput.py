@@ -1,0 +1,54 @@
+"""Characters trained on per second: plain PyTorch in makemore's design against `fit`, same network and batch, in turn.
+
+A batch is 32 words; for the MLP, which trains on windows, as many windows as 32 words have in the mean.
+"""
+
+import statistics
+
+import torch
+from plain import PlainGRU, PlainMLP, PlainTransformer, targets_per_second
+from step import DATA, fit_seconds_per_step
+
+BATCH_SIZE = 32  # words
+ROUNDS = 5
+ADAMW = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.0005", "--model.optimizer.fused", "true")
+MLP = ("MLP", "--model.network.block_size", "16", "--model.network.embed_dim", "64", "--model.network.hidden_dim", "64")
+CASES = {  # name: baseline and its steps, our network and its steps
+    "MLP": (PlainMLP, 300, MLP, 20_000),
+    "GRU": (PlainGRU, 200, ("GRU",), 4_000),
+    "Transformer": (PlainTransformer, 100, ("Transformer",), 1_000),
+}
+
+
+def fit_targets_per_second(network: tuple[str, ...], steps: int) -> float:
+    """Characters per second of `fit`, everything on."""
+    words = DATA.read_text(encoding="utf-8").split()
+    mean = sum(map(len, words)) / len(words) + 1
+    is_window = network[0] == "MLP"
+    batch_size = round(BATCH_SIZE * mean) if is_window else BATCH_SIZE
+    name, *options = network
+    seconds = fit_seconds_per_step(
+        *("--data.path", str(DATA), "--data.batch_size", str(batch_size)),
+        *("--model.network", f"mm_lightning.networks.{name}", *options, *ADAMW),
+        *("--trainer.max_steps", str(steps), "--trainer.steps_per_execution", "100"),
+        *("--trainer.compile", "true" if is_window else "false"),
+    )
+    return (batch_size if is_window else batch_size * mean) / seconds
+
+
+def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
+    """For each network, characters per second of both, a figure a round."""
+    figures: dict[str, dict[str, list[float]]] = {name: {"plain": [], "fit": []} for name in CASES}
+    for _ in range(rounds):
+        for name, (plain, plain_steps, network, steps) in CASES.items():
+            figures[name]["plain"].append(targets_per_second(plain, DATA, BATCH_SIZE, plain_steps))
+            figures[name]["fit"].append(fit_targets_per_second(network, steps))
+    return figures
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name, both in measure().items():
+        ratios = [ours / theirs for ours, theirs in zip(both["fit"], both["plain"], strict=True)]
+        rates = "  ".join(f"{way} {statistics.median(values):10,.0f}/s" for way, values in both.items())
+        print(f"{name:<12} {rates} {statistics.median(ratios):6.1f} x   ({min(ratios):.1f} to {max(ratios):.1f})")
