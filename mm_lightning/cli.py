@@ -12,7 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from mm_lightning import checkpoint, precedence, report, runs, shipped
+from mm_lightning import checkpoint, precedence, runs, shipped
 from mm_lightning.callbacks import (
     BestCheckpoint,
     Embeddings,
@@ -25,11 +25,11 @@ from mm_lightning.callbacks import (
     Stopped,
 )
 from mm_lightning.checkpoint import Checkpoint
+from mm_lightning.commands import COMMANDS, DESCRIPTION, errors_of_one_line, fail
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
 from mm_lightning.trainer import Trainer
 
-DESCRIPTION = "Learn from a list of items, one per line, and make more like them."
 _CKPT_HELP = {
     "fit": "Go on from this checkpoint: a file, or last for where the newest run stopped.",
     "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
@@ -41,7 +41,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Say what is wrong, without the pages of usage."""
-        _fail(" ".join(message.split()), status=2)
+        fail(message, status=2)
 
 
 class MmLightningCLI(LightningCLI):
@@ -52,12 +52,19 @@ class MmLightningCLI(LightningCLI):
     datamodule: WordsDataModule
     trainer: Trainer
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Methods of the Trainer, and those of their arguments that are no options."""
+    def __init__(self, *args: Any, command: str | None = None, **kwargs: Any) -> None:
+        self._command = command
+        super().__init__(*args, **kwargs)
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # Lightning's is static, and called on self
+        """Methods of the Trainer, and those of their arguments that are no options; only the one given, if known.
+
+        The options of all would take longer to collect than a short command to run.
+        """
         data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
         passed = data | {"ckpt_path", "weights_only", "verbose", "words"}
-        return dict.fromkeys(("fit", "validate", "test", "predict", "score"), passed)
+        names = (name for name in COMMANDS if name != "report" and self._command in (None, name))
+        return dict.fromkeys(names, passed)
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The seed: fixed unless another is given, so that every run can be repeated."""
@@ -88,9 +95,8 @@ class MmLightningCLI(LightningCLI):
             if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
                 parser.set_defaults({"trainer.enable_model_summary": False})
-        self._subcommand_parsers["score"].add_argument("words", nargs="*", help="Words to score.")
-        assert self.parser._subcommands_action is not None
-        self.parser._subcommands_action.add_subcommand("report", report.parser(), help=report.SUMMARY)
+            if name == "score":
+                parser.add_argument("words", nargs="*", help="Words to score.")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Let the checkpoint, then the config file, then the command line say what to do."""
@@ -198,13 +204,8 @@ def _quieten() -> None:
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "Tip:" not in str(r.msg))
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    sys.stderr.write(f"error: {message}\n")
-    sys.exit(status)
-
-
 def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | None:
-    """Do what the command line says.
+    """Do what the command line says, with Lightning.
 
     Args:
         args: Arguments; those of the process if not given.
@@ -215,33 +216,32 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
     """
     args = [shipped.find(arg) for arg in (sys.argv[1:] if args is None else args)]
     _quieten()
-    try:
-        if args[:1] == ["report"]:
-            report.main(args[1:])
-            return None
-        cli = MmLightningCLI(
-            LanguageModel,
-            WordsDataModule,
-            save_config_callback=RunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_class=Trainer,
-            trainer_defaults={"num_sanity_val_steps": 0},
-            parser_class=Parser,
-            parser_kwargs={"prog": "mm_lightning", "description": DESCRIPTION},
-            args=args,
-            run=run,
-            auto_configure_optimizers=False,
-        )
-        return None if run else cli
-    except BrokenPipeError:  # whoever read stdout has had enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Stopped as stop:
-        sys.stderr.write(
-            f"{stop}; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}\n"
-        )
-        sys.exit(128 + stop.signum)
-    except (ValueError, OSError, MisconfigurationException) as error:
-        if not run:
-            raise
-        _fail(" ".join(str(error).split()), status=1)
+    if not run:
+        return _cli(args, run=False)
+    with errors_of_one_line(MisconfigurationException):
+        try:
+            _cli(args, run=True)
+        except Stopped as stop:
+            again = f"python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
+            sys.stderr.write(f"{stop}; go on with: {again}\n")
+            sys.exit(128 + stop.signum)
+    return None
+
+
+def _cli(args: list[str], run: bool) -> MmLightningCLI:
+    command = args[0] if run and args and args[0] in COMMANDS else None
+    summary = {} if command is None else {command: {"description": COMMANDS[command]}}
+    return MmLightningCLI(
+        LanguageModel,
+        WordsDataModule,
+        save_config_callback=RunConfig,
+        save_config_kwargs={"save_to_log_dir": False},
+        trainer_class=Trainer,
+        trainer_defaults={"num_sanity_val_steps": 0},
+        parser_class=Parser,
+        parser_kwargs={"prog": "mm_lightning", "description": DESCRIPTION, **summary},
+        args=args,
+        run=run,
+        auto_configure_optimizers=False,
+        command=command,
+    )

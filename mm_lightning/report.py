@@ -6,16 +6,16 @@ import numpy as np
 from jsonargparse import ArgumentParser
 
 from mm_lightning import shipped
+from mm_lightning.commands import COMMANDS
 from mm_lightning.vocabulary import shown
 from mm_lightning.words import SplitName, Words, read, split
 
-SUMMARY = "Describe the data: lines, repeats, alphabet, lengths, splits."
 _BAR = 40  # characters of the longest bar
 
 
 def parser() -> ArgumentParser:
     """The command's options, named as those of `fit`."""
-    result = ArgumentParser(prog="mm_lightning report", description=SUMMARY)
+    result = ArgumentParser(prog="mm_lightning report", description=COMMANDS["report"])
     result.add_argument("--data.path", default="data/names.txt", help="The file, UTF-8, one item per line.")
     result.add_argument("--data.split", type=SplitName, default="lecture", help="lecture keeps repeats, unique not.")
     return result

@@ -46,6 +46,6 @@ def _child(args, cwd, stdout, stderr):
         file = os.open(name, os.O_WRONLY | os.O_APPEND)
         os.dup2(file, fd)
     sys.argv = ["mm_lightning", *args]
-    from mm_lightning.cli import main  # noqa: PLC0415 # in the child
+    from mm_lightning.__main__ import main  # noqa: PLC0415 # in the child
 
     main()

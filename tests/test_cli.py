@@ -19,6 +19,7 @@ import torch
 from commands import FIT, ROOT, Command, run
 
 from mm_lightning import words
+from mm_lightning.commands import COMMANDS
 
 WORDS = [f"{a}{b}{c}" for a in "bdklmr" for b in ("a", "ei", "o", "u") for c in ("n", "lla", "s", "nna", "")]
 
@@ -238,7 +239,8 @@ def test_unfit_checkpoints_are_one_line_and_run_nothing(trained, tmp_path, kind,
         ((*FIT, "--trainer.default_root_dir", "/proc"), 1, "cannot make the run folder"),
         ((*FIT, "--trainer.precision", "16-mixed"), 1, "needs a GPU"),
         (("predict",), 1, "predict needs --ckpt_path"),
-        (("nosuch",), 2, "invalid choice: 'nosuch'"),
+        (("nosuch",), 2, "no command nosuch; give one of fit, validate"),
+        ((), 2, "give a command: fit, validate"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, status, message):
@@ -382,7 +384,13 @@ def test_report_describes_the_shipped_names(tmp_path):
     assert result.stdout.splitlines()[0] == "data/names.txt: 32,257 items, 29,693 different, 2,564 repeats"
 
 
-@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "score", "report"])
+def test_help_lists_the_commands_that_there_are(tmp_path):
+    """Catches a command that nobody would find."""
+    text = run("--help", cwd=tmp_path).stdout
+    assert set(re.findall(r"^    (\w+) +[A-Z]", text, re.M)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_describes_every_argument_of_ours(tmp_path, command):
     """Catches an option without a word on what it does."""
     text = run(command, "--help", cwd=tmp_path).stdout

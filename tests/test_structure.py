@@ -15,7 +15,7 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["words", "shipped", "runs", "checkpoint", "plots"],
+    ["commands", "words", "shipped", "runs", "checkpoint", "plots"],
     ["vocabulary"],
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
@@ -29,14 +29,7 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = [
-    "vocabulary",
-    "words",
-    "shipped",
-    "runs",
-    "report",
-    "quality",
-]  # no torch: `report` and `--help` shall be quick
+LIGHT = ["commands", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
 
 
 def name_of(path: Path) -> str:
@@ -116,9 +109,40 @@ def test_there_are_no_cycles():
     assert set(order) == set(FILES)
 
 
+def output_of(code: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
 def test_light_modules_do_not_import_torch():
-    """A second of start-up for a command that trains nothing."""
+    """Seconds of start-up for a command that trains nothing."""
     imports = ", ".join(f"mm_lightning.{name}" for name in LIGHT)
-    code = f"import sys, {imports}; print([m for m in ('torch', 'lightning') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    assert output_of(f"import sys, {imports}; print([m for m in ('torch', 'lightning') if m in sys.modules])") == "[]\n"
+
+
+@pytest.mark.parametrize("command", [["--help"], ["report"], ["report", "--help"]])
+def test_the_light_commands_do_not_import_torch(command: list[str]):
+    """A command that asks for the others' modules on its way."""
+    code = f"""
+import contextlib, sys
+from mm_lightning.__main__ import main
+sys.argv[1:] = {command}
+with contextlib.suppress(SystemExit):
+    main()
+print([m for m in ("torch", "lightning") if m in sys.modules])"""
+    assert len(lines := output_of(code).splitlines()) > 5
+    assert lines[-1] == "[]"
+
+
+def test_the_command_line_imports_little_beyond_lightning():
+    """Start-up paid by every command for a package that one of them uses, such as tensorboard."""
+    code = """
+import sys
+import lightning.pytorch.cli
+before = set(sys.modules)
+import mm_lightning.cli
+print(*set(sys.modules) - before)"""
+    added = set(output_of(code).split())
+    assert not {name for name in added if name.startswith(("torch.utils.tensorboard", "torch._inductor", "torch.onnx"))}
+    assert "mm_lightning.cli" in added
+    assert {name.partition(".")[0] for name in added} - sys.stdlib_module_names <= {"mm_lightning", "filelock"}

@@ -6,7 +6,6 @@ import lightning.pytorch as pl
 from jsonargparse import dict_to_namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.tensorboard.summary import hparams
 
 from mm_lightning.vocabulary import brief
 
@@ -21,6 +20,8 @@ class HyperParameters(Callback):
         """Write the settings, once per run."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
             return
+        from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves
+
         model = {**pl_module.hparams, "alphabet": brief(pl_module.hparams["alphabet"])}
         groups = {"model": model, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
         settings = {
