@@ -67,19 +67,13 @@ class WordsDataModule(pl.LightningDataModule):
         self.steps_ahead: Callable[[], int] | None = None  # set by a Trainer that wants several batches at a time
 
     @cached_property
-    def words(self) -> Words:
-        """All words of the file; sentences are the same if they differ in white space only."""
-        lines = words.read(shipped.find(self.path))
-        return lines.single_spaced() if self.tokens == "words" else lines
-
-    @cached_property
     def vocabulary(self) -> Vocabulary:
         """That of the alphabet given, else the characters of the file, or the words of the train split."""
         if self._alphabet is not None:
             return make_vocabulary(self._alphabet)
         if self.tokens == "words":
             return TokenVocabulary.of(self.splits.train, self.max_vocab)
-        return Vocabulary(self.words.alphabet())
+        return Vocabulary("".join(sorted(set().union(*(part.alphabet() for part in self.splits.all)))))
 
     @property
     def alphabet(self) -> str | list[str]:
@@ -88,8 +82,9 @@ class WordsDataModule(pl.LightningDataModule):
 
     @cached_property
     def splits(self) -> Splits:
-        """Train, dev and test words."""
-        return words.split(self.words, self.split, self.path)
+        """Train, dev and test words; sentences are the same if they differ in white space only."""
+        lines = words.read(shipped.find(self.path))
+        return words.split(lines.single_spaced() if self.tokens == "words" else lines, self.split, self.path)
 
     @cached_property
     def _train(self) -> EncodedWords:
@@ -108,14 +103,16 @@ class WordsDataModule(pl.LightningDataModule):
         return min(self.batch_size or examples, examples) * targets // examples
 
     @cached_property
-    def _train_hashes(self) -> NDArray[np.uint64]:
-        return self.splits.train.hashes()
+    def _train_hashes(self) -> tuple[NDArray[np.uint64], str]:
+        """Hashes of the training words, sorted; a number that other words, or another order of them, would change."""
+        hashes = self.splits.train.hashes()
+        digest = int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64)))
+        hashes.sort()
+        return hashes, f"{digest:016x}"
 
-    @cached_property
+    @property
     def _digest(self) -> str:
-        """A number that other training words, or another order of them, would change."""
-        places = np.arange(1, 2 * len(self._train_hashes), 2, dtype=np.uint64)
-        return f"{int((self._train_hashes * places).sum(dtype=np.uint64)):016x}"
+        return self._train_hashes[1]
 
     def setup(self, stage: str) -> None:
         """Read, check and split the file, once.
@@ -124,7 +121,7 @@ class WordsDataModule(pl.LightningDataModule):
             ValueError: If the file is unfit, has characters outside the alphabet, or is not the one that the run
                 being resumed was trained on.
         """
-        refused = self.vocabulary.refused(self.words)
+        refused = sorted(set().union(*map(self.vocabulary.refused, self.splits.all)))
         if refused:
             raise ValueError(
                 f"{self.path} has characters that the model does not know: {' '.join(map(repr, refused[:20]))}; "
@@ -164,7 +161,7 @@ class WordsDataModule(pl.LightningDataModule):
 
     def in_training(self, some: Words) -> NDArray[np.bool_]:
         """(W,) whether each word stands in the train split."""
-        return np.isin(some.hashes(), self._train_hashes)
+        return words.among(some.hashes(), self._train_hashes[0])
 
     def is_new(self, some: list[str]) -> list[bool]:
         """Whether each word is absent from the train split."""

@@ -7,8 +7,10 @@ need no offsets at all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,19 +27,22 @@ class EncodedWords:
 
     Args:
         stream: (S,) uint8, or int32 for more than 256 ids: each word's ids and a boundary, end to end.
-        starts: (W,) int64, where each word begins in the stream.
-        lengths: (W,) int64, ids of each word.
+        lengths: (W,) int32, ids of each word.
         vocab_size: Number of ids V.
     """
 
     stream: Tensor
-    starts: Tensor
     lengths: Tensor
     vocab_size: int
 
+    @cached_property
+    def starts(self) -> Tensor:
+        """(W,) int64, where each word begins in the stream."""
+        return (self.lengths + 1).cumsum(0) - (self.lengths + 1)
+
     def to(self, device: torch.device) -> "EncodedWords":
         """The same words on another device."""
-        return EncodedWords(self.stream.to(device), self.starts.to(device), self.lengths.to(device), self.vocab_size)
+        return EncodedWords(self.stream.to(device), self.lengths.to(device), self.vocab_size)
 
 
 def encode(words: Words, vocabulary: Vocabulary) -> EncodedWords:
@@ -46,14 +51,16 @@ def encode(words: Words, vocabulary: Vocabulary) -> EncodedWords:
     Raises:
         ValueError: If a character is not in the vocabulary.
     """
-    ids, lengths = map(torch.from_numpy, vocabulary.encode(words))
-    ends = lengths.cumsum(0) + torch.arange(len(words))
-    dtype = torch.uint8 if len(vocabulary) <= torch.iinfo(torch.uint8).max + 1 else torch.int32
-    stream = torch.full((len(ids) + len(words),), BOUNDARY, dtype=dtype)
-    is_id = torch.ones(len(stream), dtype=torch.bool)
+    ids, counts = vocabulary.encode(words)
+    lengths = counts.astype(np.int32)
+    del counts  # where there are ten million words, each such array is as large as the stream
+    ends = np.cumsum(lengths + 1)
+    ends -= 1
+    stream = np.full(len(ids) + len(words), BOUNDARY, ids.dtype)
+    is_id = np.ones(len(stream), bool)
     is_id[ends] = False
-    stream[is_id] = ids.to(dtype)
-    return EncodedWords(stream, ends - lengths, lengths, len(vocabulary))
+    stream[is_id] = ids
+    return EncodedWords(torch.from_numpy(stream), torch.from_numpy(lengths), len(vocabulary))
 
 
 class Examples(Protocol):

@@ -1,14 +1,12 @@
 """What a file of words is like, before anything is trained on it."""
 
-from collections import Counter
-
 import numpy as np
 from jsonargparse import ArgumentParser
 
 from mm_lightning import shipped
 from mm_lightning.commands import COMMANDS
 from mm_lightning.vocabulary import shown
-from mm_lightning.words import SplitName, Words, read, split
+from mm_lightning.words import SplitName, Words, among, read, split
 
 _BAR = 40  # characters of the longest bar
 
@@ -29,25 +27,25 @@ def describe(path: str, how: SplitName) -> str:
     """
     words = read(shipped.find(path))
     splits = split(words, how, path)
-    distinct = len(words.unique())
+    distinct = len(np.unique(words.hashes()))
     alphabet = words.alphabet()
-    train = splits.train.hashes()
+    train = np.sort(splits.train.hashes())
     lines = [
         f"{path}: {len(words):,} items, {distinct:,} different, {len(words) - distinct:,} repeats",
         f"alphabet: {len(alphabet)} characters: {' '.join(map(shown, alphabet))}",
         f"split {how}: words, examples (characters and closing boundaries), words also in train",
     ]
     for name, part in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)):
-        seen = "" if name == "train" else f"{int(np.isin(part.hashes(), train).sum()):>9,}"
+        seen = "" if name == "train" else f"{int(among(part.hashes(), train).sum()):>9,}"
         lines.append(f"  {name:<5} {len(part):>9,} {len(part) + len(part.codes):>11,} {seen}".rstrip())
     lines += ["length: words", *_histogram(words)]
     return "\n".join(lines)
 
 
 def _histogram(words: Words) -> list[str]:
-    counts = Counter(words.lengths.tolist())
-    most = max(counts.values())
-    return [f"  {n:>4} {counts[n]:>9,} {'#' * -(-_BAR * counts[n] // most)}" for n in sorted(counts)]
+    counts = np.bincount(words.lengths)
+    bars = -(-_BAR * counts // counts.max())
+    return [f"  {n:>4} {counts[n]:>9,} {'#' * bars[n]}" for n in np.flatnonzero(counts)]
 
 
 def main(args: list[str]) -> None:

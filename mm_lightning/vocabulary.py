@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.words import Words
+from mm_lightning.words import Words, chunks
 
 BOUNDARY = 0
 BOUNDARY_SYMBOL = "."
@@ -54,20 +54,27 @@ class Vocabulary:
         """Number of ids V, the boundary among them."""
         return len(self.alphabet) + 1
 
+    @property
+    def dtype(self) -> type[np.uint8 | np.int32]:
+        """What ids are stored as."""
+        return np.uint8 if len(self) <= np.iinfo(np.uint8).max + 1 else np.int32
+
     @cached_property
-    def _id_of_code(self) -> NDArray[np.int32]:
+    def _id_of_code(self) -> NDArray[np.uint8 | np.int32]:
         codes = np.array([ord(c) for c in self.alphabet])
-        result = np.zeros(codes.max() + 2, np.int32)  # the spare last row serves every larger code
+        result = np.zeros(codes.max() + 2, self.dtype)  # the spare last row serves every larger code
         result[codes] = np.arange(1, len(self))
         return result
 
-    def encode(self, words: Words) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def encode(self, words: Words) -> tuple[NDArray[np.uint8 | np.int32], NDArray[np.int64]]:
         """Ids (S,) of all words, end to end and without boundaries, and how many each word has (W,).
 
         Raises:
             ValueError: Names the characters that are not in the alphabet.
         """
-        ids = self._id_of_code[np.minimum(words.codes, len(self._id_of_code) - 1)]
+        ids = np.empty(len(words.codes), self.dtype)
+        for part in chunks(len(ids)):
+            ids[part] = self._id_of_code.take(words.codes[part], mode="clip")
         if not ids.all():
             unknown = " ".join(repr(chr(c)) for c in np.unique(words.codes[ids == 0])[:10])
             raise ValueError(f"not in the model's alphabet: {unknown}")
@@ -147,13 +154,13 @@ class TokenVocabulary(Vocabulary):
         order = np.argsort(hashes)
         return hashes[order], (order + 1).astype(np.int32)
 
-    def encode(self, words: Words) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    def encode(self, words: Words) -> tuple[NDArray[np.uint8 | np.int32], NDArray[np.int64]]:
         """Ids (S,) of all sentences' words, end to end and without boundaries, and how many each sentence has (W,)."""
         tokens, counts = words.tokens()
         known, ids = self._sorted_hashes
         hashes = tokens.hashes()
         places = np.searchsorted(known, hashes).clip(max=len(known) - 1)
-        return np.where(known[places] == hashes, ids[places], np.int32(1)), counts
+        return np.where(known[places] == hashes, ids[places], 1).astype(self.dtype), counts
 
     def refused(self, words: Words) -> list[str]:
         """Nothing: there is an id for every word."""

@@ -1,12 +1,13 @@
 """Read, check, split and compare files of items, one a line.
 
-A file is handled as one array of code points, never as a list of strings: ten million lines cost seconds and a few
-hundred megabytes. Words are compared by 64-bit hashes; among ten million different words two share one with a chance
-of about one in 400,000.
+A file is handled as one array of code points, never as a list of strings, and in pieces where several bytes a character
+are needed: ten million lines cost seconds and a few hundred megabytes. Words are compared by 64-bit hashes; among ten
+million different words two share one with a chance of about one in 400,000.
 """
 
 import random
 import re
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mm_lightning.lines import SPACES, Codes, code_points, pieces, word_borders
+
 MAX_LENGTH = 1000  # characters of one item; longer lines are a sign of a file that is no list of items
 SPLIT_SEED = 42
 SplitName = Literal["lecture", "unique"]
-_SPACES = np.array([c for c in range(0x3001) if chr(c).isspace()], np.uint32)
-_NEWLINES = (10, 13)
-_CHUNK = 1 << 18  # words handled at once where 8 bytes a character are needed
+_CHUNK = 1 << 16  # words or characters handled at once where several bytes a character are needed
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,18 @@ class Words:
     """Words as code points, end to end.
 
     Args:
-        codes: (S,) uint32, all words without separators.
+        codes: (S,) uint8 where all code points are below 256, else uint32: all words without separators.
         offsets: (W + 1,) int64, where each word begins; the last is S.
     """
 
-    codes: NDArray[np.uint32]
+    codes: Codes
     offsets: NDArray[np.int64]
 
     @classmethod
     def of(cls, words: Iterable[str]) -> "Words":
         """Words from strings."""
         words = list(words)
-        codes = np.frombuffer("".join(words).encode("utf-32-le"), np.uint32)
-        return cls(codes, np.cumsum([0, *map(len, words)], dtype=np.int64))
+        return cls(code_points("".join(words)), np.cumsum([0, *map(len, words)], dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -49,40 +49,44 @@ class Words:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index: int) -> str:
-        return self.codes[self.offsets[index] : self.offsets[index + 1]].tobytes().decode("utf-32-le")
+        codes = self.codes[self.offsets[index] : self.offsets[index + 1]]
+        return codes.tobytes().decode("latin-1" if codes.itemsize == 1 else "utf-32-le")
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(W,) characters of each word."""
         return np.diff(self.offsets)
 
-    def take(self, indices: NDArray[np.int64]) -> "Words":
+    def take(self, indices: NDArray[np.integer]) -> "Words":
         """The words at these places, in this order."""
-        lengths = self.lengths[indices]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        codes = np.empty(offsets[-1], np.uint32)
-        for rows in _chunks(len(indices)):
-            first, last = offsets[rows.start], offsets[rows.stop]
-            shift = np.repeat(self.offsets[indices[rows]] - offsets[rows], lengths[rows])
-            codes[first:last] = self.codes[np.arange(first, last) + shift]
+        offsets = np.zeros(len(indices) + 1, np.int64)
+        for rows in chunks(len(indices)):
+            some = indices[rows]
+            offsets[rows.start + 1 : rows.stop + 1] = self.offsets[some + 1] - self.offsets[some]
+        np.cumsum(offsets, out=offsets)
+        codes = np.empty(offsets[-1], self.codes.dtype)
+        for rows in chunks(len(indices)):
+            ends = offsets[rows.start : rows.stop + 1]
+            shift = np.repeat(self.offsets[indices[rows]] - ends[:-1], np.diff(ends))
+            codes[ends[0] : ends[-1]] = self.codes[np.arange(ends[0], ends[-1]) + shift]
         return Words(codes, offsets)
 
     def alphabet(self) -> str:
         """All characters that occur, sorted."""
         seen = np.zeros(0x110000, bool)
-        seen[self.codes] = True
+        for part in chunks(len(self.codes)):
+            seen[self.codes[part]] = True
         return "".join(map(chr, np.flatnonzero(seen)))
 
     def hashes(self) -> NDArray[np.uint64]:
         """(W,) one hash a word, equal for equal words."""
         result = np.empty(len(self), np.uint64)
-        for rows in _chunks(len(self)):
+        for rows in chunks(len(self)):
             first, last = self.offsets[rows.start], self.offsets[rows.stop]
-            lengths = self.lengths[rows]
-            place = np.arange(first, last) - np.repeat(self.offsets[rows], lengths)
+            local = self.offsets[rows.start : rows.stop + 1] - first
+            place = np.arange(last - first) - np.repeat(local[:-1], np.diff(local))
             mixed = _mix((place.astype(np.uint64) << np.uint64(32)) | self.codes[first:last])
             ends = np.concatenate([[np.uint64(0)], np.cumsum(mixed, dtype=np.uint64)])
-            local = self.offsets[rows.start : rows.stop + 1] - first
             result[rows] = _mix(ends[local[1:]] - ends[local[:-1]])
         return result
 
@@ -108,7 +112,7 @@ class Words:
         return Words(codes, self.offsets - np.searchsorted(np.flatnonzero(dropped), self.offsets))
 
     def _is_space(self) -> NDArray[np.bool_]:
-        return np.isin(self.codes, _SPACES)
+        return np.isin(self.codes, SPACES)
 
     def _is_first(self) -> NDArray[np.bool_]:
         """(S,) whether a word begins here."""
@@ -117,8 +121,15 @@ class Words:
         return result[:-1]
 
 
-def _chunks(count: int) -> Iterator[slice]:
+def chunks(count: int) -> Iterator[slice]:
+    """Cut `count` things into pieces worth handling at once."""
     return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))
+
+
+def among(some: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether each of some hashes is among those known, which are sorted."""
+    result: NDArray[np.bool_] = known[np.searchsorted(known, some).clip(max=len(known) - 1)] == some
+    return result
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -159,36 +170,24 @@ def _read_text(path: Path) -> str:
 
 def parse(text: str, source: str) -> Words:
     """Words of a text, as `read` has it; `source` names it in errors."""
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
-    breaks = np.flatnonzero(np.isin(codes, _NEWLINES))
-    starts, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(codes)]])
-    _strip(codes, starts, ends)
-    lines = np.flatnonzero(starts < ends)
-    if not len(lines):
+    codes, lengths = [], []
+    for begin, piece in pieces(text, _CHUNK):
+        some = code_points(piece)
+        inside, starts, ends = word_borders(some)
+        long = np.flatnonzero(ends - starts > MAX_LENGTH)
+        if len(long):
+            where = len(re.findall(r"\r\n|\r|\n", text[: begin + int(starts[long[0]])])) + 1
+            raise ValueError(
+                f"{source}: line {where} has {(ends - starts)[long[0]]} characters, over the limit of {MAX_LENGTH}; "
+                "put one item per line"
+            )
+        codes.append(some[inside])
+        lengths.append((ends - starts).astype(np.int16))
+    offsets = np.zeros(sum(map(len, lengths)) + 1, np.int64)
+    if len(offsets) == 1:
         raise ValueError(f"{source} is empty; it should have one item per line")
-    starts, ends = starts[lines], ends[lines]
-    lengths = ends - starts
-    if lengths.max() > MAX_LENGTH:
-        where = len(re.findall(r"\r\n|\r|\n", text[: int(starts[lengths.argmax()])])) + 1
-        raise ValueError(
-            f"{source}: line {where} has {lengths.max()} characters, over the limit of {MAX_LENGTH}; "
-            "put one item per line"
-        )
-    inside = np.zeros(len(codes) + 1, np.int8)
-    inside[starts] += 1
-    inside[ends] -= 1  # words are apart by a line break at least, so a start is never another's end
-    kept = codes[np.cumsum(inside[:-1], dtype=np.int8).view(bool)]
-    return Words(kept, np.concatenate([[0], np.cumsum(lengths)]))
-
-
-def _strip(codes: NDArray[np.uint32], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
-    """Move line borders inwards over white space, in place."""
-    for border, offset, step in ((starts, 0, 1), (ends, -1, -1)):
-        open_lines = np.flatnonzero(starts < ends)
-        while len(open_lines):
-            open_lines = open_lines[np.isin(codes[border[open_lines] + offset], _SPACES)]
-            border[open_lines] += step
-            open_lines = open_lines[starts[open_lines] < ends[open_lines]]
+    np.cumsum(np.concatenate(lengths), out=offsets[1:])
+    return Words(np.concatenate(codes), offsets)
 
 
 @dataclass(frozen=True)
@@ -198,6 +197,11 @@ class Splits:
     train: Words
     dev: Words
     test: Words
+
+    @property
+    def all(self) -> tuple[Words, Words, Words]:
+        """The three."""
+        return self.train, self.dev, self.test
 
 
 def split(words: Words, how: SplitName, source: str) -> Splits:
@@ -213,9 +217,9 @@ def split(words: Words, how: SplitName, source: str) -> Splits:
     """
     if how == "unique":
         words = words.unique()
-    order = list(range(len(words)))
+    order = array("I", range(len(words)))  # a list of as many numbers takes ten times the memory
     random.Random(SPLIT_SEED).shuffle(order)
-    shuffled = np.array(order, np.int64)
+    shuffled = np.asarray(order)
     first, second = int(0.8 * len(words)), int(0.9 * len(words))
     parts = {"train": shuffled[:first], "dev": shuffled[first:second], "test": shuffled[second:]}
     for name, part in parts.items():

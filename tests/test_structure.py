@@ -15,7 +15,8 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "words", "shipped", "runs", "checkpoint", "plots"],
+    ["commands", "lines", "shipped", "runs", "checkpoint", "plots"],
+    ["words"],
     ["vocabulary"],
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
@@ -29,7 +30,7 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["commands", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
+LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
 
 
 def name_of(path: Path) -> str:

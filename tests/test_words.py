@@ -15,9 +15,9 @@ FAMILY = "👩\u200d👩\u200d👧"  # three people and two joiners: five code p
 HEBREW = "שלום"
 
 
-@pytest.fixture(params=[3, 1 << 18])
+@pytest.fixture(params=[3, words._CHUNK])
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Words handled at once: few, so that a small test crosses borders, and the real number."""
+    """Words or characters handled at once: few, so that a small test crosses borders, and the real number."""
     monkeypatch.setattr(words, "_CHUNK", request.param)
     return int(request.param)
 
@@ -62,7 +62,7 @@ def test_every_white_space_is_stripped_and_kept_inside():
     assert list(parse(text, "text")) == [*(f"a{c}b" for c in spaces), "\u200b\u200b\ufeff"]
 
 
-def test_parse_agrees_with_string_methods():
+def test_parse_agrees_with_string_methods(chunk: int):
     """Any slip in the arithmetic of line borders, on texts with breaks and blanks in all places."""
     draw = random.Random(1)
     for _ in range(300):
