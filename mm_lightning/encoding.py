@@ -92,22 +92,23 @@ class Windows:
     def __init__(self, words: EncodedWords, block_size: int) -> None:
         self.device = words.stream.device
         self.block_size = block_size
-        self._stream = F.pad(words.stream, (block_size, 0), value=BOUNDARY)
-        self._span = torch.arange(block_size + 1, device=self.device)
+        stream = F.pad(words.stream, (block_size, 0), value=BOUNDARY)
+        self._spans = stream.unfold(0, block_size + 1, 1)  # (S, C + 1), a view
 
     def __len__(self) -> int:
-        return len(self._stream) - self.block_size
+        return len(self._spans)
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """X (..., C) and y (...) of examples `rows` (...)."""
-        spans = self._stream[rows[..., None] + self._span].long()  # (..., C + 1)
-        x, y = spans[..., :-1], spans[..., -1]
-        own = (x.flip(-1) != BOUNDARY).cumprod(-1).flip(-1)  # 0 from the last boundary leftwards: the words before
-        return x * own, y
+        """X (n, C) and y (n,) of examples `rows` (n,)."""
+        spans = self._spans.index_select(0, rows)
+        for i in reversed(range(self.block_size - 1)):  # what lies left of a boundary belongs to the words before
+            spans[:, i] *= spans[:, i + 1] != BOUNDARY
+        return spans[:, :-1].long(), spans[:, -1].long()
 
     def gather_block(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """X (n, batch_size, C) and y (n, batch_size)."""
-        return self.gather(rows)
+        x, y = self.gather(rows.flatten())
+        return x.view(*rows.shape, -1), y.view_as(rows)
 
 
 class PaddedWords:

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.uint8 | np.uint32]
-SPACES = np.array([c for c in range(0x3001) if chr(c).isspace()], np.uint32)
-_BREAKS = (10, 13)
+_IS_SPACE = np.array([chr(c).isspace() for c in range(0x3002)])  # the last serves every larger code
 _BREAK = re.compile("[\r\n]")
 
 
@@ -30,13 +29,18 @@ def pieces(text: str, size: int) -> Iterator[tuple[int, str]]:
         begin = end
 
 
+def is_space(codes: Codes) -> NDArray[np.bool_]:
+    """Whether each character is white space."""
+    return _IS_SPACE.take(codes, mode="clip")
+
+
 def word_borders(codes: Codes) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
     """Find the words: lines without the white space at their ends, if anything is left.
 
     Returns:
         (S,) whether each character belongs to a word, and (W,) where each word starts and ends.
     """
-    breaks = np.flatnonzero(np.isin(codes, _BREAKS))
+    breaks = np.flatnonzero((codes == ord("\n")) | (codes == ord("\r")))
     starts, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(codes)]])
     _strip(codes, starts, ends)
     lines = np.flatnonzero(starts < ends)
@@ -52,6 +56,6 @@ def _strip(codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> 
     for border, offset, step in ((starts, 0, 1), (ends, -1, -1)):
         open_lines = np.flatnonzero(starts < ends)
         while len(open_lines):
-            open_lines = open_lines[np.isin(codes[border[open_lines] + offset], SPACES)]
+            open_lines = open_lines[is_space(codes[border[open_lines] + offset])]
             border[open_lines] += step
             open_lines = open_lines[starts[open_lines] < ends[open_lines]]

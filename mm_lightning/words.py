@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.lines import SPACES, Codes, code_points, pieces, word_borders
+from mm_lightning.lines import Codes, code_points, is_space, pieces, word_borders
 
 MAX_LENGTH = 1000  # characters of one item; longer lines are a sign of a file that is no list of items
 SPLIT_SEED = 42
@@ -73,7 +73,7 @@ class Words:
 
     def alphabet(self) -> str:
         """All characters that occur, sorted."""
-        seen = np.zeros(0x110000, bool)
+        seen = np.zeros(0x100 if self.codes.itemsize == 1 else 0x110000, bool)
         for part in chunks(len(self.codes)):
             seen[self.codes[part]] = True
         return "".join(map(chr, np.flatnonzero(seen)))
@@ -96,7 +96,7 @@ class Words:
 
     def tokens(self) -> tuple["Words", NDArray[np.int64]]:
         """What white space separates: the tokens of all words, end to end, and (W,) how many each word has."""
-        kept = ~self._is_space()
+        kept = ~is_space(self.codes)
         begins = kept.copy()
         begins[1:] &= ~kept[:-1] | self._is_first()[1:]
         counts = np.diff(np.searchsorted(np.flatnonzero(begins), self.offsets))
@@ -105,14 +105,11 @@ class Words:
 
     def single_spaced(self) -> "Words":
         """The words with one plain space for each run of white space inside; none has any at its ends."""
-        space = self._is_space()
+        space = is_space(self.codes)
         dropped = np.zeros_like(space)
         dropped[1:] = space[1:] & space[:-1]
         codes = np.where(space, np.uint32(ord(" ")), self.codes)[~dropped]
         return Words(codes, self.offsets - np.searchsorted(np.flatnonzero(dropped), self.offsets))
-
-    def _is_space(self) -> NDArray[np.bool_]:
-        return np.isin(self.codes, SPACES)
 
     def _is_first(self) -> NDArray[np.bool_]:
         """(S,) whether a word begins here."""
