@@ -356,6 +356,7 @@ def test_two_processes_equal_one_with_twice_the_batch(tmp_path, network):
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
     network = ("--model.network", f"mm_lightning.networks.{network}")
     options = (*FIT, *network, "--data.path", "words.txt", "--trainer.max_steps", 60, "--trainer.accelerator", "cpu")
+    options = (*options, "--trainer.steps_per_execution", 1)  # the recipe's blocks are for one device
     ddp = [sys.executable, "-m", "mm_lightning"]  # Lightning starts the second process from the first one's command
 
     def launch(*args):
