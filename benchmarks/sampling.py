@@ -20,7 +20,7 @@ from mm_lightning.module import LanguageModel
 from mm_lightning.sampling import SamplingOptions, sample
 
 ROOT = Path(__file__).parents[1]
-ROUNDS = 5
+ROUNDS = 3
 STEPS = 10_000  # of the fit: names must have about the length that names have
 BY_ONE = 500  # names per round of the loop
 COUNTS = (10_000, 100_000, 1_000_000)  # names per round of `sample`

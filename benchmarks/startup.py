@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 YARDSTICK = ("-c", "import lightning.pytorch.cli")
 COMMANDS = ("--help", "fit --help", "predict --help", "report")
-ROUNDS = 7
+ROUNDS = 5
 
 
 def seconds(*args: str) -> float:

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data/names.txt"
-ROUNDS = 5
+ROUNDS = 3
 WAYS = {
     "fit, single steps": ("--trainer.steps_per_execution", "1", "--trainer.max_steps", "8000"),
     "fit, blocks of 100": ("--trainer.compile", "false", "--trainer.max_steps", "20000"),

@@ -10,7 +10,7 @@ from plain import PlainGRU, PlainMLP, PlainTransformer, targets_per_second
 from step import DATA, fit_seconds_per_step
 
 BATCH_SIZE = 32  # words
-ROUNDS = 5
+ROUNDS = 3
 ADAMW = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.0005", "--model.optimizer.fused", "true")
 MLP = ("MLP", "--model.network.block_size", "16", "--model.network.embed_dim", "64", "--model.network.hidden_dim", "64")
 CASES = {  # name: baseline and its steps, our network and its steps

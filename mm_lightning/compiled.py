@@ -10,7 +10,6 @@ bit for bit.
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,6 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value
 from torch.nn.utils import get_total_norm
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.adam import adam
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.sgd import sgd
 
@@ -29,51 +27,60 @@ Tensors = list[Tensor]
 Clip = Callable[[Tensors], Tensors]  # of gradients
 
 
-@dataclass(frozen=True)
 class _Rule:
-    """How an optimiser updates, as a function.
+    """How SGD updates, as a function.
 
     Args:
-        state: Names of the tensors that it keeps per weight.
-        moving: Settings that a schedule may change from step to step.
-        update: Changes weights and state in place, from gradients and the moving settings (number of settings,).
+        group: The optimiser's settings.
     """
 
-    state: tuple[str, ...]
-    moving: tuple[str, ...]
-    update: Callable[[Tensors, Tensors, dict[str, Tensors], Tensor], None]
+    def __init__(self, group: dict[str, Any]) -> None:
+        self.group = group
+        self.state: tuple[str, ...] = ("momentum_buffer",) if group["momentum"] else ()  # tensors kept per weight
 
+    def moving(self, step: int) -> list[float]:
+        """What changes from step to step, as it stands before this step, counted from 1; the learning rate first."""
+        return [self.group["lr"]]
 
-def _rule(group: dict[str, Any]) -> _Rule:
-    """The rule of an optimiser's settings."""
-
-    def update_sgd(weights: Tensors, grads: Tensors, state: dict[str, Tensors], rates: Tensor) -> None:
+    def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
+        """Change weights and state in place."""
         buffers: list[Tensor | None] = [*state.get("momentum_buffer", [None] * len(weights))]
-        fixed = {key: group[key] for key in ("weight_decay", "momentum", "dampening", "nesterov", "maximize")}
-        sgd(weights, grads, buffers, foreach=False, fused=False, lr=rates[0], **fixed)
+        fixed = {key: self.group[key] for key in ("weight_decay", "momentum", "dampening", "nesterov", "maximize")}
+        sgd(weights, grads, buffers, foreach=False, fused=False, lr=moving[0], **fixed)
 
-    def update_adam(weights: Tensors, grads: Tensors, state: dict[str, Tensors], rates: Tensor) -> None:
-        fixed = {key: group[key] for key in ("amsgrad", "weight_decay", "eps", "maximize", "decoupled_weight_decay")}
-        adam(
-            weights,
-            grads,
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            state.get("max_exp_avg_sq", []),
-            state["step"],
-            foreach=False,
-            fused=False,
-            capturable=True,  # the count of steps stays a tensor
-            lr=rates[0],
-            beta1=rates[1],
-            beta2=group["betas"][1],
-            **fixed,
-        )
 
-    if "betas" in group:
-        extra = ("max_exp_avg_sq",) if group["amsgrad"] else ()
-        return _Rule(("exp_avg", "exp_avg_sq", *extra, "step"), ("lr", "beta1"), update_adam)
-    return _Rule(("momentum_buffer",) if group["momentum"] else (), ("lr",), update_sgd)
+class _AdamRule(_Rule):
+    """How Adam and AdamW update (Kingma and Ba 2015, Loshchilov and Hutter 2019), as torch has them.
+
+    torch's own function takes two powers of the step's number, which once compiled are taken for each weight anew.
+    """
+
+    def __init__(self, group: dict[str, Any]) -> None:
+        self.group = group
+        self.state = ("exp_avg", "exp_avg_sq", "step", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
+
+    def moving(self, step: int) -> list[float]:
+        """As the base says; the rest of the terms follow from the step's number and the first beta."""
+        rate, (beta1, beta2) = self.group["lr"], self.group["betas"]
+        return [rate, beta1, rate / (1 - beta1**step), (1 - beta2**step) ** 0.5]
+
+    def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
+        """As the base says."""
+        rate, beta1, step_size, scale = moving.unbind()
+        beta2, decay = self.group["betas"][1], self.group["weight_decay"]
+        for i, (weight, slope) in enumerate(zip(weights, grads, strict=True)):
+            mean, square = state["exp_avg"][i], state["exp_avg_sq"][i]
+            grad = -slope if self.group["maximize"] else slope
+            if decay and self.group["decoupled_weight_decay"]:
+                weight.mul_(1 - rate * decay)
+            elif decay:
+                grad = grad + decay * weight
+            mean.lerp_(grad, 1 - beta1)
+            square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            if self.group["amsgrad"]:
+                square = state["max_exp_avg_sq"][i].copy_(torch.maximum(state["max_exp_avg_sq"][i], square))
+            weight.sub_(step_size * mean / (square.sqrt() / scale + self.group["eps"]))
+            state["step"][i] += 1
 
 
 def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, x: object) -> str | None:
@@ -140,7 +147,7 @@ class CompiledSteps:
         self._max_steps = max_steps
         self._autocast = autocast
         self._clip = clip
-        self._rule = _rule(self._group)
+        self._rule = (_AdamRule if isinstance(optimizer, Adam) else _Rule)(self._group)
         self._fixed = self._fixed_settings()
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._names = [*named, *(name for name, _ in network.named_buffers())]
@@ -154,10 +161,14 @@ class CompiledSteps:
         """Whether the optimiser has the state that its first step makes."""
         return all(key in self._optimizer.state[p] for p in self._parameters for key in self._rule.state)
 
-    @property
-    def settings(self) -> list[float]:
-        """Those settings of the optimiser that may change from step to step, as they stand, the learning rate first."""
-        return [self._group["betas"][0] if key == "beta1" else self._group[key] for key in self._rule.moving]
+    def moving_settings(self, ahead: int) -> list[float]:
+        """The optimiser's settings that may change from step to step, as they stand for the step so many ahead.
+
+        The learning rate comes first.
+        """
+        counts = (self._optimizer.state[p].get("step") for p in self._parameters)
+        done = next((count for count in counts if count is not None), 0)
+        return self._rule.moving(int(done) + ahead + 1)
 
     def __call__(self, x: Tensor, y: Tensor, settings: list[list[float]]) -> Tensor:
         """Carry out a block.
@@ -182,14 +193,13 @@ class CompiledSteps:
         return self._call(x, y, settings)
 
     def _fixed_settings(self) -> dict[str, Any]:
-        moving = {"params", "lr", "betas"}
-        return {key: value for key, value in self._group.items() if key not in moving}
+        return {key: value for key, value in self._group.items() if key not in ("params", "lr", "betas")}
 
     def _call(self, x: Tensor, y: Tensor, settings: list[list[float]]) -> Tensor:
         steps = len(x)
-        rates = torch.zeros(self._max_steps, len(self._rule.moving))
+        moving = torch.zeros(self._max_steps, len(self._rule.moving(1)))
         if steps:
-            rates[:steps] = torch.tensor(settings)
+            moving[:steps] = torch.tensor(settings)
         state = [
             self._optimizer.state[p].get(key, torch.zeros_like(p) if key != "step" else torch.zeros(()))
             for key in self._rule.state
@@ -197,7 +207,7 @@ class CompiledSteps:
         ]
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             count = torch.tensor(steps)
-            return self._loop(count, self._full(x), self._full(y), rates, self._values, state)[:steps]
+            return self._loop(count, self._full(x), self._full(y), moving, self._values, state)[:steps]
 
     def _full(self, inputs: Tensor) -> Tensor:
         """Inputs of as many steps as a block can have, in one layout: one compiled function serves all."""
@@ -205,7 +215,7 @@ class CompiledSteps:
             return inputs.contiguous()
         return torch.cat([inputs, inputs.new_zeros(self._max_steps - len(inputs), *inputs.shape[1:])])
 
-    def _block(self, count: Tensor, x: Tensor, y: Tensor, rates: Tensor, values: Tensors, state: Tensors) -> Tensor:
+    def _block(self, count: Tensor, x: Tensor, y: Tensor, moving: Tensor, values: Tensors, state: Tensors) -> Tensor:
         """Carry out the first `count` steps on values and state in place; losses (K,)."""
         num_weights = len(self._parameters)
         num_buffers = len(values) - num_weights
@@ -214,7 +224,7 @@ class CompiledSteps:
             return step < count
 
         def take_step(step: Tensor, losses: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
-            own = [part.index_select(0, step.view(1)).squeeze(0) for part in (x, y, rates)]
+            own = [part.index_select(0, step.view(1)).squeeze(0) for part in (x, y, moving)]
             weights, rest = list(carried[:num_weights]), list(carried[num_weights:])
             loss, new = self._step(own[0], own[1], own[2], weights, rest[:num_buffers], rest[num_buffers:])
             return step + 1, losses.index_copy(0, step.view(1), loss.view(1)), *new
@@ -226,7 +236,7 @@ class CompiledSteps:
         return losses  # type: ignore[no-any-return]
 
     def _step(
-        self, x: Tensor, y: Tensor, rates: Tensor, weights: Tensors, buffers: Tensors, state: Tensors
+        self, x: Tensor, y: Tensor, moving: Tensor, weights: Tensors, buffers: Tensors, state: Tensors
     ) -> tuple[Tensor, Tensors]:
         """Loss of one batch, and weights, buffers and optimiser state after its step."""
         grads, (loss, buffers) = grad_and_value(self._loss, has_aux=True)(weights, buffers, x, y)
@@ -234,7 +244,7 @@ class CompiledSteps:
         weights, state = [weight.clone() for weight in weights], [part.clone() for part in state]  # updated in place
         count = len(weights)
         parts = {key: state[i * count : (i + 1) * count] for i, key in enumerate(self._rule.state)}
-        self._rule.update(weights, grads, parts, rates)
+        self._rule.update(weights, grads, parts, moving)
         return loss.detach(), [*weights, *buffers, *state]
 
     def _loss(self, weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:

@@ -123,8 +123,8 @@ class Execution:
 
     def _run_compiled(self, compiled: CompiledSteps, xs: Tensor, ys: Tensor) -> Steps:
         settings, scheduler = [], self._scheduler
-        for _ in range(len(xs)):
-            settings.append(compiled.settings)
+        for ahead in range(len(xs)):
+            settings.append(compiled.moving_settings(ahead))
             if scheduler is not None:
                 scheduler.step()
         losses = compiled(xs, ys, settings)

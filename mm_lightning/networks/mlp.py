@@ -7,7 +7,9 @@ everywhere, spends its first thousand steps on shrinking logits.
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mm_lightning.networks.base import WindowNetwork
 
@@ -59,8 +61,20 @@ class MLP(WindowNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, V) of windows x (N, C)."""
+        first = self.hidden[0]
+        if isinstance(first, nn.Linear) and len(x) > 2 * self.embedding.num_embeddings:
+            return self.output(self.hidden[1:](self._project(x, first)))  # type: ignore[no-any-return]
         embedded = self.embedding(x).flatten(1)  # (N, C * E)
         return self.output(self.hidden(embedded))  # type: ignore[no-any-return]
+
+    def _project(self, x: Tensor, first: nn.Linear) -> Tensor:
+        """The first layer's sums (N, H): where there are more windows than ids, each id is projected once per place."""
+        vocab_size, embed_dim = self.embedding.weight.shape
+        by_place = first.weight.view(-1, self.block_size, embed_dim).permute(1, 2, 0)  # (C, E, H)
+        table = (self.embedding.weight @ by_place).flatten(0, 1)  # (C * V, H)
+        places = torch.arange(self.block_size, device=x.device) * vocab_size
+        sums = F.embedding_bag(x + places, table, mode="sum")
+        return sums if first.bias is None else sums + first.bias
 
 
 def _is_idle(layer: nn.Module) -> bool:

@@ -1,0 +1,171 @@
+"""Run every benchmark and write docs/performance.md, its figures and its picture.
+
+    uv run python benchmarks/performance.py
+
+takes about half an hour on 2 cores. Each figure goes to docs/performance.json as it comes, so that a second start does
+only what is missing; remove the file to measure anew.
+"""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import growth
+import matplotlib as mpl
+import process
+import sampling
+import startup
+import step
+import throughput
+import torch
+from matplotlib.figure import Figure
+
+import data
+
+ROOT = Path(__file__).parents[1]
+FIGURES = ROOT / "docs/performance.json"
+PAGE = ROOT / "docs/performance.md"
+PICTURE = ROOT / "docs/performance.png"
+PARTS: dict[str, Callable[[], Any]] = {
+    "peak": growth.peak,
+    "step": step.measure,
+    "data": data.measure,
+    "startup": lambda: {command: startup.measure(command) for command in ("--help", "fit --help")},
+    "sampling": sampling.measure,
+    "throughput": throughput.measure,
+    "growth": growth.measure,
+    "lines": growth.measure_data,
+    "process": process.measure,
+}
+Ratios = tuple[float, float, float]  # median, lowest, highest of the rounds
+
+
+def measured() -> dict[str, Any]:
+    """Figures of all parts, those at hand and those that were missing."""
+    figures: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    for name, measure in PARTS.items():
+        if name not in figures:
+            print(f"{name} ...", flush=True)
+            figures[name] = measure()
+            FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
+    return json.loads(FIGURES.read_text())  # type: ignore[no-any-return] # keys as JSON has them
+
+
+def ratios(ours: list[float], theirs: list[float]) -> Ratios:
+    """Ratio round by round: its median, and between what it lay."""
+    each = [a / b for a, b in zip(ours, theirs, strict=True)]
+    return statistics.median(each), min(each), max(each)
+
+
+def goals(figures: dict[str, Any]) -> list[tuple[str, Ratios, float, float, bool]]:
+    """What was measured, its ratio, bar and aim, and whether less is better."""
+    steps, whole, rates = figures["step"], figures["process"], figures["sampling"]
+    lecture = steps["lecture loop"]
+    loop, reached = whole["lecture loop, 200,000 steps"], whole["lecture loop to dev 2.17"]
+    build = figures["data"]["ratio"]
+    rows = [
+        ("`fit` per step, compiled blocks", ratios(steps["fit, compiled blocks of 100"], lecture), 0.5, 0.25, True),
+        ("`fit`, whole process, cold compile cache", ratios(whole["fit, cold compile cache"], loop), 1.0, 0.6, True),
+        ("`fit`, whole process, warm compile cache", ratios(whole["fit, warm compile cache"], loop), 0.5, 0.3, True),
+        ("dev 2.17, whole process, `mlp_fast.yaml`", ratios(whole["fit to dev 2.17"], reached), 0.4, 0.2, True),
+        ("building X and Y", (build, build, build), 50, 100, False),
+        ("names per second, 10,000 names", ratios(rates["sample 10,000"], rates["lecture loop"]), 50, 100, False),
+        ("names per second, a million", ratios(rates["sample 1,000,000"], rates["lecture loop"]), 50, 100, False),
+    ]
+    for (name, both), bar in zip(figures["throughput"].items(), (10, 4, 2), strict=True):
+        ratio = ratios(both["fit"], both["plain"])
+        rows.append((f"characters trained on per second, {name}", ratio, bar, 2 * bar, False))
+    for command, row in figures["startup"].items():
+        rows.append((f"`{command}`, whole process", (row["ratio"],) * 3, 1.15, 1.0, True))
+    return rows
+
+
+def goals_table(figures: dict[str, Any]) -> str:
+    """The goals as Markdown."""
+    lines = ["| what | against | ratio | bar | aim | |", "|---|---|---|---|---|---|"]
+    for name, (middle, low, high), bar, aim, less in goals(figures):
+        against = "the same design in plain PyTorch" if "trained on" in name else "the lecture's loop"
+        against = "importing `lightning.pytorch.cli`" if "--help" in name else against
+        spread = f" ({low:.2f} to {high:.2f})" if low != high else ""
+        met = middle <= bar if less else middle >= bar
+        reached = middle <= aim if less else middle >= aim
+        verdict = "aim reached" if reached else "bar met" if met else "**short of the bar**"
+        sign = "≤" if less else "≥"
+        lines.append(f"| {name} | {against} | {middle:.2f}{spread} | {sign} {bar:g} | {sign} {aim:g} | {verdict} |")
+    return "\n".join(lines)
+
+
+def absolute_table(figures: dict[str, Any]) -> str:
+    """Medians as they were, for a sense of scale."""
+    rows = [(name, statistics.median(v) * 1e6, "µs a step") for name, v in figures["step"].items()]
+    rows += [(name, statistics.median(v), "s") for name, v in figures["process"].items()]
+    rows += [(name, statistics.median(v), "names a second") for name, v in figures["sampling"].items()]
+    for name, both in figures["throughput"].items():
+        rows += [(f"{name}, {way}", statistics.median(v), "characters a second") for way, v in both.items()]
+    for count, row in figures["lines"].items():
+        unit = f"s, at most {row['mib']:,.0f} MiB, {row['import_mib']:,.0f} of them imports"
+        rows.append((f"{int(count):,} lines, start to first batch", row["seconds"], unit))
+    lines = [f"| {name} | {value:,.{2 if value < 100 else 0}f} | {unit} |" for name, value, unit in rows]
+    return "\n".join(["| what | median | |", "|---|---|---|", *lines])
+
+
+def limit_table(figures: dict[str, Any]) -> str:
+    """Steps of growing batch and width as shares of the machine's peak."""
+    lines = ["| step | µs | billion operations a second | of the peak |", "|---|---|---|---|"]
+    for name, at in (("batch", lambda n: (n, 200)), ("width", lambda n: (32, n))):
+        for size, seconds in figures["growth"][name].items():
+            rate = growth.operations(*at(int(size))) / seconds
+            lines.append(f"| {name} {size} | {seconds * 1e6:,.0f} | {rate / 1e9:.1f} | {rate / figures['peak']:.0%} |")
+    return "\n".join(lines)
+
+
+def draw(figures: dict[str, Any]) -> None:
+    """Four panels: batch, width, K, lines."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    axes = list(figure.subplots(2, 2).flat)
+    loop = statistics.median(figures["step"]["lecture loop"]) * 1e6
+    both = [(f"steps_per_execution, {way}", way) for way in ("compiled", "not compiled")]
+    panels = (
+        ("batch", [("batch", "compiled")], "examples in a batch"),
+        ("width", [("width", "compiled")], "hidden units"),
+        ("K", both, "steps per execution"),
+    )
+    for ax, (title, curves, label) in zip(axes, panels, strict=False):
+        for key, name in curves:
+            points = {int(n): s * 1e6 for n, s in figures["growth"][key].items()}
+            ax.loglog(points.keys(), points.values(), "o-", label=name)
+        ax.axhline(loop, color="grey", ls="--", label="lecture's loop, batch 32, width 200")
+        ax.set(title=f"Time of a step by {title}", xlabel=label, ylabel="µs")
+        ax.legend(fontsize=8)
+    ax = axes[3]
+    counts = [int(n) for n in figures["lines"]]
+    ax.loglog(counts, [row["seconds"] for row in figures["lines"].values()], "o-")
+    ax.set(title="From start to first batch", xlabel="lines of the file", ylabel="s")
+    figure.savefig(PICTURE, dpi=110)
+
+
+def write(figures: dict[str, Any]) -> None:
+    """The page."""
+    template = (ROOT / "benchmarks/performance.template.md").read_text(encoding="utf-8")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}"
+    PAGE.write_text(
+        template.replace("{{goals}}", goals_table(figures))
+        .replace("{{absolute}}", absolute_table(figures))
+        .replace("{{limit}}", limit_table(figures))
+        .replace("{{machine}}", machine)
+        .replace("{{peak}}", f"{figures['peak'] / 1e9:.0f}"),
+        encoding="utf-8",
+    )
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    mpl.use("agg")
+    torch.set_num_threads(1)
+    figures = measured()
+    draw(figures)
+    write(figures)
