@@ -201,6 +201,7 @@ def _quieten() -> None:
         ".*AMP with fp16 is not supported on CPU",  # Trainer refuses it
     ):
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "Tip:" not in str(r.msg))
 
 

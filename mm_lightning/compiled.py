@@ -1,7 +1,7 @@
 """A block of optimiser steps as one compiled loop.
 
-Gradients come from `torch.func`, updates from torch's own functions behind its optimisers, so that a step is a pure
-function of weights, buffers and optimiser state, and the block one `torch.while_loop` over it. torch compiles that to a
+Gradients come from `torch.func`, updates are functions too, so that a step is a pure function of weights, buffers and
+optimiser state, and the block one `torch.while_loop` over it. torch compiles that to a
 loop in C++ whose body is a single step: compiling takes no longer for a longer block, and a step is the same machine
 code wherever a block begins or ends. A resumed run, whose blocks are cut otherwise, still repeats the uninterrupted one
 bit for bit.
@@ -15,72 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import functional_call, grad_and_value
-from torch.nn.utils import get_total_norm
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.sgd import sgd
 
 from mm_lightning.networks.base import Network
 from mm_lightning.scoring import cross_entropy
+from mm_lightning.updates import Tensors, rule_of
 
-Tensors = list[Tensor]
 Clip = Callable[[Tensors], Tensors]  # of gradients
-
-
-class _Rule:
-    """How SGD updates, as a function.
-
-    Args:
-        group: The optimiser's settings.
-    """
-
-    def __init__(self, group: dict[str, Any]) -> None:
-        self.group = group
-        self.state: tuple[str, ...] = ("momentum_buffer",) if group["momentum"] else ()  # tensors kept per weight
-
-    def moving(self, step: int) -> list[float]:
-        """What changes from step to step, as it stands before this step, counted from 1; the learning rate first."""
-        return [self.group["lr"]]
-
-    def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
-        """Change weights and state in place."""
-        buffers: list[Tensor | None] = [*state.get("momentum_buffer", [None] * len(weights))]
-        fixed = {key: self.group[key] for key in ("weight_decay", "momentum", "dampening", "nesterov", "maximize")}
-        sgd(weights, grads, buffers, foreach=False, fused=False, lr=moving[0], **fixed)
-
-
-class _AdamRule(_Rule):
-    """How Adam and AdamW update (Kingma and Ba 2015, Loshchilov and Hutter 2019), as torch has them.
-
-    torch's own function takes two powers of the step's number, which once compiled are taken for each weight anew.
-    """
-
-    def __init__(self, group: dict[str, Any]) -> None:
-        self.group = group
-        self.state = ("exp_avg", "exp_avg_sq", "step", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
-
-    def moving(self, step: int) -> list[float]:
-        """As the base says; the rest of the terms follow from the step's number and the first beta."""
-        rate, (beta1, beta2) = self.group["lr"], self.group["betas"]
-        return [rate, beta1, rate / (1 - beta1**step), (1 - beta2**step) ** 0.5]
-
-    def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
-        """As the base says."""
-        rate, beta1, step_size, scale = moving.unbind()
-        beta2, decay = self.group["betas"][1], self.group["weight_decay"]
-        for i, (weight, slope) in enumerate(zip(weights, grads, strict=True)):
-            mean, square = state["exp_avg"][i], state["exp_avg_sq"][i]
-            grad = -slope if self.group["maximize"] else slope
-            if decay and self.group["decoupled_weight_decay"]:
-                weight.mul_(1 - rate * decay)
-            elif decay:
-                grad = grad + decay * weight
-            mean.lerp_(grad, 1 - beta1)
-            square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            if self.group["amsgrad"]:
-                square = state["max_exp_avg_sq"][i].copy_(torch.maximum(state["max_exp_avg_sq"][i], square))
-            weight.sub_(step_size * mean / (square.sqrt() / scale + self.group["eps"]))
-            state["step"][i] += 1
 
 
 def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, x: object) -> str | None:
@@ -147,7 +89,7 @@ class CompiledSteps:
         self._max_steps = max_steps
         self._autocast = autocast
         self._clip = clip
-        self._rule = (_AdamRule if isinstance(optimizer, Adam) else _Rule)(self._group)
+        self._rule = rule_of(optimizer)
         self._fixed = self._fixed_settings()
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._names = [*named, *(name for name, _ in network.named_buffers())]
@@ -253,14 +195,3 @@ class CompiledSteps:
         with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
             logits = functional_call(self._network, dict(zip(self._names, [*weights, *buffers], strict=True)), (x,))
         return cross_entropy(logits, y), buffers
-
-
-def clip_by_norm(grads: Tensors, limit: float) -> Tensors:
-    """Gradients scaled so that their norm is at most the limit, as torch's `clip_grad_norm_` does in place."""
-    factor = (limit / (get_total_norm(grads) + 1e-6)).clamp(max=1.0)
-    return [grad * factor for grad in grads]
-
-
-def clip_by_value(grads: Tensors, limit: float) -> Tensors:
-    """Gradients with each element at most the limit in size."""
-    return [grad.clamp(-limit, limit) for grad in grads]

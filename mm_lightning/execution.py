@@ -17,9 +17,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mm_lightning.batches import Inputs
-from mm_lightning.compiled import CompiledSteps, clip_by_norm, clip_by_value, obstacle
+from mm_lightning.compiled import CompiledSteps, obstacle
 from mm_lightning.networks.base import Network
 from mm_lightning.scoring import cross_entropy
+from mm_lightning.updates import clip_by_norm, clip_by_value
 
 Steps = tuple[Tensor, list[float]]  # loss in nats per target of each step (n,), and its learning rate
 
@@ -199,3 +200,20 @@ def count_alike(checkpoint: dict[str, Any]) -> None:
         loop["epoch_loop.manual_optimization.optim_step_progress"]["total"],
     ):
         total.update(ready=step, completed=step)
+
+
+def check_settings(trainer: pl.Trainer, steps: int, compile: bool | None) -> None:
+    """Refuse what several steps in one go cannot do.
+
+    Raises:
+        ValueError: Names both settings.
+    """
+    if steps < 1:
+        raise ValueError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
+    if steps == 1 and compile:
+        raise ValueError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
+    for name, value in (("accumulate_grad_batches", trainer.accumulate_grad_batches), ("devices", trainer.world_size)):
+        if steps > 1 and value != 1:
+            raise ValueError(
+                f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
+            )

@@ -1,24 +1,23 @@
 """The one LightningModule: any network, any optimiser, one loss."""
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric
 
 from mm_lightning.batches import Batch, Block
 from mm_lightning.execution import Execution, count_alike
 from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.optimization import Optimization
 from mm_lightning.sampling import Sampler
 from mm_lightning.scoring import cross_entropy, word_nll
 from mm_lightning.vocabulary import make_vocabulary
@@ -57,9 +56,7 @@ class LanguageModel(pl.LightningModule):
         self.counts = isinstance(self.network, CountedNetwork)
         self.automatic_optimization = not self.counts
         self.execution: Execution | None = None
-        _check_optimizer(self.network, optimizer, lr_scheduler)
-        self._optimizer = optimizer
-        self._lr_scheduler = lr_scheduler
+        self._optimization = Optimization(self.network, optimizer, lr_scheduler)
         self._loss_sum = torch.zeros(
             (), dtype=torch.float64
         )  # no buffer, which DDP would overwrite with the first rank's
@@ -70,26 +67,7 @@ class LanguageModel(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler | None:
         """The injected optimiser and scheduler; None for a network that counts."""
-        if self.counts:
-            return None
-        optimizer, scheduler = self._make_optimizers()
-        if scheduler is None:
-            return optimizer
-        plateau = isinstance(scheduler, ReduceLROnPlateau)
-        if plateau and self.execution is not None:
-            raise ValueError(
-                "model.lr_scheduler is ReduceLROnPlateau, which looks at a metric each epoch; "
-                "set --trainer.steps_per_execution 1 or take another schedule"
-            )
-        config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "epoch" if plateau else "step"}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            config["monitor"] = scheduler.monitor
-        return {"optimizer": optimizer, "lr_scheduler": config}
-
-    def _make_optimizers(self) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
-        assert self._optimizer is not None
-        optimizer = self._optimizer(self.network.parameters())
-        return optimizer, None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
+        return self._optimization.configuration(per_epoch=self.execution is None)
 
     def on_train_start(self) -> None:
         """Keep the running loss where the losses are."""
@@ -230,35 +208,7 @@ class LanguageModel(pl.LightningModule):
         count_alike(checkpoint)
         saved = checkpoint["hyper_parameters"]
         if any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler")):
-            self._replace_settings(checkpoint)
-
-    def _replace_settings(self, checkpoint: dict[str, Any]) -> None:
-        """Put this module's own optimiser settings and schedule, wound on to the checkpoint's step, into its state.
-
-        Torch restores a learning rate with the optimiser's state, so a new one would else be lost without a word.
-        """
-        optimizer, scheduler = self._make_optimizers()
-        if scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the optimiser did not step in between is meant
-                for _ in range(checkpoint["global_step"]):
-                    scheduler.step()
-        checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]
-        for saved, fresh in zip(
-            checkpoint["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"], strict=True
-        ):
-            saved.update(fresh)
-
-
-def _check_optimizer(
-    network: Network, optimizer: OptimizerCallable | None, lr_scheduler: LRSchedulerCallable | None
-) -> None:
-    name = type(network).__name__
-    if isinstance(network, CountedNetwork):
-        if optimizer is not None or lr_scheduler is not None:
-            raise ValueError(f"{name} is fitted by counting; leave model.optimizer and model.lr_scheduler out")
-    elif optimizer is None:
-        raise ValueError(f"{name} learns by gradient; give model.optimizer, for example torch.optim.AdamW")
+            self._optimization.replace_in(checkpoint)
 
 
 _DIVERGED = "training diverged; lower the learning rate and go on from an earlier checkpoint, which is untouched"

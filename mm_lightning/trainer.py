@@ -17,7 +17,7 @@ from mm_lightning import checkpoint, runs
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
-from mm_lightning.execution import Execution
+from mm_lightning.execution import Execution, check_settings
 from mm_lightning.module import LanguageModel
 from mm_lightning.runs import CHECKPOINTS, LOGS
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
@@ -45,7 +45,7 @@ class Trainer(pl.Trainer):
         super().__init__(*args, **kwargs)
         self.steps_per_execution = steps_per_execution
         self.compile = compile
-        self._check_execution()
+        check_settings(self, steps_per_execution, compile)
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise ValueError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
@@ -53,19 +53,6 @@ class Trainer(pl.Trainer):
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
         self._lock: FileLock | None = None
-
-    def _check_execution(self) -> None:
-        """Refuse what several steps in one go cannot do."""
-        steps = self.steps_per_execution
-        if steps < 1:
-            raise ValueError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
-        if steps == 1 and self.compile:
-            raise ValueError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
-        for name, value in (("accumulate_grad_batches", self.accumulate_grad_batches), ("devices", self.world_size)):
-            if steps > 1 and value != 1:
-                raise ValueError(
-                    f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
-                )
 
     def fit(  # type: ignore[override] # what this application trains
         self,

@@ -21,6 +21,7 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
     ["scoring"],
+    ["updates", "optimization"],
     ["compiled"],
     ["execution"],
     ["datamodule", "module"],
