@@ -35,7 +35,7 @@ class Execution:
         module: Owns optimiser and schedule.
         network: What is trained.
         max_steps: Most steps of a block, K.
-        compiled: Whether steps are compiled; None decides when the first block comes.
+        compiled: Whether steps shall be compiled; None decides when the first block comes.
         clip_val: Lightning's `gradient_clip_val`, which it refuses under manual optimisation.
         clip_algorithm: Lightning's `gradient_clip_algorithm`.
     """
@@ -50,7 +50,8 @@ class Execution:
         clip_val: float | None = None,
         clip_algorithm: str | None = None,
     ) -> None:
-        self.compiled = compiled
+        self.compiled = compiled  # as decided, here or in the part of the run that a checkpoint has
+        self._demanded = compiled is True
         self._trainer = trainer
         self._module = module
         self._network = network
@@ -160,7 +161,7 @@ class Execution:
             return
         precision = str(self._trainer.precision)
         reason = obstacle(self._optimizer.optimizer, self._scheduler, precision, xs)
-        if reason and self.compiled:
+        if reason and self._demanded:
             raise ValueError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
         if self.compiled is None and not reason and self._steps_left() < _WORTHWHILE:
             reason = f"a run of under {_WORTHWHILE:,} steps is done sooner without"
@@ -179,7 +180,8 @@ class Execution:
         try:
             self._compiled_steps = CompiledSteps(self._network, optimizer, self._max_steps, xs, ys, autocast, clip)
         except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
-            rank_zero_warn(f"compiling failed ({str(error).strip().splitlines()[0]}); going on without")
+            message = str(error).strip() or type(error).__name__
+            rank_zero_warn(f"compiling failed ({message.splitlines()[0]}); going on without")
         self.compiled = self._compiled_steps is not None
 
     def _steps_left(self) -> float:

@@ -184,6 +184,18 @@ def test_steps_go_on_where_compiling_fails(words, monkeypatch):
     assert blocks["compiled_steps"] is False
 
 
+def test_a_compiled_run_goes_on_where_there_is_no_compiler(words, monkeypatch, caplog):
+    """Catches a checkpoint that cannot be resumed on another machine, with an error about a setting nobody gave."""
+    fit(words, *CASES["sgd"], at_once=16, steps=27)
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    checkpoint = torch.load(path, weights_only=True)
+    torch.save({**checkpoint, "compiled_steps": True}, path)
+    monkeypatch.setattr("mm_lightning.compiled.shutil.which", lambda name: None)
+    resumed, _ = fit(words, "--ckpt_path", "last", *CASES["sgd"], at_once=16)
+    assert resumed["global_step"] == STEPS
+    assert "steps are not compiled: there is no C++ compiler" in caplog.text
+
+
 def test_short_runs_are_not_compiled(words, caplog):
     """Catches a compile that costs more than it saves, and a decision nobody is told of."""
     checkpoint, _ = fit(words, *CASES["sgd"], at_once=16)
