@@ -34,3 +34,12 @@ def network(vocabulary: Vocabulary) -> MLP:
     with torch.no_grad():
         result.output.weight *= 5
     return result
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of 36 short words, in the folder where the test runs: 23 batches of 5 windows."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "words.txt"
+    path.write_text("\n".join(f"{a}{b}{c}" for a in "bdk" for b in ("a", "ei", "o") for c in ("n", "lla", "s", "")))
+    return path

@@ -1,10 +1,10 @@
 """Several steps in one go are the steps one by one: same weights, same curves, same files."""
 
-import math
 from pathlib import Path
 
 import pytest
 import torch
+from compare import equal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli import main
@@ -39,14 +39,6 @@ EAGER_ONLY = {
 }
 
 
-@pytest.fixture
-def words(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(f"{a}{b}{c}" for a in "bdk" for b in ("a", "ei", "o") for c in ("n", "lla", "s", "")))
-    return path
-
-
 def fit(words, *options, steps=STEPS, at_once=1):
     """The last checkpoint and the curves of a run."""
     main(
@@ -71,16 +63,6 @@ def curves(run):
     }
 
 
-def same(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
-
-
 def distance(one, other):
     """Largest difference of two checkpoints' weights."""
     pairs = [(one["state_dict"][key], other["state_dict"][key]) for key in one["state_dict"]]
@@ -94,10 +76,10 @@ def test_blocks_are_single_steps_to_the_bit(words, case):
     single, single_curves = fit(words, *options)
     blocks, block_curves = fit(words, *options, at_once=7 if case == "sgd" else 64)  # 64: longer than an epoch
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "train_loss"):
-        assert same(single[key], blocks[key]), key
+        assert equal(single[key], blocks[key]), key
     assert single["WordsDataModule"] == blocks["WordsDataModule"]
     assert single["callbacks"]["RandomState"].keys() == blocks["callbacks"]["RandomState"].keys()
-    assert same(single["callbacks"]["RandomState"], blocks["callbacks"]["RandomState"])
+    assert equal(single["callbacks"]["RandomState"], blocks["callbacks"]["RandomState"])
     assert single_curves == block_curves
     assert [step for step, _ in block_curves["train/loss"]] == list(range(4, STEPS + 1, 4))
 
@@ -119,7 +101,7 @@ def test_intervals_count_steps(words, interval):
     single, single_curves = fit(words, *options)
     blocks, block_curves = fit(words, *options, at_once=16)
     assert single_curves == block_curves
-    assert same(single["state_dict"], blocks["state_dict"])
+    assert equal(single["state_dict"], blocks["state_dict"])
     assert single["loops"]["fit_loop"]["epoch_progress"] == blocks["loops"]["fit_loop"]["epoch_progress"]
     progress = "epoch_loop.batch_progress"
     assert single["loops"]["fit_loop"][progress] == blocks["loops"]["fit_loop"][progress]
@@ -145,7 +127,7 @@ def test_a_run_goes_on_from_within_a_block(words, stop, change):
     fit(words, *CASES["nesterov"], steps=stop, at_once=before)
     resumed, resumed_curves = fit(words, "--ckpt_path", "last", *CASES["nesterov"], at_once=after)
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "train_loss"):
-        assert same(whole[key], resumed[key]), key
+        assert equal(whole[key], resumed[key]), key
     assert resumed_curves["train/loss"] == whole_curves["train/loss"]
 
 
@@ -166,7 +148,7 @@ def test_compiled_steps_are_the_steps_and_go_on_to_the_bit(words, case):
     resumed, resumed_curves = fit(words, "--ckpt_path", "last", *CASES[case], at_once=16)
     assert resumed["compiled_steps"] is True, "a run forgot that it was compiled"
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "train_loss"):
-        assert same(whole[key], resumed[key]), key
+        assert equal(whole[key], resumed[key]), key
     assert resumed_curves["train/loss"] == curves["train/loss"]
 
 
@@ -180,7 +162,7 @@ def test_steps_go_on_where_compiling_fails(words, monkeypatch):
     monkeypatch.setattr("torch.compile", broken)
     with pytest.warns(UserWarning, match=r"compiling failed \(no such header\); going on without"):
         blocks, _ = fit(words, *CASES["sgd"], *COMPILE, at_once=16)
-    assert same(single["state_dict"], blocks["state_dict"])
+    assert equal(single["state_dict"], blocks["state_dict"])
     assert blocks["compiled_steps"] is False
 
 

@@ -1,24 +1,16 @@
 """A run that was stopped and resumed is the run that was not, bit for bit."""
 
-import math
 from pathlib import Path
 
 import pytest
 import torch
+from compare import equal
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli import main
 
 STEPS = 60  # two epochs of 23 steps and a part of a third
-
-
-@pytest.fixture
-def words(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "words.txt"
-    path.write_text("\n".join(f"{a}{b}{c}" for a in "bdk" for b in ("a", "ei", "o") for c in ("n", "lla", "s", "")))
-    return path
 
 
 def fit(words, *options, steps=STEPS, every=1000):
@@ -34,16 +26,6 @@ def fit(words, *options, steps=STEPS, every=1000):
 
 def last(run="version_0"):
     return torch.load(Path("lightning_logs") / run / "checkpoints/last.ckpt", weights_only=True)
-
-
-def equal(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
 def test_samples_leave_no_trace(words):
