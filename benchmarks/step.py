@@ -16,8 +16,8 @@ DATA = ROOT / "data/names.txt"
 ROUNDS = 3
 WAYS = {
     "fit, single steps": ("--trainer.steps_per_execution", "1", "--trainer.max_steps", "8000"),
-    "fit, blocks of 100": ("--trainer.compile", "false", "--trainer.max_steps", "20000"),
-    "fit, compiled blocks of 100": ("--trainer.compile", "true", "--trainer.max_steps", "60000"),
+    "fit, blocks": ("--trainer.compile", "false", "--trainer.max_steps", "20000"),
+    "fit, compiled blocks": ("--trainer.compile", "true", "--trainer.max_steps", "60000"),
 }
 
 
