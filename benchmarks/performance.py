@@ -138,6 +138,8 @@ def draw(figures: dict[str, Any]) -> None:
         for key, name in curves:
             points = {int(n): s * 1e6 for n, s in figures["growth"][key].items()}
             ax.loglog(points.keys(), points.values(), "o-", label=name)
+            ax.set_xticks(list(points), labels=map(str, points))
+            ax.minorticks_off()
         ax.axhline(loop, color="grey", ls="--", label="lecture's loop, batch 32, width 200")
         ax.set(title=f"Time of a step by {title}", xlabel=label, ylabel="µs")
         ax.legend(fontsize=8)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from mm_lightning.networks.base import WindowNetwork
 
+_WIDE = 16  # embedding from which on a lookup costs less than its product
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
@@ -62,13 +63,17 @@ class MLP(WindowNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, V) of windows x (N, C)."""
         first = self.hidden[0]
-        if isinstance(first, nn.Linear) and len(x) > 2 * self.embedding.num_embeddings:
+        vocab_size, embed_dim = self.embedding.weight.shape
+        if isinstance(first, nn.Linear) and len(x) > 4 * vocab_size and embed_dim >= _WIDE:
             return self.output(self.hidden[1:](self._project(x, first)))  # type: ignore[no-any-return]
         embedded = self.embedding(x).flatten(1)  # (N, C * E)
         return self.output(self.hidden(embedded))  # type: ignore[no-any-return]
 
     def _project(self, x: Tensor, first: nn.Linear) -> Tensor:
-        """The first layer's sums (N, H): where there are more windows than ids, each id is projected once per place."""
+        """The first layer's sums (N, H), each id projected once per place: less work with far more windows than ids.
+
+        Adding the projections up costs as much per place as the product of a narrow embedding would.
+        """
         vocab_size, embed_dim = self.embedding.weight.shape
         by_place = first.weight.view(-1, self.block_size, embed_dim).permute(1, 2, 0)  # (C, E, H)
         table = (self.embedding.weight @ by_place).flatten(0, 1)  # (C * V, H)
