@@ -1,10 +1,9 @@
 """A block of optimiser steps as one compiled loop.
 
 Gradients come from `torch.func`, updates are functions too, so that a step is a pure function of weights, buffers and
-optimiser state, and the block one `torch.while_loop` over it. torch compiles that to a
-loop in C++ whose body is a single step: compiling takes no longer for a longer block, and a step is the same machine
-code wherever a block begins or ends. A resumed run, whose blocks are cut otherwise, still repeats the uninterrupted one
-bit for bit.
+optimiser state, and the block one `torch.while_loop` over it. torch compiles that to a loop in C++ whose body is a
+single step: compiling takes no longer for a longer block, and a step is the same machine code wherever a block begins
+or ends. A resumed run, whose blocks are cut otherwise, still repeats the uninterrupted one bit for bit.
 """
 
 import os
@@ -101,7 +100,7 @@ class CompiledSteps:
     @property
     def ready(self) -> bool:
         """Whether the optimiser has the state that its first step makes."""
-        return all(key in self._optimizer.state[p] for p in self._parameters for key in self._rule.state)
+        return all(part is not None for _, _, part in self._state())
 
     def moving_settings(self, ahead: int) -> list[float]:
         """The optimiser's settings that may change from step to step, as they stand for the step so many ahead.
@@ -142,14 +141,19 @@ class CompiledSteps:
         moving = torch.zeros(self._max_steps, len(self._rule.moving(1)))
         if steps:
             moving[:steps] = torch.tensor(settings)
-        state = [
-            self._optimizer.state[p].get(key, torch.zeros_like(p) if key != "step" else torch.zeros(()))
-            for key in self._rule.state
-            for p in self._parameters
-        ]
+        state = [self._blank(key, p) if part is None else part for key, p, part in self._state()]
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             count = torch.tensor(steps)
             return self._loop(count, self._full(x), self._full(y), moving, self._values, state)[:steps]
+
+    def _state(self) -> list[tuple[str, Tensor, Tensor | None]]:
+        """Name, weight and tensor of each part of the optimiser's state; None for what it has yet to make."""
+        return [(key, p, self._optimizer.state[p].get(key)) for key in self._rule.state for p in self._parameters]
+
+    @staticmethod
+    def _blank(key: str, weight: Tensor) -> Tensor:
+        """A part of the shape that the optimiser will make it."""
+        return torch.zeros(()) if key == "step" else torch.zeros_like(weight)
 
     def _full(self, inputs: Tensor) -> Tensor:
         """Inputs of as many steps as a block can have, in one layout: one compiled function serves all."""

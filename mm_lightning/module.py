@@ -67,7 +67,7 @@ class LanguageModel(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler | None:
         """The injected optimiser and scheduler; None for a network that counts."""
-        return self._optimization.configuration(per_epoch=self.execution is None)
+        return self._optimization.configuration(in_blocks=self.execution is not None)
 
     def on_train_start(self) -> None:
         """Keep the running loss where the losses are."""

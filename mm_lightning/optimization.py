@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mm_lightning.networks.base import CountedNetwork, Network
@@ -36,22 +36,27 @@ class Optimization:
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
 
-    def configuration(self, per_epoch: bool) -> OptimizerLRScheduler | None:
+    def configuration(self, in_blocks: bool) -> OptimizerLRScheduler | None:
         """What Lightning wants to know; None for a network that counts.
 
         Args:
-            per_epoch: Whether a schedule can be stepped per epoch.
+            in_blocks: Whether several steps are carried out in one go.
 
         Raises:
-            ValueError: If it must be, and cannot.
+            ValueError: If optimiser or schedule cannot be stepped that way.
         """
         if self._optimizer is None:
             return None
         optimizer, scheduler = self._make()
+        if in_blocks and isinstance(optimizer, LBFGS):
+            raise ValueError(
+                "model.optimizer is LBFGS, which evaluates a batch several times a step; "
+                "set --trainer.steps_per_execution 1 or take another optimiser"
+            )
         if scheduler is None:
             return optimizer
         plateau = isinstance(scheduler, ReduceLROnPlateau)
-        if plateau and not per_epoch:
+        if plateau and in_blocks:
             raise ValueError(
                 "model.lr_scheduler is ReduceLROnPlateau, which looks at a metric each epoch; "
                 "set --trainer.steps_per_execution 1 or take another schedule"

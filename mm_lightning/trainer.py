@@ -46,6 +46,9 @@ class Trainer(pl.Trainer):
         self.steps_per_execution = steps_per_execution
         self.compile = compile
         check_settings(self, steps_per_execution, compile)
+        self._clip = self.gradient_clip_val, self.gradient_clip_algorithm
+        if steps_per_execution > 1:
+            self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise ValueError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
@@ -71,9 +74,7 @@ class Trainer(pl.Trainer):
         """
         execution = None
         if self.steps_per_execution > 1:
-            clip = self.gradient_clip_val, self.gradient_clip_algorithm
-            self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
-            execution = Execution(self, model, model.network, self.steps_per_execution, self.compile, *clip)
+            execution = Execution(self, model, model.network, self.steps_per_execution, self.compile, *self._clip)
         model.execute(execution)
         datamodule.steps_ahead = None if execution is None else execution.steps_ahead
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)

@@ -204,6 +204,7 @@ REFUSED = [
         f"trainer.devices is 2 and {BLOCKS}",
     ),
     (PLATEAU, "model.lr_scheduler is ReduceLROnPlateau"),
+    (("--model.optimizer", "torch.optim.LBFGS"), "model.optimizer is LBFGS"),
     ((*COMPILE, *EAGER_ONLY["rmsprop"]), "trainer.compile is true, but model.optimizer is RMSprop"),
     ((*COMPILE, *EAGER_ONLY["cycled_momentum"]), "trainer.compile is true, but model.lr_scheduler is OneCycleLR"),
     ((*COMPILE, *EAGER_ONLY["words"]), "trainer.compile is true, but the network reads whole words"),
