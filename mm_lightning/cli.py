@@ -1,9 +1,7 @@
 """The command line: LightningCLI with this application's commands, one-line errors and honest precedence."""
 
-import logging
 import os
 import sys
-import warnings
 from typing import Any, NoReturn
 
 from jsonargparse import Namespace
@@ -25,9 +23,10 @@ from mm_lightning.callbacks import (
     Stopped,
 )
 from mm_lightning.checkpoint import Checkpoint
-from mm_lightning.commands import COMMANDS, DESCRIPTION, errors_of_one_line, fail
+from mm_lightning.commands import COMMANDS, DESCRIPTION, WITHOUT_TRAINER, errors_of_one_line, fail
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
+from mm_lightning.quiet import quieten
 from mm_lightning.trainer import Trainer
 
 _CKPT_HELP = {
@@ -63,7 +62,7 @@ class MmLightningCLI(LightningCLI):
         """
         data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
         passed = data | {"ckpt_path", "weights_only", "verbose", "words"}
-        names = (name for name in COMMANDS if name != "report" and self._command in (None, name))
+        names = (name for name in COMMANDS if name not in WITHOUT_TRAINER and self._command in (None, name))
         return dict.fromkeys(names, passed)
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -185,26 +184,6 @@ def _block_size(network: Namespace | None) -> int | None:
     return block_size
 
 
-def _quieten() -> None:
-    """Keep from users what only a developer of Lightning could act on, and what this application does on purpose."""
-    for message in (
-        r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6 with torch 2.15
-        ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
-        "Checkpoint directory .* exists and is not empty",  # a resumed run goes on in its own
-        "The number of training batches .* is smaller than the logging interval",  # curves go by steps, not by epochs
-        ".*could not find the monitored key",  # an epoch without validation is not the best
-        "The dirpath has changed",  # going on from an earlier checkpoint, in a run folder of its own
-        "Couldn't infer the batch indices",  # there are none: words come from nothing
-        ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15
-        "`LightningModule.configure_optimizers` returned `None`",  # a network that counts has none
-        "It is recommended to use `self.log",  # what is logged has been reduced over the ranks
-        ".*AMP with fp16 is not supported on CPU",  # Trainer refuses it
-    ):
-        warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "Tip:" not in str(r.msg))
-
-
 def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | None:
     """Do what the command line says, with Lightning.
 
@@ -216,7 +195,7 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
         SystemExit: 2 for arguments that make no sense, 1 for what went wrong later, 130 or 143 after a signal.
     """
     args = [shipped.find(arg) for arg in (sys.argv[1:] if args is None else args)]
-    _quieten()
+    quieten()
     if not run:
         return _cli(args, run=False)
     with errors_of_one_line(MisconfigurationException):

@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "Print words with their negative log-likelihood, in all and per target.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }
+WITHOUT_TRAINER = frozenset({"report"})  # commands with a parser of their own, which need no torch to start
 
 
 def overview() -> str:

@@ -79,10 +79,12 @@ class Selection:
     Args:
         options: What is wanted.
         is_new: Tells for each of some words whether the training split lacks it.
+        rows: Words drawn in a block.
     """
 
-    def __init__(self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]]) -> None:
+    def __init__(self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]], rows: int = BLOCK) -> None:
         self.options = options
+        self.rows = rows
         self.num_found = 0
         self._is_new = is_new
         self._seen: set[str] = set()
@@ -90,7 +92,7 @@ class Selection:
     @property
     def max_blocks(self) -> int:
         """Blocks after which drawing stops."""
-        return -(-DRAWS_PER_SAMPLE * self.options.num_samples // BLOCK)
+        return -(-DRAWS_PER_SAMPLE * self.options.num_samples // self.rows)
 
     def blocks(self) -> Iterator[int]:
         """Numbers of the blocks to draw, until there are enough words or no more tries."""
@@ -113,7 +115,7 @@ class Selection:
         if self.num_found == self.options.num_samples:
             return None
         return (
-            f"found {self.num_found} of {self.options.num_samples} words in {self.max_blocks * BLOCK} draws; "
+            f"found {self.num_found} of {self.options.num_samples} words in {self.max_blocks * self.rows} draws; "
             "ask for fewer, a higher temperature or looser conditions"
         )
 
@@ -139,15 +141,17 @@ class Sampler:
         network: The network, in eval mode when it comes to drawing.
         vocabulary: Its ids.
         options: What to draw.
+        rows: How many words of a block are drawn, its first; they are the same for any number.
 
     Raises:
         ValueError: If the prefix has a character that the vocabulary lacks, or is longer than a word may be.
     """
 
-    def __init__(self, network: Network, vocabulary: Vocabulary, options: SamplingOptions) -> None:
+    def __init__(self, network: Network, vocabulary: Vocabulary, options: SamplingOptions, rows: int = BLOCK) -> None:
         self.network = network
         self.vocabulary = vocabulary
         self.options = options
+        self.rows = rows
         self._prefix = _encode_prefix(vocabulary, options)
         never = list(vocabulary.never_drawn)
         self._read = self._reader(never)
@@ -170,21 +174,21 @@ class Sampler:
         """
         assert not self.network.training, "sampling needs eval mode"
         random = np.random.default_rng([self.options.seed, block])
-        fresh = torch.tensor(self._prefix).repeat(BLOCK, 1)  # (rows still open, T), not yet read
+        fresh = torch.tensor(self._prefix).repeat(self.rows, 1)  # (rows still open, T), not yet read
         columns = [fresh[:, 1:]]
         state: State = ()
-        rows = torch.arange(BLOCK)  # still open
+        rows = torch.arange(self.rows)  # still open
         for length in range(len(self._prefix) - 1, self.options.max_length + 1):
             read = self._read_on if length < self.options.min_length else self._read
             cumulative, state = read(fresh, state)
             following = _choose(cumulative, torch.from_numpy(random.random(BLOCK)).index_select(0, rows))
-            columns.append(following.new_zeros(BLOCK).index_copy(0, rows, following)[:, None])
+            columns.append(following.new_zeros(self.rows).index_copy(0, rows, following)[:, None])
             still_open = following.nonzero().flatten()
             rows, fresh = rows.index_select(0, still_open), following.index_select(0, still_open)[:, None]
             if not len(rows):
                 break
             state = tuple(part.index_select(0, still_open.to(part.device)) for part in state)
-        ended = torch.ones(BLOCK, dtype=torch.bool).index_fill(0, rows, 0)
+        ended = torch.ones(self.rows, dtype=torch.bool).index_fill(0, rows, 0)
         return self._decode(torch.cat(columns, 1)[ended])
 
     def _decode(self, ids: Tensor) -> list[str]:
@@ -196,10 +200,14 @@ class Sampler:
 
 
 def sample(
-    network: Network, vocabulary: Vocabulary, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]]
+    network: Network,
+    vocabulary: Vocabulary,
+    options: SamplingOptions,
+    is_new: Callable[[list[str]], list[bool]],
+    rows: int = BLOCK,
 ) -> list[str]:
-    """Draw words; fewer than asked for where `Selection` gives up."""
-    sampler, selection = Sampler(network, vocabulary, options), Selection(options, is_new)
+    """Draw words, so many at once; fewer than asked for where `Selection` gives up."""
+    sampler, selection = Sampler(network, vocabulary, options, rows), Selection(options, is_new, rows)
     return [word for block in selection.blocks() for word in selection.accept(sampler.draw(block))]
 
 

@@ -1,153 +1,20 @@
 """Lightning's Trainer with this application's verbs; each becomes a subcommand."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import lightning.pytorch as pl
-import torch
-from filelock import FileLock
-from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
-
-from mm_lightning import checkpoint, runs
+from mm_lightning import checkpoint
 from mm_lightning.callbacks import SampleWriter
-from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
-from mm_lightning.execution import Execution, check_settings
 from mm_lightning.module import LanguageModel
-from mm_lightning.runs import CHECKPOINTS, LOGS
+from mm_lightning.run_trainer import RunTrainer
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.scoring import score
 from mm_lightning.words import Words, read
 
-_SMALL_STEP = 50_000_000  # multiply-adds; below, handing work to a second thread costs more than it saves
 
-
-class Trainer(pl.Trainer):
-    """Lightning's Trainer, with checkpoints written atomically and the verbs `predict` and `score`.
-
-    Args:
-        steps_per_execution: Most optimiser steps K that are carried out in one go between looks at signals, bar and
-            intervals. Above 1 it spares a small network most of Lightning's time per step, and changes nothing else:
-            limits, intervals and curves count optimiser steps, and weights are the same to the bit unless compiled.
-        compile: With steps_per_execution above 1, compile them to one loop, whose weights differ by rounding; null does
-            so in long runs of window networks on a CPU. A checkpoint remembers what was decided.
-
-    Raises:
-        ValueError: If settings cannot be combined.
-    """
-
-    def __init__(self, *args: Any, steps_per_execution: int = 1, compile: bool | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.steps_per_execution = steps_per_execution
-        self.compile = compile
-        check_settings(self, steps_per_execution, compile)
-        self._clip = self.gradient_clip_val, self.gradient_clip_algorithm
-        if steps_per_execution > 1:
-            self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
-        on_cpu = isinstance(self.accelerator, CPUAccelerator)
-        if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
-            raise ValueError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
-        self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
-        self.run_folder: Path | None = None
-        self._logs_to_run = kwargs.get("logger") in (None, True)
-        self._lock: FileLock | None = None
-
-    def fit(  # type: ignore[override] # what this application trains
-        self,
-        model: LanguageModel,
-        datamodule: WordsDataModule,
-        ckpt_path: str | None = None,
-        weights_only: bool | None = None,
-    ) -> None:
-        """Train.
-
-        Args:
-            model: The model.
-            datamodule: The data.
-            ckpt_path: Checkpoint to go on from.
-            weights_only: Whether it is read without running code.
-        """
-        execution = None
-        if self.steps_per_execution > 1:
-            execution = Execution(self, model, model.network, self.steps_per_execution, self.compile, *self._clip)
-        model.execute(execution)
-        datamodule.steps_ahead = None if execution is None else execution.steps_ahead
-        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
-
-    def choose_threads(self, model: LanguageModel, targets: int) -> None:
-        """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
-
-        Args:
-            model: The model.
-            targets: Characters that a step predicts.
-        """
-        parameters = sum(p.numel() for p in model.network.parameters())
-        small = 3 * parameters * targets < _SMALL_STEP
-        if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(1)
-            rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
-
-    def check_one_pass(self, datamodule: WordsDataModule, resumed: Checkpoint | None) -> None:
-        """Refuse what a closed-form fit cannot heed.
-
-        Raises:
-            ValueError: If examples would be counted twice or not at all, or there is nothing to go on with.
-        """
-        if resumed is not None:
-            raise ValueError(
-                f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path"
-            )
-        self._need_one_device()
-        for name, value, wanted in (
-            ("data.batch_size", datamodule.batch_size, None),
-            ("trainer.max_epochs", self.max_epochs, 1),
-            ("trainer.max_steps", self.max_steps, -1),
-            ("trainer.steps_per_execution", self.steps_per_execution, 1),
-        ):
-            if value != wanted:
-                shown = "null" if wanted is None else wanted
-                raise ValueError(f"{name} is {value}, but counting sees every example once; set it to {shown}")
-
-    @rank_zero_only
-    def claim_run(self, resumed: Checkpoint | None) -> None:
-        """Take a run folder: that of the checkpoint if its run got no further, else a new one.
-
-        Going on from an earlier checkpoint in the same folder would write over what came after it.
-
-        Raises:
-            ValueError: If the folder cannot be made or another process is training in it.
-        """
-        if resumed is not None and runs.is_last(resumed.path):
-            self.run_folder = runs.run_of(resumed.path)
-        else:
-            self.run_folder = runs.create(Path(self.default_root_dir) / LOGS)
-            if resumed is not None:
-                rank_zero_info(f"{resumed.path} is not where its run stopped: going on in {self.run_folder}")
-        assert self.run_folder is not None
-        self._lock = runs.hold(self.run_folder)
-        if self._logs_to_run:
-            self.logger = TensorBoardLogger(
-                self.run_folder.parent,
-                name="",
-                version=self.run_folder.name,
-                default_hp_metric=False,
-                purge_step=None if resumed is None else resumed.step + 1,  # hide what a killed run did after it
-            )
-
-    def release_run(self) -> None:
-        """Let others go on with the run."""
-        if self._lock is not None:
-            self._lock.release()
-
-    def discard_run(self) -> None:
-        """Remove the folder of a run that never began; one with a checkpoint did, even without a step."""
-        if self.run_folder is not None and not (self.run_folder / CHECKPOINTS).exists():
-            shutil.rmtree(self.run_folder)
+class Trainer(RunTrainer):
+    """The Trainer of the command line; `fit`, `validate` and `test` are Lightning's."""
 
     def predict(  # type: ignore[override] # new words are predicted from nothing, so there is no data to pass
         self,
@@ -167,7 +34,7 @@ class Trainer(pl.Trainer):
         Raises:
             ValueError: If fewer words than asked for could be had; those found are written.
         """
-        self._need_one_device()
+        self.need_one_device()
         listed = sampling.output is not None and sampling.output.suffix != ".txt"
         sampler = Sampler(model.network, model.vocabulary, sampling)
         known = sampling.only_new or (listed and _has_words(datamodule))
@@ -193,7 +60,7 @@ class Trainer(pl.Trainer):
         Raises:
             ValueError: If there is no word, or some have characters outside the alphabet; the others are scored.
         """
-        self._need_one_device()
+        self.need_one_device()
         wanted = words + ([] if input is None else list(read(input)))
         if not wanted:
             raise ValueError("score: give words, or a file of words with --input")
@@ -214,10 +81,6 @@ class Trainer(pl.Trainer):
             print(f"{word}\t{value:.4f}\t{value / targets[word]:.4f}")
         if refused:
             raise ValueError("; ".join(f"{word!r} is not scored: {reason}" for word, reason in refused.items()))
-
-    def _need_one_device(self) -> None:
-        if self.world_size > 1:
-            raise ValueError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
 
 
 class _Draws:

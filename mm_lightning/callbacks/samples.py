@@ -6,7 +6,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
-from mm_lightning.sampling import SamplingOptions, sample
+from mm_lightning.sampling import BLOCK, SamplingOptions, sample
 from mm_lightning.words import MAX_LENGTH
 
 
@@ -34,7 +34,9 @@ class SampleWords(Callback):
         longest = min(MAX_LENGTH, 2 * int(data.train_lengths.max()))
         options = SamplingOptions(num_samples=self.num_samples, max_length=longest)
         pl_module.network.eval()
-        words = sample(pl_module.network, pl_module.vocabulary, options, data.is_new)
+        words = sample(
+            pl_module.network, pl_module.vocabulary, options, data.is_new, rows=min(BLOCK, 2 * self.num_samples)
+        )
         pl_module.network.train()
         marked = [(word, new) for word, new in zip(words, data.is_new(words), strict=True)]
         losses = {"train/loss": pl_module.train_loss, "val/loss": trainer.callback_metrics.get("val/loss")}
