@@ -69,7 +69,10 @@ class RunTrainer(pl.Trainer):
         """
         execution = None
         if self.steps_per_execution > 1:
-            execution = Execution(self, model, model.network, self.steps_per_execution, self.compile, *self._clip)
+            longest = int(datamodule.train_lengths.max()) + 1
+            execution = Execution(
+                self, model, model.network, self.steps_per_execution, longest, self.compile, *self._clip
+            )
         model.execute(execution)
         datamodule.steps_ahead = None if execution is None else execution.steps_ahead
         super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)

@@ -263,6 +263,25 @@ def test_recurrence_against_torchs_cell(ours: type[Recurrent], theirs: type[nn.R
         torch.testing.assert_close(network.word_logits(ids)[:, t], network.output(hidden))
 
 
+@pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
+def test_equations_for_the_compiler_are_torchs_kernels(kind: type[Recurrent], monkeypatch: pytest.MonkeyPatch):
+    """A compiled run of another model: gates in another order, a layer or a state left out."""
+    torch.manual_seed(0)
+    network = kind(V, embed_dim=4, hidden_dim=5, num_layers=2).double()
+    ids = random_ids(3, 7)
+    _, state = network.advance(ids, ())
+
+    def results() -> list[torch.Tensor]:
+        logits, after = network.read(ids, tuple(part.detach() for part in state))
+        return [logits, *after, *torch.autograd.grad(logits.square().sum(), network.parameters())]
+
+    kernels = results()
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: True)
+    monkeypatch.setattr(network.recurrence, "kernel", None)  # which must not be called now
+    for ours, torchs in zip(results(), kernels, strict=True):
+        torch.testing.assert_close(ours, torchs)
+
+
 def test_dropout_and_batch_statistics_are_for_training_only():
     """Layers that stay in training mode, or none that ever was: two passes tell."""
     x = random_ids(4, 8)
