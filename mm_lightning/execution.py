@@ -10,7 +10,6 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
@@ -101,15 +100,13 @@ class Execution:
         parts = [self._run_singly(xs[:singly], ys[:singly])] if singly else []
         if compiled is not None and singly < len(xs):
             parts.append(self._run_compiled(compiled, *self._of_one_shape(xs[singly:], ys[singly:])))
+        progress = self._trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.total.ready += len(xs)
+        progress.total.completed += len(xs)
         return torch.cat([losses for losses, _ in parts]), [rate for _, rates in parts for rate in rates]
 
-    def clip(self, optimizer: Optimizer) -> None:
-        """Limit the gradients, as Lightning does under automatic optimisation."""
-        if self._clip_val:
-            self._module.clip_gradients(optimizer, self._clip_val, self._clip_algorithm)
-
     def _run_singly(self, xs: Inputs, ys: Inputs) -> Steps:
-        """Steps with everything Lightning has for them."""
+        """Steps in torch's own operations; Lightning's take as long again as those of a small network."""
         optimizer, scheduler = self._optimizer, self._scheduler
         losses, rates = [], []
         for x, y in zip(xs, ys, strict=True):
@@ -117,13 +114,25 @@ class Execution:
             loss = cross_entropy(self._network(x), y)
             optimizer.zero_grad()
             with torch.autocast(x.device.type, enabled=False):  # which is on around all of a block
-                self._module.manual_backward(loss)
-            optimizer.step()
+                self._update(optimizer, loss)
             torch.clear_autocast_cache()  # it holds the weights of before
             if scheduler is not None:
                 scheduler.step()
             losses.append(loss.detach())
         return torch.stack(losses), rates
+
+    def _update(self, optimizer: Optimizer, loss: Tensor) -> None:
+        scaler = getattr(self._trainer.precision_plugin, "scaler", None)  # of 16-mixed
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        if self._clip_val:
+            self._module.clip_gradients(optimizer, self._clip_val, self._clip_algorithm)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
 
     def _of_one_shape(self, xs: Inputs, ys: Inputs) -> tuple[Tensor, Tensor]:
         if isinstance(xs, Tensor) and isinstance(ys, Tensor):
@@ -137,16 +146,11 @@ class Execution:
             if scheduler is not None:
                 scheduler.step()
         losses = compiled(xs, ys, settings)
-        progress = self._trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.total.ready += len(xs)
-        progress.total.completed += len(xs)
         return losses, [values[0] for values in settings]
 
     @property
-    def _optimizer(self) -> LightningOptimizer:
-        optimizer = self._module.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
-        return optimizer
+    def _optimizer(self) -> Optimizer:
+        return self._trainer.optimizers[0]
 
     @property
     def _scheduler(self) -> LRScheduler | None:
@@ -167,7 +171,7 @@ class Execution:
         if self.compiled is False:
             return
         precision = str(self._trainer.precision)
-        reason = obstacle(self._optimizer.optimizer, self._scheduler, precision, xs[0].device)
+        reason = obstacle(self._optimizer, self._scheduler, precision, xs[0].device)
         if reason and self._demanded:
             raise ValueError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
         if self.compiled is None and not reason:
@@ -191,7 +195,7 @@ class Execution:
         if self._clip_val:
             clip = partial(clip_by_value if self._clip_algorithm == "value" else clip_by_norm, limit=self._clip_val)
         rank_zero_info("compiling the step: a quarter of a minute the first time, a few seconds from then on")
-        optimizer = self._optimizer.optimizer
+        optimizer = self._optimizer
         try:
             self._compiled_steps = CompiledSteps(
                 self._network, optimizer, self._max_steps, *self._of_one_shape(xs, ys), autocast, clip
@@ -219,20 +223,3 @@ def count_alike(checkpoint: dict[str, Any]) -> None:
         loop["epoch_loop.manual_optimization.optim_step_progress"]["total"],
     ):
         total.update(ready=step, completed=step)
-
-
-def check_settings(trainer: pl.Trainer, steps: int, compile: bool | None) -> None:
-    """Refuse what several steps in one go cannot do.
-
-    Raises:
-        ValueError: Names both settings.
-    """
-    if steps < 1:
-        raise ValueError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
-    if steps == 1 and compile:
-        raise ValueError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
-    for name, value in (("accumulate_grad_batches", trainer.accumulate_grad_batches), ("devices", trainer.world_size)):
-        if steps > 1 and value != 1:
-            raise ValueError(
-                f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
-            )

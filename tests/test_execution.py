@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from compare import equal
+from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli import main
@@ -197,12 +198,22 @@ def test_short_runs_are_not_compiled(words, caplog):
 
 
 BLOCKS = "trainer.steps_per_execution is 16"
+WAITS = "whose on_before_optimizer_step comes with every single step, and trainer.steps_per_execution is 16"
 PLATEAU = (
     "--model.lr_scheduler",
     "lightning.pytorch.cli.ReduceLROnPlateau",
     "--model.lr_scheduler.monitor",
     "val/loss",
 )
+
+
+class GradientWatcher(Callback):
+    """Wants to see every single step."""
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        raise AssertionError
+
+
 REFUSED = [
     (("--trainer.steps_per_execution", "0"), "trainer.steps_per_execution is 0"),
     ((*COMPILE, "--trainer.steps_per_execution", "1"), "trainer.steps_per_execution is 1"),
@@ -214,6 +225,7 @@ REFUSED = [
         ("--trainer.strategy", "ddp", "--trainer.devices", "2"),
         f"trainer.devices is 2 and {BLOCKS}",
     ),
+    (("--trainer.callbacks", "test_execution.GradientWatcher"), f"trainer.callbacks has GradientWatcher, {WAITS}"),
     (PLATEAU, "model.lr_scheduler is ReduceLROnPlateau"),
     (("--model.optimizer", "torch.optim.LBFGS"), "model.optimizer is LBFGS"),
     ((*COMPILE, *EAGER_ONLY["rmsprop"]), "trainer.compile is true, but model.optimizer is RMSprop"),
