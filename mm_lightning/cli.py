@@ -139,7 +139,7 @@ class MmLightningCLI(LightningCLI):
         if subcommand == "score":
             kwargs["words"] = self._get(self.config_init, "words")
             del kwargs["datamodule"]
-        elif subcommand != "predict":
+        elif subcommand not in ("predict", "quality"):
             kwargs["weights_only"] = True
         return kwargs
 
