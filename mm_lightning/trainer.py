@@ -93,25 +93,13 @@ class Trainer(RunTrainer):
         top_p: float = 1.0,
         output: Path | None = None,
     ) -> None:
-        """Draw words and print how good they are; below them words of dev, measured as if they had been drawn.
-
-        words: that ended within the longest training word's length, and so count.
-        valid: their share of the words begun.
-        unique: different words as a share, among all, the first 1,000 and the first 10,000.
-        new: share of the different words that training lacks.
-        dev_hits, test_hits: share drawn of the split's words unseen in training. This is a look at the test split.
-        lengths, first, last, bigrams: exp(-KL) of how often each length, first character, last character and pair of
-        neighbours occurs in training to how often it was drawn; 1 where both are alike.
-        edits: from a new word to the nearest training word, in the mean over as many as edits_of says.
-
-        For a model of sentences the words that a sentence is made of take the place of characters. Where dev has fewer
-        words than are drawn, the first drawn, as many as those, have a row too: most measures depend on the number.
+        """Draw words and print how good they are, beside words of dev measured as if they had been drawn.
 
         Args:
             model: The model.
             datamodule: The training words, and those held out.
             ckpt_path: Checkpoint to draw from: a file, or last or best for that of the newest run.
-            num_samples: Words to draw that count.
+            num_samples: Words to draw, those that do not end within the longest training word's length left out.
             seed: Same seed, same words.
             temperature: Divides the logits; 0 takes the most likely character each time.
             top_k: Draw from the k most likely characters only; null for all.
@@ -123,7 +111,9 @@ class Trainer(RunTrainer):
         """
         self.need_one_device()
         try:
-            options = SamplingOptions(num_samples, temperature, top_k, top_p, seed=seed)
+            options = SamplingOptions(
+                num_samples=num_samples, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+            )
         except ValueError as error:
             raise ValueError(str(error).replace("sampling.", "--", 1)) from None
         quality_table.check(datamodule, ckpt_path, output)

@@ -201,6 +201,14 @@ def test_the_table(trained):
     assert len(list((trained / "lightning_logs").iterdir())) == 1
 
 
+def test_help_says_what_the_columns_mean(tmp_path):
+    """A column that nobody can read, or a look at the test split passed over in silence."""
+    text = " ".join(run("quality", "--help", cwd=tmp_path).stdout.split())
+    assert "a look at the test split" in text
+    columns = {name.partition("@")[0] for name in HEAD}
+    assert columns <= set(text.partition("Columns: ")[2].partition("The row dev")[0].replace(",", "").split())
+
+
 def test_a_seed_and_a_temperature_are_heeded(trained):
     """An option that changes nothing, or a second look that gives other figures."""
     texts = [
