@@ -108,10 +108,7 @@ def _features(words: Words, letters: NDArray[np.integer]) -> NDArray[np.int64]:
 def _compare(
     side: _Side, known: _Side, best: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
-    """Distances of the pairs that may lie below the best of each word: words, known words, distances.
-
-    `best` (W,) is lowered on the way.
-    """
+    """Pairs that may lie below the nearest distance (W,) found before: words, known words and distances (P,) each."""
     best = best.copy()
     bounds = _bounds(side, known)
     places = side.places_of_letters()
