@@ -23,7 +23,7 @@ from mm_lightning.callbacks import (
     Stopped,
 )
 from mm_lightning.checkpoint import Checkpoint
-from mm_lightning.commands import COMMANDS, DESCRIPTION, WITHOUT_TRAINER, errors_of_one_line, fail
+from mm_lightning.commands import COMMANDS, DESCRIPTION, DETAILS, WITHOUT_TRAINER, errors_of_one_line, fail
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
 from mm_lightning.quiet import quieten
@@ -139,7 +139,7 @@ class MmLightningCLI(LightningCLI):
         if subcommand == "score":
             kwargs["words"] = self._get(self.config_init, "words")
             del kwargs["datamodule"]
-        elif subcommand != "predict":
+        elif subcommand not in ("predict", "quality"):
             kwargs["weights_only"] = True
         return kwargs
 
@@ -210,7 +210,9 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
 
 def _cli(args: list[str], run: bool) -> MmLightningCLI:
     command = args[0] if run and args and args[0] in COMMANDS else None
-    summary = {} if command is None else {command: {"description": COMMANDS[command]}}
+    summary = {}
+    if command is not None:
+        summary[command] = {"description": f"{COMMANDS[command]} {DETAILS.get(command, '')}".strip()}
     return MmLightningCLI(
         LanguageModel,
         WordsDataModule,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mm_lightning import checkpoint
+from mm_lightning import checkpoint, quality_table
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
@@ -72,8 +72,7 @@ class Trainer(RunTrainer):
             except ValueError as error:
                 refused[word] = str(error)
         accepted = [word for word in wanted if word not in refused]
-        checkpoint.load_weights(model, Path(ckpt_path))
-        model.to(self.strategy.root_device).eval()
+        self._load(model, ckpt_path)
         with self.strategy.precision_plugin.forward_context():
             nll = score(model.network, model.vocabulary, Words.of(accepted)).tolist()
         print("word\tnll\tnll_per_char")
@@ -81,6 +80,57 @@ class Trainer(RunTrainer):
             print(f"{word}\t{value:.4f}\t{value / targets[word]:.4f}")
         if refused:
             raise ValueError("; ".join(f"{word!r} is not scored: {reason}" for word, reason in refused.items()))
+
+    def quality(
+        self,
+        model: LanguageModel,
+        datamodule: WordsDataModule,
+        ckpt_path: str,
+        num_samples: int = 10_000,
+        seed: int = 42,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        output: Path | None = None,
+    ) -> None:
+        """Draw words and print how good they are, beside words of dev measured as if they had been drawn.
+
+        Args:
+            model: The model.
+            datamodule: The training words, and those held out.
+            ckpt_path: Checkpoint to draw from: a file, or last or best for that of the newest run.
+            num_samples: Words to draw, those that do not end within the longest training word's length left out.
+            seed: Same seed, same words.
+            temperature: Divides the logits; 0 takes the most likely character each time.
+            top_k: Draw from the k most likely characters only; null for all.
+            top_p: Draw from the most likely characters that together reach this probability, in (0, 1].
+            output: File for the same figures, .json.
+
+        Raises:
+            ValueError: If an option makes no sense, the data are not at hand, or not enough words end in time.
+        """
+        self.need_one_device()
+        try:
+            options = SamplingOptions(
+                num_samples=num_samples, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+            )
+        except ValueError as error:
+            raise ValueError(str(error).replace("sampling.", "--", 1)) from None
+        quality_table.check(datamodule, ckpt_path, output)
+        self._load(model, ckpt_path)
+        with self.strategy.precision_plugin.forward_context():
+            words, valid = quality_table.draw(model, datamodule, options)
+        table = quality_table.tabulate(datamodule, words, valid)
+        print(table)
+        if output is not None:
+            of = {name: getattr(options, name) for name in ("num_samples", "temperature", "top_k", "top_p", "seed")}
+            origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
+            quality_table.save(table.json({**origin, **of}), output)
+
+    def _load(self, model: LanguageModel, ckpt_path: str) -> None:
+        """Put a checkpoint's weights into the model, and that where it computes, ready for use."""
+        checkpoint.load_weights(model, Path(ckpt_path))
+        model.to(self.strategy.root_device).eval()
 
 
 class _Draws:

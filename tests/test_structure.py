@@ -17,7 +17,7 @@ PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
     ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
     ["words"],
-    ["vocabulary"],
+    ["vocabulary", "nearest"],
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
     ["scoring"],
@@ -25,13 +25,13 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["compiled"],
     ["execution"],
     ["datamodule", "module"],
-    ["callbacks", "run_trainer"],
+    ["callbacks", "run_trainer", "quality_table"],
     ["trainer"],
     ["cli"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
+LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "nearest", "quality", "__main__"]
 
 
 def name_of(path: Path) -> str:
