@@ -14,9 +14,10 @@ COMMANDS = {
     "test": "Measure a checkpoint's loss on the test split, which nothing was chosen by.",
     "predict": "Write new words, one per line, to stdout or a file.",
     "score": "Print words with their negative log-likelihood, in all and per target.",
+    "sweep": "Search for settings: many short fits, pruned and resumable, and a config of the best.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }
-WITHOUT_TRAINER = frozenset({"report"})  # commands with a parser of their own, which need no torch to start
+WITHOUT_TRAINER = frozenset({"report", "sweep"})  # commands with a parser of their own, which need no torch to start
 
 
 def overview() -> str:
