@@ -1,24 +1,23 @@
 """The sweep command: trials until there are as many as asked for, then what was found."""
 
 import logging
+import os
 import shlex
 import sys
 from argparse import ArgumentError
 from dataclasses import fields
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ArgumentParser
 
 from mm_lightning import shipped
 from mm_lightning.commands import COMMANDS, fail
 from mm_lightning.runs import LOGS
 from mm_lightning.sweep.plan import Config, Plan, SweepOptions, parse_value
-
-if TYPE_CHECKING:  # Optuna is not there unless it was asked for, and torch takes seconds to import
-    from mm_lightning.sweep.study import Study
-    from mm_lightning.sweep.trials import Signals
+from mm_lightning.sweep.signals import Halted, Signals
 
 _EPILOG = (
     "Dotted options are those of fit, as in --data.path FILE: every trial has them. "
@@ -31,7 +30,7 @@ def parser() -> ArgumentParser:
     result = ArgumentParser(
         prog="mm_lightning sweep", description=COMMANDS["sweep"], epilog=_EPILOG, exit_on_error=False
     )
-    result.add_argument("-c", "--config", action=ActionConfigFile, help="File with the options below.")
+    result.add_argument("-c", "--config", action="config", help="File with the options below.")
     result.add_class_arguments(SweepOptions)
     return result
 
@@ -83,51 +82,49 @@ def main(args: list[str]) -> None:
         raise ValueError(
             "sweep needs Optuna, which is not installed; uv sync --extra sweep, or pip install 'mm-lightning[sweep]'"
         )
+    signals = Signals()
+    signals.listen()
+    try:
+        _search(wanted, signals)
+    except Halted as halt:
+        again = shlex.join(["python", "-m", "mm_lightning", "sweep", *args])
+        _tell(f"{halt}; finished trials are kept, go on with: {again}")
+        sys.exit(128 + halt.signum)
+
+
+def _search(wanted: Plan, signals: Signals) -> None:
+    """Do the trials that are left, then show what all of them found."""
     from mm_lightning.sweep import results, trials  # noqa: PLC0415 # takes seconds
     from mm_lightning.sweep.study import Study  # noqa: PLC0415 # as above
 
     for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
         logging.getLogger(name).setLevel(logging.WARNING)  # what a fit says once, a sweep would say for every trial
     trainer = trials.check(wanted)
-    folder = Path(trainer.default_root_dir) / LOGS / "sweeps" / wanted.name
-    study, signals = Study(wanted, folder, trainer.max_steps, _tell), trials.Signals()
-    signals.listen()
-    try:
-        _work(study, signals)
-    except trials.Halted as halt:
-        again = shlex.join(["python", "-m", "mm_lightning", "sweep", *args])
-        _tell(f"{halt} after {len(study.finished)} of {wanted.num_trials} trials; go on with: {again}")
-        sys.exit(128 + halt.signum)
-    with study.lock:
-        results.write_rows(study)
-        best = results.write_best(study)
-    print(results.summary(study))
-    if best is None:
-        raise ValueError(f"no trial was completed; the last one {results.line(study, study.finished[-1])}")
-    print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {best}")
-
-
-def _work(study: "Study", signals: "Signals") -> None:
-    """Train until nothing is left to begin."""
-    from mm_lightning.sweep import results, trials  # noqa: PLC0415 # as above
-
+    signals.check()
+    folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / wanted.name
+    study = Study(wanted, folder, trainer.max_steps, _tell)
     while (trial := study.next_trial()) is not None:
         outcome: float | Exception
         try:
-            signals.check()
-            config = study.plan.config(trial.params)
-            outcome = trials.train(config, lambda step, loss, trial=trial: study.look(trial, step, loss), signals)
-        except trials.Halted:
+            outcome = trials.train(wanted.config(trial.params), partial(study.look, trial), signals)
+        except Halted:
             study.give_back(trial)
             raise
         except Exception as error:  # a setting that diverges, or asks for too much, is a result
             outcome = error
+        ended = study.finish(trial, outcome)
         with study.lock:
-            ended = study.finish(trial, outcome)
             results.write_rows(study)
-            if study.complete[:1] == [ended]:
-                results.write_best(study)
+            results.write_best(study)
         _tell(results.line(study, ended))
+    print(results.summary(study))
+    with study.lock:
+        results.write_rows(study)  # of a worker that was killed before it could
+        best = results.write_best(study)
+    if best is None:
+        raise ValueError(f"no trial was completed; the last is {results.line(study, study.finished[-1])}")
+    print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {best}")
+    print(f"in TensorBoard: tensorboard --logdir {study.folder}")
 
 
 def _tell(line: str) -> None:

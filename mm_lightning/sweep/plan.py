@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -91,7 +92,7 @@ class Plan:
     @property
     def identity(self) -> dict[str, Config]:
         """What trials must share to be compared, as plain data."""
-        return {"base": self.base, "fixed": self.fixed, "space": self.options.space}
+        return {"base": dict(_leaves(self.base)), "fixed": self.fixed, "space": self.options.space}
 
     def _num_trials(self) -> int:
         wanted = self.options.trials
@@ -131,6 +132,15 @@ def _read(base: str) -> Config:
     if not isinstance(content, dict):
         raise ValueError(f"base {base} holds no settings; give the configuration of a fit")
     return content
+
+
+def _leaves(config: Config, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and what they lead to."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _put(config: Config, key: str, value: Any) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of
 
@@ -42,8 +41,11 @@ def summary(study: Study) -> str:
         rows += [[str(t.number), f"{t.value:.4f}", *(_shown(t.params[key]) for key in names)] for t in best]
         lines += ["", *_columns(rows)]
     if importances := study.importances():
-        rows = [[key, f"{share:.2f}"] for key, share in importances.items()]
-        lines += ["", "what tells the best quarter of the complete trials from the rest, in shares", *_columns(rows)]
+        lines += [
+            "",
+            "what tells the best quarter of the complete trials from the rest, in shares:",
+            *(f"  {share:.2f}  {key}" for key, share in importances.items()),
+        ]
     return "\n".join(lines)
 
 
@@ -75,7 +77,8 @@ def _write_row(trial: FrozenTrial, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     settings = {key: str(value) if value is None else value for key, value in trial.params.items()}
     with SummaryWriter(str(partial)) as writer:
-        for summary in hparams({**settings, "state": trial.state.name.lower()}, {"hp/val_loss": math.nan}):
+        row = {**settings, "state": trial.state.name.lower()}
+        for summary in hparams(row, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(summary)
         for step, loss in sorted(trial.intermediate_values.items()):
             writer.add_scalar("val/loss", loss, step)

@@ -20,10 +20,11 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from mm_lightning.sweep.plan import Plan
-from mm_lightning.sweep.space import Choice, Dimension, Point, grid_points
+from mm_lightning.sweep.space import Choice, Dimension, grid_points
 
 FILES = {"sqlite": "study.db", "journal": "study.journal"}
-_CUT_SHORT = "cut_short"  # attribute of a trial that a killed or stopped worker left
+_PLAN = "plan"  # attribute of the study: what its trials share
+_CUT_SHORT = "cut_short"  # attribute of the study: numbers of the trials that a killed or stopped worker left
 _ERROR = "error"  # attribute of a trial that failed, and why
 _PATIENCE = 60  # seconds to wait for another worker that is writing
 _TOP = 0.25  # share of trials that importances are for; a tenth, Optuna's default, is two of twenty
@@ -65,13 +66,13 @@ class Study:
             self._check_identity()
 
     def _check_identity(self) -> None:
-        known, now = self._study.user_attrs, self.plan.identity
-        if "base" not in known:
-            for name, value in now.items():
-                self._study.set_user_attr(name, value)
+        now = self.plan.identity
+        known = self._study.user_attrs.get(_PLAN)
+        if known is None:
+            self._study.set_user_attr(_PLAN, now)
             return
         for name, value in now.items():
-            for key in known[name].keys() | value.keys():
+            for key in known[name] | value:
                 old, new = known[name].get(key), value.get(key)
                 if old != new:
                     raise ValueError(
@@ -82,8 +83,13 @@ class Study:
     @property
     def trials(self) -> list[FrozenTrial]:
         """All that were begun and neither cut short nor yet to be repeated."""
+        cut_short = self._cut_short
         trials = self._study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state != TrialState.WAITING and _CUT_SHORT not in t.user_attrs]
+        return [t for t in trials if t.state != TrialState.WAITING and t.number not in cut_short]
+
+    @property
+    def _cut_short(self) -> list[int]:
+        return list(self._study.user_attrs.get(_CUT_SHORT, []))
 
     @property
     def finished(self) -> list[FrozenTrial]:
@@ -104,7 +110,8 @@ class Study:
             begun = self.trials
             if len(begun) >= self.plan.num_trials:
                 return None
-            if self.plan.options.sampler == "grid":
+            waits = any(trial.state == TrialState.WAITING for trial in every)
+            if self.plan.options.sampler == "grid" and not waits:
                 self._enqueue_grid_point(begun)
             self._study.sampler = optuna.samplers.TPESampler(seed=self.plan.options.seed + len(every))
             trial = self._study.ask()
@@ -136,23 +143,25 @@ class Study:
             trial: The trial.
             outcome: Its val/loss, or what ended it before it had one.
         """
-        if isinstance(outcome, float):
-            result = self._study.tell(trial, outcome)
-        elif isinstance(outcome, optuna.TrialPruned):
-            result = self._study.tell(trial, state=TrialState.PRUNED)
-        else:
-            trial.set_user_attr(_ERROR, " ".join(f"{outcome or type(outcome).__name__}".split()))
-            result = self._study.tell(trial, state=TrialState.FAIL)
-        self._release(trial.number)
+        with self.lock:
+            if isinstance(outcome, float):
+                result = self._study.tell(trial, outcome)
+            elif isinstance(outcome, optuna.TrialPruned):
+                result = self._study.tell(trial, state=TrialState.PRUNED)
+            else:
+                trial.set_user_attr(_ERROR, " ".join(f"{outcome or type(outcome).__name__}".split()))
+                result = self._study.tell(trial, state=TrialState.FAIL)
+            self._release(trial.number)
         return result
 
     def give_back(self, trial: optuna.Trial | FrozenTrial) -> None:
         """Leave a trial that was cut short; its parameters are the next to be tried."""
-        self._study._storage.set_trial_user_attr(trial._trial_id, _CUT_SHORT, True)
-        self._study.tell(trial.number, state=TrialState.FAIL)
-        if trial.params.keys() == self.plan.space.keys():
-            self._study.enqueue_trial(trial.params)
-        self._release(trial.number)
+        with self.lock:
+            self._study.set_user_attr(_CUT_SHORT, [*self._cut_short, trial.number])
+            self._study.tell(trial.number, state=TrialState.FAIL)
+            if trial.params.keys() == self.plan.space.keys():
+                self._study.enqueue_trial(trial.params)
+            self._release(trial.number)
 
     def _give_back_abandoned(self) -> None:
         """Give back the trials whose workers are gone."""

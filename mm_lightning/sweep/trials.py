@@ -2,12 +2,10 @@
 
 import io
 import math
-import signal
 import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,44 +16,11 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from mm_lightning import cli
 from mm_lightning.precedence import refuse_derived
 from mm_lightning.sweep.plan import Config, Plan
+from mm_lightning.sweep.signals import Signals
 from mm_lightning.trainer import Trainer
 
 _QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}  # of trainer
 _THREADS = torch.get_num_threads()  # of a step; a small one takes fewer, and the next trial's may be large
-
-
-class Halted(Exception):  # noqa: N818 # an event, not an error
-    """A signal asks the sweep to stop.
-
-    Args:
-        signum: The signal.
-    """
-
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}")
-        self.signum = signum
-
-
-class Signals:
-    """SIGINT and SIGTERM, which wait for the end of the steps at hand; a second one does not."""
-
-    def __init__(self) -> None:
-        self._signum: int | None = None
-
-    def listen(self) -> None:
-        """Take the signals from whoever has them."""
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, self._on_signal)
-
-    def check(self) -> None:
-        """Raise `Halted` if there was one."""
-        if self._signum is not None:
-            raise Halted(self._signum)
-
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        if self._signum is not None:
-            raise Halted(signum)
-        self._signum = signum
 
 
 class _Watch(Callback):
