@@ -15,18 +15,15 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.space import Choice, Dimension, grid_points
+from mm_lightning.sweep.storage import PATIENCE, open_storage
 
-FILES = {"sqlite": "study.db", "journal": "study.journal"}
 _PLAN = "plan"  # attribute of the study: what its trials share
 _CUT_SHORT = "cut_short"  # attribute of the study: numbers of the trials that a killed or stopped worker left
 _ERROR = "error"  # attribute of a trial that failed, and why
-_PATIENCE = 60  # seconds to wait for another worker that is writing
 _TOP = 0.25  # share of trials that importances are for; a tenth, Optuna's default, is two of twenty
 
 
@@ -54,9 +51,9 @@ class Study:
             self._running.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"cannot make the study's folder {folder} ({error.strerror})") from None
-        self.lock = FileLock(folder / ".lock", timeout=_PATIENCE)
+        self.lock = FileLock(folder / ".lock", timeout=PATIENCE)
         with self.lock:
-            storage = _open(folder, plan.options.storage)
+            storage = open_storage(folder, plan.options.storage)
             self._study = optuna.create_study(
                 study_name=plan.name,
                 storage=storage,
@@ -194,41 +191,6 @@ def error_of(trial: FrozenTrial) -> str | None:
     """Why a trial failed, if it did."""
     reason: str | None = trial.user_attrs.get(_ERROR)
     return reason
-
-
-def _open(folder: Path, kind: str) -> BaseStorage:
-    """Open the file of a study.
-
-    Raises:
-        ValueError: If the study is kept in another kind of file, or this one is damaged.
-    """
-    for other, name in FILES.items():
-        if other != kind and (folder / name).exists():
-            raise ValueError(f"storage is {kind}, but the study in {folder} is kept in {other}; set storage: {other}")
-    path = folder / FILES[kind]
-    try:
-        if kind == "journal":
-            return JournalStorage(JournalFileBackend(str(path), lock_obj=_JournalLock(path)))
-        waiting = {"connect_args": {"timeout": _PATIENCE}}
-        return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs=waiting)
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        raise ValueError(f"{path} cannot be read as a study ({str(error).splitlines()[0]}); remove it") from None
-
-
-class _JournalLock(JournalFileOpenLock):
-    """A lock that the system releases when its process is killed; Optuna's own then holds others up for 30 seconds."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = FileLock(f"{path}.lock", timeout=_PATIENCE)
-
-    def acquire(self) -> bool:
-        """Wait for the file."""
-        self._file.acquire()
-        return True
-
-    def release(self) -> None:
-        """Let others write."""
-        self._file.release()
 
 
 def _pruner(name: str, max_steps: int) -> optuna.pruners.BasePruner:
