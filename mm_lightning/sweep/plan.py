@@ -31,8 +31,8 @@ class SweepOptions:
         sampler: tpe learns from the trials that are done where to look (Tree-structured Parzen Estimator); grid takes
             every combination, in an order set by seed.
         pruner: Which trials end early, by their val/loss. median ends one whose lowest so far is above the median of
-            those of complete trials at the same optimiser step, once five are complete; hyperband lets the best
-            third go on at 1/9 and at 1/3 of trainer.max_steps, with brackets that spare some.
+            complete trials at the same optimiser step, from a third of trainer.max_steps on and once five are complete;
+            hyperband lets the best third go on at 1/9 and at 1/3 of trainer.max_steps, with brackets that spare some.
         seed: Of the sampler. Every trial trains with the seed_everything of base.
         storage: Where the study is kept. sqlite is one file of a database; journal is a file that only grows, for many
             workers, or on a disk that several machines share.

@@ -1,6 +1,7 @@
 """What a study found: a line per trial, a table, a recipe for `fit`, rows for TensorBoard."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of
 
 _BEST = 10  # rows of the table
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running elsewhere",
+}
 
 
 def line(study: Study, trial: FrozenTrial) -> str:
@@ -31,10 +38,9 @@ def line(study: Study, trial: FrozenTrial) -> str:
 
 def summary(study: Study) -> str:
     """The best trials, what they hang on, and what became of the others."""
-    trials = study.trials
-    states = {state: sum(trial.state == state for trial in trials) for state in TrialState}
-    told = ", ".join(f"{count} {state.name.lower()}" for state, count in states.items() if count)
-    lines = [f"{study.plan.name}: {len(trials)} of {study.plan.num_trials} trials, {told.replace('fail', 'failed')}"]
+    counts = Counter(_STATES[trial.state] for trial in study.trials)
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    lines = [f"{study.plan.name}: {len(study.finished)} of {study.plan.num_trials} trials are done: {told}"]
     if best := study.complete[:_BEST]:
         names = _short_names(list(study.plan.space))
         rows: list[list[str]] = [["trial", "val/loss", *names.values()]]
@@ -77,7 +83,7 @@ def _write_row(trial: FrozenTrial, folder: Path) -> None:
     partial = folder.with_name(f".{folder.name}.partial")
     settings = {key: str(value) if value is None else value for key, value in trial.params.items()}
     with SummaryWriter(str(partial)) as writer:
-        row = {**settings, "state": trial.state.name.lower()}
+        row = {**settings, "state": _STATES[trial.state]}
         for summary in hparams(row, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(summary)
         for step, loss in sorted(trial.intermediate_values.items()):

@@ -195,10 +195,8 @@ def error_of(trial: FrozenTrial) -> str | None:
 
 def _pruner(name: str, max_steps: int) -> optuna.pruners.BasePruner:
     if name == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5)
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(0, max_steps // 3))
     if name == "hyperband":
-        if max_steps < 9:
-            raise ValueError(f"pruner hyperband needs trainer.max_steps of 9 or more; it is {max_steps}")
         return optuna.pruners.HyperbandPruner(min_resource=max_steps // 9, max_resource=max_steps, reduction_factor=3)
     return optuna.pruners.NopPruner()
 

@@ -126,6 +126,8 @@ def check(plan: Plan) -> Trainer:
                 build(plan.config({key: value}))
             except Exception as error:  # as above
                 raise ValueError(f"space {key} at {value}: {error}") from None
+    if plan.options.pruner == "hyperband" and trainer.max_steps < 9:
+        raise ValueError(f"pruner hyperband needs trainer.max_steps of 9 or more; it is {trainer.max_steps}")
     if plan.options.pruner == "median" and "data.batch_size" in plan.space and trainer.check_val_every_n_epoch:
         raise ValueError(
             "pruner median compares trials at the same step, but with data.batch_size in space their epochs, after "
