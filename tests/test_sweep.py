@@ -279,6 +279,15 @@ def test_a_study_of_other_trials_is_not_gone_on_with(plan, tmp_path, options, ov
     assert listing(folder) == before
 
 
+@pytest.mark.parametrize(("storage", "name"), [("sqlite", "study.db"), ("journal", "study.journal")])
+def test_a_damaged_study_is_told(plan, tmp_path, storage, name):
+    """Catches a traceback, and a new study put over the remains of the old."""
+    (tmp_path / name).write_text("no study\n" * 100)
+    with pytest.raises(ValueError, match=f"{name} cannot be read as a study .*; remove it"):
+        Study(plan(storage=storage), tmp_path, max_steps=40, tell=pytest.fail)
+    assert (tmp_path / name).read_text() == "no study\n" * 100
+
+
 def test_without_optuna_it_says_how_to_get_it(sweep, tmp_path, monkeypatch):
     """Catches a traceback for everyone who did not ask for the extra."""
     monkeypatch.setattr(command, "find_spec", lambda name: None)

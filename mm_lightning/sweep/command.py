@@ -84,8 +84,13 @@ def main(args: list[str]) -> None:
         )
     signals = Signals()
     signals.listen()
+    from optuna.exceptions import OptunaError  # noqa: PLC0415 # may not be there
+
     try:
         _search(wanted, signals)
+    except OptunaError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise ValueError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
     except Halted as halt:
         again = shlex.join(["python", "-m", "mm_lightning", "sweep", *args])
         _tell(f"{halt}; finished trials are kept, go on with: {again}")
