@@ -143,18 +143,22 @@ class MmLightningCLI(LightningCLI):
             kwargs["weights_only"] = True
         return kwargs
 
-    def before_fit(self) -> None:
-        """Check everything that can be wrong, then claim a run folder: from here on there is something to lose."""
+    def prepare(self) -> None:
+        """Read the data, check that model and Trainer suit them, and choose threads: all that leaves no trace."""
         self.datamodule.setup("fit")
         if self.model.counts:
             self.trainer.check_one_pass(self.datamodule, self.checkpoint)
+        self.trainer.choose_threads(self.model, self.datamodule.targets_per_step)
+
+    def before_fit(self) -> None:
+        """Check everything that can be wrong, then claim a run folder: from here on there is something to lose."""
+        self.prepare()
         limit = self.trainer.max_steps
         if self.checkpoint is not None and 0 <= limit <= self.checkpoint.step:
             raise ValueError(
                 f"{self.checkpoint.path} has done its {self.checkpoint.step} steps of {limit}; "
                 "raise --trainer.max_steps to go on"
             )
-        self.trainer.choose_threads(self.model, self.datamodule.targets_per_step)
         self.trainer.claim_run(self.checkpoint)
 
     def fit(self, **kwargs: Any) -> None:

@@ -15,6 +15,7 @@ COMMANDS = {
     "predict": "Write new words, one per line, to stdout or a file.",
     "score": "Print words with their negative log-likelihood, in all and per target.",
     "quality": "Draw words and measure how good they are, beside those of the dev split.",
+    "sweep": "Search for settings: many short fits, pruned and resumable, and a config of the best.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }
 DETAILS = {  # what --help of a command says besides
@@ -30,7 +31,7 @@ DETAILS = {  # what --help of a command says besides
         "too. For a model of sentences, words take the place of characters."
     )
 }
-WITHOUT_TRAINER = frozenset({"report"})  # commands with a parser of their own, which need no torch to start
+WITHOUT_TRAINER = frozenset({"report", "sweep"})  # commands with a parser of their own, which need no torch to start
 
 
 def overview() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FIT = ("fit", "--config", str(ROOT / "configs/mlp.yaml"))
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mm_lightning.cli"])
+_CONTEXT.set_forkserver_preload(["mm_lightning.sweep.results", "mm_lightning.sweep.trials"])
 
 
 @dataclass

@@ -28,10 +28,23 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["callbacks", "run_trainer", "quality_table"],
     ["trainer"],
     ["cli"],
+    ["sweep"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "nearest", "quality", "__main__"]
+LIGHT = [
+    "commands",
+    "lines",
+    "vocabulary",
+    "words",
+    "shipped",
+    "runs",
+    "report",
+    "nearest",
+    "quality",
+    "sweep.command",
+    "__main__",
+]
 
 
 def name_of(path: Path) -> str:
