@@ -29,8 +29,10 @@ from mm_lightning.module import LanguageModel
 from mm_lightning.quiet import quieten
 from mm_lightning.trainer import Trainer
 
+_FROM_NOTHING = ("fit", "lr_find")  # commands that need no checkpoint
 _CKPT_HELP = {
     "fit": "Go on from this checkpoint: a file, or last for where the newest run stopped.",
+    "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
     "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
 }
 
@@ -106,10 +108,10 @@ class MmLightningCLI(LightningCLI):
             self.checkpoint = checkpoint.read(runs.find_checkpoint(peek.ckpt_path, peek.root), peek.text)
             self._subcommand_parsers[command].set_defaults(precedence.defaults(self.checkpoint, command))
         elif command is not None and not {"-h", "--help", "--print_config"} & set(given):
-            if command != "fit":
+            if command not in _FROM_NOTHING:
                 raise ValueError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
             if not any(arg.startswith(("-c", "--config", "--model")) for arg in given):
-                raise ValueError("fit needs --config, for example --config configs/mlp.yaml")
+                raise ValueError(f"{command} needs --config, for example --config configs/mlp.yaml")
         self.config = parser.parse_args(given)
         config = self.config.get(command) if command else self.config
         assert isinstance(config, Namespace)
@@ -139,7 +141,7 @@ class MmLightningCLI(LightningCLI):
         if subcommand == "score":
             kwargs["words"] = self._get(self.config_init, "words")
             del kwargs["datamodule"]
-        elif subcommand != "predict":
+        elif subcommand not in ("predict", "lr_find"):
             kwargs["weights_only"] = True
         return kwargs
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "test": "Measure a checkpoint's loss on the test split, which nothing was chosen by.",
     "predict": "Write new words, one per line, to stdout or a file.",
     "score": "Print words with their negative log-likelihood, in all and per target.",
+    "lr_find": "Find a learning rate by a range test: train for some steps as it rises, and look at the loss.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }
 WITHOUT_TRAINER = frozenset({"report"})  # commands with a parser of their own, which need no torch to start

@@ -15,7 +15,7 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
+    ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet", "range_test"],
     ["words"],
     ["vocabulary"],
     ["encoding", "networks", "report", "quality", "precedence"],
@@ -25,13 +25,13 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["compiled"],
     ["execution"],
     ["datamodule", "module"],
-    ["callbacks", "run_trainer"],
+    ["callbacks", "run_trainer", "lr_find"],
     ["trainer"],
     ["cli"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
+LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "range_test", "__main__"]
 
 
 def name_of(path: Path) -> str:
