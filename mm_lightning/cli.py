@@ -13,7 +13,9 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from mm_lightning import checkpoint, precedence, runs, shipped
 from mm_lightning.callbacks import (
     BestCheckpoint,
+    Charts,
     Embeddings,
+    Histograms,
     HyperParameters,
     LastCheckpoint,
     RandomState,
@@ -80,6 +82,7 @@ class MmLightningCLI(LightningCLI):
         """Callbacks with settings, and what data and model must agree on."""
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(SampleWords, "samples")
+        parser.add_lightning_class_args(Histograms, "histograms")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)  # a NonNegativeInt cannot be saved
         parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
@@ -130,7 +133,8 @@ class MmLightningCLI(LightningCLI):
         if self.subcommand not in ("fit", None):
             self.save_config_callback = None
             return self._instantiate_trainer(config, [])  # type: ignore[return-value]
-        callbacks = [RandomState(), HyperParameters(), Embeddings(), self._get(self.config_init, "samples")]
+        callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
+        callbacks += [self._get(self.config_init, key) for key in ("samples", "histograms")]
         callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
         return self._instantiate_trainer(config, [*callbacks, BestCheckpoint(), self._get(self.config_init, "last")])  # type: ignore[return-value]
 

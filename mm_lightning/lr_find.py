@@ -12,6 +12,7 @@ import numpy as np
 from lightning.fabric.plugins.io import CheckpointIO
 from lightning.fabric.utilities.types import _PATH
 from lightning.pytorch.tuner.tuning import Tuner
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 
 from mm_lightning.batches import Batch, Block
@@ -74,7 +75,8 @@ def how_to_use(model: LanguageModel, rate: float) -> str:
     schedule = model.hparams["lr_scheduler"]
     if schedule and "max_lr" in schedule.get("init_args", {}):
         name = schedule["class_path"].rpartition(".")[2]
-        return f"--model.lr_scheduler.init_args.max_lr {rate:.2g}  ({name} overrules the optimiser's lr)"
+        rank_zero_info(f"{name} overrules the optimiser's lr, so the rate goes into its max_lr")
+        return f"--model.lr_scheduler.init_args.max_lr {rate:.2g}"
     return f"--model.optimizer.init_args.lr {rate:.2g}"
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMOOTHING = 0.2  # decades of the learning rate, one standard deviation
+_CEILING = 1.5  # of the first loss
 _NEARLY = 0.02  # of the loss's fall, still to come where the floor of the valley begins
 
 
@@ -32,10 +33,12 @@ class RangeTest:
         """(n,) losses after local linear regression on log10 of the rate, with normal weights (Cleveland 1979).
 
         The usual running average, which Lightning's Tuner takes too, shows at a rate the losses of smaller ones, here a
-        third too small in the mean.
+        third too small in the mean. Losses count up to a ceiling: the last of a test that diverges would outweigh the
+        valley.
         """
         places = np.log10(self.rates)
-        return np.array([_line_at(place, places, self.losses) for place in places])
+        losses = np.minimum(self.losses, _CEILING * self.losses[0])
+        return np.array([_line_at(place, places, losses) for place in places])
 
     @property
     def suggestion(self) -> float:
@@ -95,9 +98,8 @@ class RangeTest:
         axes.plot(places, self.losses, color="#9ecae1", linewidth=0.7, label="loss of each step's batch")
         axes.plot(places, self.smoothed, color="#08519c", linewidth=2, label="smoothed")
         axes.axvline(np.log10(best), color="#d94801", linestyle="--", label=f"suggestion: {best:.2g}")
-        low, high = np.quantile(self.losses, [0, 0.98])
-        margin = 0.05 * (high - low)
-        axes.set_ylim(low - margin, max(high, self.smoothed[0]) + margin)  # where it diverges would flatten the valley
+        start, depth = self.smoothed[0], self.smoothed[0] - self.smoothed.min()
+        axes.set_ylim(self.losses.min() - 0.1 * depth, start + 0.5 * depth)  # diverging would flatten the valley
         axes.set_xlabel("log10 of the learning rate")
         axes.set_ylabel("train loss, nats per target")
         axes.set_title(f"Learning-rate range test, {len(self.rates):,} steps")

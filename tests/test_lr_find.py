@@ -96,14 +96,15 @@ ONE_CYCLE = (
 SHORT = ("--num_steps", "100")
 
 
-def test_the_schedule_is_left_out(words, capsys):
+def test_the_schedule_is_left_out(words, capsys, caplog):
     """Catches a schedule that moves the rate, or the momentum, and a flag that the schedule would overrule."""
     lr_find(words, *SGD, "--model.lr_scheduler", "null", *SHORT)
     plain = table()
     assert "use it with fit:  --model.optimizer.init_args.lr" in capsys.readouterr().out
     lr_find(words, *SGD, *ONE_CYCLE, *SHORT)
     assert np.array_equal(plain, table())
-    assert "(OneCycleLR overrules the optimiser's lr)" in capsys.readouterr().out
+    assert "use it with fit:  --model.lr_scheduler.init_args.max_lr" in capsys.readouterr().out
+    assert "OneCycleLR overrules the optimiser's lr" in caplog.text
 
 
 @pytest.mark.parametrize("schedule", [(), (*SGD, *ONE_CYCLE)], ids=["step", "one cycle"])
