@@ -65,7 +65,7 @@ def test_a_loss_that_only_rises_has_no_valley():
     """Catches the first rate of the test sold as a good one."""
     exponents = np.linspace(-3, 0, 500)
     with pytest.raises(ValueError, match=r"only rises from learning rate 0\.001 on; lower --min_exponent"):
-        _ = RangeTest(10**exponents, 2 + exponents).suggestion
+        _ = RangeTest(10**exponents, 5 + exponents).suggestion
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 42])

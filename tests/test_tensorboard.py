@@ -107,24 +107,25 @@ def test_measured_gradients_are_those_of_training_and_leave_no_trace(network):
 
 
 BLOCKS = ("--trainer.steps_per_execution", "50")
+COMPILED = (*BLOCKS, "--trainer.compile", "true")
 WAYS = {
     "single": (),
     "blocks": BLOCKS,
     "words": BLOCKS,
     "bf16": ("--trainer.precision", "bf16-mixed"),
     "accumulated": ("--trainer.accumulate_grad_batches", "2", "--trainer.gradient_clip_val", "1"),
-    "compiled": (*BLOCKS, "--trainer.compile", "true"),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, pytest.param("compiled", marks=pytest.mark.slow)])
 def test_looking_changes_nothing_and_a_resumed_run_looks_alike(words, way):
     """Catches dropout, statistics or gradients that a look moves, a look missed within a block or made twice."""
     network = GRU_ if way == "words" else MLP_
-    plain, _ = fit(words, *WAYS[way], network=network)
-    looked, found = fit(words, *WAYS[way], *EVERY, network=network)
-    fit(words, *WAYS[way], *EVERY, steps=29, network=network)
-    resumed, again = fit(words, *WAYS[way], "--ckpt_path", "last", network=network)
+    options = COMPILED if way == "compiled" else WAYS[way]
+    plain, _ = fit(words, *options, network=network)
+    looked, found = fit(words, *options, *EVERY, network=network)
+    fit(words, *options, *EVERY, steps=29, network=network)
+    resumed, again = fit(words, *options, "--ckpt_path", "last", network=network)
     for key in ("state_dict", "optimizer_states", "train_loss", "global_step"):
         assert equal(plain[key], looked[key]), key
         assert equal(plain[key], resumed[key]), key

@@ -4,7 +4,6 @@ import warnings
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
-import numpy as np
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
@@ -44,15 +43,10 @@ class Embeddings(Callback):
         if table is None or step == self._drawn_step:
             return
         self._drawn_step = step
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 # takes most of a second
-
         writer, weight, symbols = table
-        canvas = FigureCanvasAgg(embedding_scatter(weight, symbols))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # a script that matplotlib's font lacks shows as boxes
-            canvas.draw()  # type: ignore[no-untyped-call]
-        picture = np.asarray(canvas.buffer_rgba())[:, :, :3]  # type: ignore[no-untyped-call]
-        writer.add_image("embedding", picture, step, dataformats="HWC")  # `add_figure` would import pyplot as well
+            writer.add_figure("embedding", embedding_scatter(weight, symbols), step)
 
 
 def _table(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple["SummaryWriter", Tensor, list[str]] | None:
