@@ -55,6 +55,7 @@ class LanguageModel(pl.LightningModule):
         self.counts = isinstance(self.network, CountedNetwork)
         self.automatic_optimization = not self.counts
         self.execution: Execution | None = None
+        self.scheduled = True  # False leaves the schedule out, where another sets the learning rate
         self._optimization = Optimization(self.network, optimizer, lr_scheduler)
         self._loss_sum = torch.zeros(
             (), dtype=torch.float64
@@ -66,7 +67,7 @@ class LanguageModel(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler | None:
         """The injected optimiser and scheduler; None for a network that counts."""
-        return self._optimization.configuration(in_blocks=self.execution is not None)
+        return self._optimization.configuration(self.execution is not None, self.scheduled)
 
     def on_train_start(self) -> None:
         """Keep the running loss where the losses are."""

@@ -84,7 +84,7 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
     result |= {f"data.{key}": value for key, value in data.items()}
     if command == "fit":
         result["seed_everything"] = ckpt.data["seed"]
-        for section in ("trainer", "last", "samples"):
+        for section in ("trainer", "last", "samples", "histograms"):
             for key, value in ckpt.config.get(section, {}).items():
                 if value is None or isinstance(value, bool | int | float) or _is_plain_name(value):
                     result[f"{section}.{key}"] = value

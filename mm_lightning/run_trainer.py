@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import checkpoint, runs
+from mm_lightning.batches import TrainBatches, WordBatches
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.execution import Execution
@@ -57,7 +59,9 @@ class RunTrainer(pl.Trainer):
     def fit(  # type: ignore[override] # what this application trains
         self,
         model: LanguageModel,
-        datamodule: WordsDataModule,
+        train_dataloaders: TrainBatches | None = None,
+        val_dataloaders: Sequence[WordBatches] | None = None,
+        datamodule: WordsDataModule | None = None,
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
     ) -> None:
@@ -65,19 +69,28 @@ class RunTrainer(pl.Trainer):
 
         Args:
             model: The model.
+            train_dataloaders: Batches, in place of a datamodule; only for steps one by one.
+            val_dataloaders: Batches of the dev split, in place of a datamodule.
             datamodule: The data.
             ckpt_path: Checkpoint to go on from.
             weights_only: Whether it is read without running code.
         """
         execution = None
         if self.steps_per_execution > 1:
+            assert datamodule is not None, "loaders hand out single batches"
             longest = int(datamodule.train_lengths.max()) + 1
             execution = Execution(
                 self, model, model.network, self.steps_per_execution, longest, self.compile, *self._clip
             )
         model.execute(execution)
-        datamodule.steps_ahead = None if execution is None else execution.steps_ahead
-        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        if datamodule is not None:
+            datamodule.steps_ahead = None if execution is None else execution.steps_ahead
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+
+    def step_singly(self) -> None:
+        """Carry out steps one by one, whatever the settings say."""
+        self.steps_per_execution, self.compile = 1, None
+        self.gradient_clip_val, self.gradient_clip_algorithm = self._clip
 
     def choose_threads(self, model: LanguageModel, targets: int) -> None:
         """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.

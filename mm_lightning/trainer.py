@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mm_lightning import checkpoint, quality_table
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from mm_lightning import checkpoint, quality_table, range_test
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.lr_find import how_to_use, run_range_test
 from mm_lightning.module import LanguageModel
 from mm_lightning.run_trainer import RunTrainer
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
@@ -131,6 +134,49 @@ class Trainer(RunTrainer):
         """Put a checkpoint's weights into the model, and that where it computes, ready for use."""
         checkpoint.load_weights(model, Path(ckpt_path))
         model.to(self.strategy.root_device).eval()
+
+    def lr_find(
+        self,
+        model: LanguageModel,
+        datamodule: WordsDataModule,
+        ckpt_path: str | None = None,
+        min_exponent: float = -3,
+        max_exponent: float = 0,
+        num_steps: int = 1000,
+        output: Path = Path("lr_find.png"),
+    ) -> None:
+        """Find a learning rate by a range test: train for some steps as it rises, and look at the loss.
+
+        Draws loss against learning rate, writes the same numbers beside it, and prints a suggestion: the least rate at
+        which the smoothed loss has all but stopped falling. The configured schedule is left out of the test.
+
+        Args:
+            model: The model.
+            datamodule: The data.
+            ckpt_path: Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.
+            min_exponent: The test begins with learning rate 10 to the power of this.
+            max_exponent: It ends with 10 to the power of this, or where the loss has grown out of bounds.
+            num_steps: Optimiser steps, at least 100; the exponent rises evenly from step to step.
+            output: Picture to write, a .png file; the numbers go into a .csv file of the same name.
+
+        Raises:
+            ValueError: If there is nothing to find, or the files cannot be written.
+        """
+        range_test.check_output(output)
+        self.need_one_device()
+        self.step_singly()
+        if ckpt_path is not None:
+            checkpoint.load_weights(model, Path(ckpt_path))
+        datamodule.setup("fit")
+        self.choose_threads(model, datamodule.targets_per_step)
+        result = run_range_test(self, model, datamodule, (min_exponent, max_exponent), num_steps)
+        rate = result.suggestion
+        table = result.save(output)
+        print(f"suggested learning rate: {rate:.2g}")
+        print(f"use it with fit:  {how_to_use(model, rate)}")
+        print(f"picture: {output}, numbers: {table}")
+        if result.still_falling:
+            rank_zero_info(f"the loss still fell at {result.rates[-1]:.2g}; a higher --max_exponent may show more")
 
 
 class _Draws:

@@ -26,6 +26,7 @@ class Command:
     def __init__(self, *args, cwd):
         self._files = [tempfile.NamedTemporaryFile("r", encoding="utf-8", newline="") for _ in range(2)]  # noqa: SIM115
         names = [file.name for file in self._files]
+        self.stderr = names[1]
         self.process = _CONTEXT.Process(target=_child, args=([str(a) for a in args], str(cwd), *names))
         self.process.start()
 

@@ -396,8 +396,8 @@ def test_help_describes_every_argument_of_ours(tmp_path, command):
     """Catches an option without a word on what it does."""
     text = run(command, "--help", cwd=tmp_path).stdout
     entries = re.findall(
-        r"^  (--(?:data|samples|last|sampling)\.\w+|--(?:ckpt_path|input|base|space|fixed|trials|sampler|pruner|seed|"
-        r"storage|name)\b)[^\n]*\n?(.*?)(?=^  -|^\S|\Z)",
+        r"^  (--(?:data|samples|last|histograms|sampling)\.\w+|--(?:ckpt_path|input|base|space|fixed|trials|sampler|"
+        r"pruner|seed|storage|name|num_steps|num_samples|output)\b)[^\n]*\n?(.*?)(?=^  -|^\S|\Z)",
         text,
         re.M | re.S,
     )

@@ -15,7 +15,7 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
+    ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet", "range_test"],
     ["words"],
     ["vocabulary", "nearest"],
     ["encoding", "networks", "report", "quality", "precedence"],
@@ -25,7 +25,7 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["compiled"],
     ["execution"],
     ["datamodule", "module"],
-    ["callbacks", "run_trainer", "quality_table"],
+    ["callbacks", "run_trainer", "quality_table", "lr_find"],
     ["trainer"],
     ["cli"],
     ["sweep"],
@@ -42,6 +42,7 @@ LIGHT = [
     "report",
     "nearest",
     "quality",
+    "range_test",
     "sweep.command",
     "__main__",
 ]

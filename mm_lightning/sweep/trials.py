@@ -95,7 +95,7 @@ def train(config: Config, look: Callable[[int, float], None], signals: Signals) 
     watch = _Watch(look, signals)
     callbacks: list[Callback] = built.trainer.callbacks  # type: ignore[attr-defined] # set by a connector
     built.trainer.callbacks = [*filter(_trains, callbacks), watch]  # type: ignore[attr-defined]
-    built.trainer.fit(built.model, built.datamodule)
+    built.trainer.fit(built.model, datamodule=built.datamodule)
     if not watch.losses:
         raise ValueError("there was no validation, so there is no val/loss")
     return min(watch.losses)
