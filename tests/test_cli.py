@@ -403,7 +403,7 @@ def test_help_describes_every_argument_of_ours(tmp_path, command):
     )
     assert len(entries) >= (2 if command == "report" else 7)
     for option, description in entries:
-        line = next(line for line in text.splitlines() if line.startswith(f"  {option}"))
+        line = next(line for line in text.splitlines() if f"{line} ".startswith(f"  {option} "))
         said = (line.removeprefix(f"  {option}") + " " + description).split("(type:")[0]
         assert re.search(r"[a-z]{2,} [a-z]{2,}", said), option
 
