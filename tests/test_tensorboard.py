@@ -7,6 +7,7 @@ import pytest
 import torch
 from compare import equal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from mm_lightning.callbacks.histograms import measure
@@ -65,6 +66,16 @@ def test_one_chart_shows_both_losses(words):
         ["val/loss"],
     ]
     assert [event.step for event in found.Scalars("train/loss")] == [10, 20, 30, 40, 50, 60]
+
+
+def test_settings_are_written_once(words):
+    """Catches a resumed run that announces itself again, and so hides its val/loss in the HPARAMS tab."""
+    fit(words, steps=30)
+    fit(words, "--ckpt_path", "last")
+    (run,) = Path("lightning_logs").iterdir()
+    files = [list(EventFileLoader(str(file)).Load()) for file in sorted(run.glob("events*"))]
+    written = [sum("hparams" in value.tag for event in file for value in event.summary.value) for file in files]
+    assert written == [3, 0]
 
 
 def test_histograms_hold_the_values_and_are_off_unless_asked_for(words):

@@ -16,8 +16,8 @@ class HyperParameters(Callback):
     Lightning's logger does so too, but draws the announcement as a point of the curve.
     """
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the settings, once per run."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the settings, once per run; earlier hooks do not know the step at which it goes on."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
             return
         from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves
