@@ -325,17 +325,19 @@ def test_sizes_that_make_no_network_are_errors():
         Transformer(V, embed_dim=10, num_heads=4)
 
 
-def test_ids_projected_once_per_place_give_the_same(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("vocab_size", [5, 40])
+def test_ids_projected_once_per_place_give_the_same(monkeypatch: pytest.MonkeyPatch, vocab_size: int):
     """Places or ids mixed up in the table that large batches look their first layer up in, or a bias left out."""
     torch.manual_seed(0)
-    network = MLP(5, block_size=3, embed_dim=16, hidden_dim=7).double()
-    x, y = torch.randint(0, 5, (40, 3)), torch.randint(0, 5, (40,))
+    network = MLP(vocab_size, block_size=3, embed_dim=16, hidden_dim=7).double()
+    count = 8 * vocab_size
+    x, y = torch.randint(0, vocab_size, (count, 3)), torch.randint(0, vocab_size, (count,))
     calls = []
     project = network._project
     monkeypatch.setattr(network, "_project", lambda *args: calls.append(1) or project(*args))
     at_once = torch.autograd.grad(torch.nn.functional.cross_entropy(network(x), y), network.parameters())
     assert len(calls) == 1
-    logits = torch.cat([network(part) for part in x.split(20)])  # too few windows for the table
+    logits = torch.cat([network(part) for part in x.split(count // 2)])  # too few windows for the table
     plain = torch.autograd.grad(torch.nn.functional.cross_entropy(logits, y), network.parameters())
     assert len(calls) == 1
     for a, b in zip(at_once, plain, strict=True):
