@@ -139,7 +139,7 @@ class MmLightningCLI(LightningCLI):
         if subcommand == "score":
             kwargs["words"] = self._get(self.config_init, "words")
             del kwargs["datamodule"]
-        elif subcommand != "predict":
+        elif subcommand in ("fit", "validate", "test"):  # Lightning's own
             kwargs["weights_only"] = True
         return kwargs
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "test": "Measure a checkpoint's loss on the test split, which nothing was chosen by.",
     "predict": "Write new words, one per line, to stdout or a file.",
     "score": "Print words with their negative log-likelihood, in all and per target.",
+    "plot": "Draw what a checkpoint has learned, and how: pictures in a folder.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }
 WITHOUT_TRAINER = frozenset({"report"})  # commands with a parser of their own, which need no torch to start

@@ -7,6 +7,7 @@ from mm_lightning import checkpoint
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
+from mm_lightning.pictures import draw
 from mm_lightning.run_trainer import RunTrainer
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.scoring import score
@@ -81,6 +82,33 @@ class Trainer(RunTrainer):
             print(f"{word}\t{value:.4f}\t{value / targets[word]:.4f}")
         if refused:
             raise ValueError("; ".join(f"{word!r} is not scored: {reason}" for word, reason in refused.items()))
+
+    def plot(
+        self,
+        model: LanguageModel,
+        datamodule: WordsDataModule,
+        ckpt_path: str,
+        output: Path = Path("plots"),
+    ) -> None:
+        """Draw pictures of a checkpoint and its run, and print the path of each.
+
+        embedding.png shows the embedding table, bigrams.png how often each character of the data follows each,
+        loss.png the run's curves, activations.png the tanh units on dev words, and updates.png how large 100 more
+        steps of the run would be beside the weights. What cannot be drawn is left out, and said.
+
+        Args:
+            model: The model.
+            datamodule: The data.
+            ckpt_path: Checkpoint to draw: a file, or last or best for that of the newest run.
+            output: Folder for the pictures.
+
+        Raises:
+            ValueError: If there is nothing to draw, or the pictures cannot be written.
+        """
+        self.need_one_device()
+        datamodule.trainer = self
+        with self.strategy.precision_plugin.forward_context():
+            draw(self, model, datamodule, Path(ckpt_path), output)
 
 
 class _Draws:

@@ -1,7 +1,5 @@
 """The embedding table in TensorBoard: rows with their symbols in PROJECTOR, and a scatter in IMAGES."""
 
-import warnings
-
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -22,6 +20,4 @@ class Embeddings(Callback):
         symbols = pl_module.vocabulary.symbols()
         writer = trainer.logger.experiment
         writer.add_embedding(table.weight, metadata=symbols, tag="embedding", global_step=trainer.global_step)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # a script that matplotlib's font lacks shows as boxes
-            writer.add_figure("embedding", embedding_scatter(table.weight, symbols), trainer.global_step)
+        writer.add_figure("embedding", embedding_scatter(table.weight, symbols), trainer.global_step)
