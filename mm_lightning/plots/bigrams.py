@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # see embedding
     from matplotlib.figure import Figure
 
 _MAX_WRITTEN = 32  # rows of which every cell has room for its bigram and its count
+_MAX_BIGRAM = 4  # characters of a bigram that fit into such a cell
 _SIDE = 12.0  # inches
 
 
@@ -28,14 +29,15 @@ def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: st
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
     labels = drawable(symbols)
-    widest = max(map(len, labels))
-    written = len(labels) <= _MAX_WRITTEN and widest == 1
+    written = len(labels) <= _MAX_WRITTEN
     figure = Figure(figsize=(_SIDE if written else 1.1 * _SIDE, _SIDE), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(counts, cmap="Blues", norm=PowerNorm(0.5))  # by the root, or rare ones would all look alike
     size = min(11.0, 0.62 * 72 * _SIDE / len(labels))  # points; a cell is little more than that
     places = range(len(labels))
-    axes.set_xticks(places, labels, fontsize=size, rotation=90 if widest > 1 else 0, parse_math=False)
+    axes.set_xticks(places, labels, fontsize=size, parse_math=False)
+    for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
+        tick.set_rotation(90 if len(label) > 2 else 0)  # a mark on a circle is two characters
     axes.set_yticks(places, labels, fontsize=size, parse_math=False)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
     axes.set(title=title, ylabel="first", xlabel="second")
@@ -56,7 +58,8 @@ def _write_cells(axes: "Axes", counts: NDArray[np.int64], labels: Sequence[str])
             "fontsize": 7,
             "parse_math": False,
         }
-        cell = axes.text(j, i, f"{labels[i]}{labels[j]}\n{_short(int(count))}", **style)
+        bigram, number = labels[i] + labels[j], _short(int(count))
+        cell = axes.text(j, i, f"{bigram}\n{number}" if len(bigram) <= _MAX_BIGRAM else number, **style)
         cell.set_in_layout(False)  # or each would be measured, for seconds
 
 
