@@ -59,7 +59,8 @@ def logged_losses(run: Path) -> dict[str, Curve]:
     for tag in {"train/loss", "val/loss"}.intersection(accumulator.Tags()["scalars"]):
         events = accumulator.Scalars(tag)
         points = dict(sorted((e.step, e.value) for e in events if 0 < e.value < float("inf")))
-        curves[tag] = Curve(np.array(list(points), np.int64), np.array(list(points.values())))
+        if points:
+            curves[tag] = Curve(np.array(list(points), np.int64), np.array(list(points.values())))
     return curves
 
 

@@ -21,6 +21,7 @@ from mm_lightning.diagnostics import (
     update_ratios,
 )
 from mm_lightning.encoding import encode
+from mm_lightning.files import complete
 from mm_lightning.module import LanguageModel
 from mm_lightning.run_trainer import RunTrainer
 
@@ -123,14 +124,19 @@ class Gallery:
         return type(self._model.network).__name__
 
 
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"output: {output} cannot be made a folder: {error.strerror}") from None
+
+
 def draw(trainer: RunTrainer, model: LanguageModel, data: WordsDataModule, path: Path, output: Path) -> None:
     """Write the pictures that can be drawn, and print their paths and in one line what is left out.
 
     Raises:
         ValueError: If none can be, or the folder cannot be written.
     """
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"output: {output} is a file; name a folder")
     content = checkpoint.load(path)
     model.load_state_dict(content["state_dict"])
     model.to(trainer.strategy.root_device).eval()
@@ -145,20 +151,10 @@ def draw(trainer: RunTrainer, model: LanguageModel, data: WordsDataModule, path:
             left_out.append(f"{name} ({reason})")
     if not figures:
         raise ValueError(f"nothing to draw: {'; '.join(left_out)}")
+    _make_folder(output)
     for name, figure in figures.items():
-        print(_write(figure, output / name))
+        with complete(output / name, "output") as partial_path:
+            figure.savefig(partial_path, dpi=_DPI, format="png")
+        print(output / name)
     if left_out:
         print(f"left out: {'; '.join(left_out)}")
-
-
-def _write(figure: "Figure", path: Path) -> Path:
-    """Save a picture beside its target, then rename it."""
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial_path, dpi=_DPI, format="png")
-        partial_path.replace(path)
-    except OSError as error:
-        partial_path.unlink(missing_ok=True)
-        raise ValueError(f"output: {path} cannot be written: {error.strerror}") from None
-    return path

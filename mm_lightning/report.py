@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mm_lightning import shipped
 from mm_lightning.commands import COMMANDS
+from mm_lightning.files import complete
 from mm_lightning.vocabulary import shown
 from mm_lightning.words import SplitName, Words, among, chunks, line_numbers, read, split
 
@@ -207,16 +208,6 @@ def main(args: list[str]) -> None:
         raise ValueError(f"output is {output}; its name must end in .json")
     report = describe(config["data.path"], config["data.split"])
     if output is not None:
-        _write(json.dumps(report, ensure_ascii=False, indent=2), output)
+        with complete(output, "output") as partial:
+            partial.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(as_text(report))
-
-
-def _write(text: str, output: Path) -> None:
-    """Write beside the target, then rename."""
-    partial = output.with_name(f".{output.name}.partial")
-    try:
-        partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(output)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ValueError(f"output: {output} cannot be written: {error.strerror}") from None

@@ -69,6 +69,11 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
         resumed, whole = weights(parts), weights(checkpoint)
         assert resumed.keys() == whole.keys()
         assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+    drawn = run("plot", "--ckpt_path", checkpoint, "--output", tmp_path / "plots", cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert {"bigrams.png"} | (set() if counts(config) else {"updates.png"}) <= {
+        picture.name for picture in (tmp_path / "plots").iterdir()
+    }
     some_data.rename(tmp_path / "elsewhere.txt")
     drawn = run("predict", "--ckpt_path", checkpoint, "--sampling.num_samples", "7", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr

@@ -15,7 +15,7 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
+    ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
     ["words"],
     ["vocabulary"],
     ["encoding", "networks", "report", "quality", "precedence"],
@@ -32,7 +32,7 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["commands", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
+LIGHT = ["commands", "files", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
 
 
 def name_of(path: Path) -> str:
