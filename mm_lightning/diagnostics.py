@@ -116,6 +116,9 @@ def update_ratios(
         num_steps: Optimiser steps.
         accumulate: Batches of a step.
         clip: Limits the gradients before a step.
+
+    Raises:
+        ValueError: If the weights do not stay finite.
     """
     model = copy.deepcopy(model)
     optimizer = _restored_optimizer(model, content)
@@ -128,7 +131,9 @@ def update_ratios(
         group = list(islice(source, accumulate))
         optimizer.step(lambda: _backward(network, optimizer, group, clip))  # noqa: B023 # called at once
         for row, (p, old) in enumerate(zip(matrices.values(), before, strict=True)):
-            ratios[row, step] = float((p.detach() - old).std() / old.std())
+            ratios[row, step] = float((p.detach() - old).std(correction=0) / old.std(correction=0))
+        if not all(bool(p.isfinite().all()) for p in matrices.values()):
+            raise ValueError(f"training diverges at step {content['global_step'] + step + 1}")
     with np.errstate(divide="ignore"):
         return dict(zip(matrices, np.log10(ratios), strict=True))
 

@@ -141,6 +141,14 @@ def test_a_step_is_made_as_in_the_run():
     assert lower == pytest.approx([lower[0]] * 3, abs=1e-3)
 
 
+def test_steps_that_diverge_are_said_to():
+    """An empty picture, or a warning of numpy's."""
+    model, batches, content = make_model(lr=0.1)
+    content["optimizer_states"][0]["param_groups"][0]["lr"] = 1e30
+    with pytest.raises(ValueError, match="training diverges at step 3"):  # the first made it huge, the second infinite
+        update_ratios(model, content, batches, 5)
+
+
 def test_curves_of_a_resumed_run_are_one(tmp_path):
     """Event files of which only one is read, points that a killed run made twice, and losses without a logarithm."""
     with SummaryWriter(tmp_path) as writer:
@@ -185,6 +193,8 @@ def test_what_the_font_lacks_is_named_by_its_code_point(tmp_path):
         figure.savefig(tmp_path / "x.png")  # a warning would be an error
     written = [text.get_text() for text in figure.axes[0].texts]
     assert len(written) == 100
+    upright = [tick.label2.get_rotation() == 0 for tick in figure.axes[0].xaxis.get_major_ticks()]
+    assert upright == [True] * 5 + [False] * 2 + [True] * 2 + [False]  # what is long has no room across
     assert written[12] == "$_\n12"
     assert written[15] == "15"  # there is no room for U+4E2D
 

@@ -36,10 +36,10 @@ def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: st
     size = min(11.0, 0.62 * 72 * _SIDE / len(labels))  # points; a cell is little more than that
     places = range(len(labels))
     axes.set_xticks(places, labels, fontsize=size, parse_math=False)
-    for tick, label in zip(axes.get_xticklabels(), labels, strict=True):
-        tick.set_rotation(90 if len(label) > 2 else 0)  # a mark on a circle is two characters
     axes.set_yticks(places, labels, fontsize=size, parse_math=False)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
+    for tick, label in zip(axes.xaxis.get_major_ticks(), labels, strict=True):
+        tick.label2.set_rotation(90 if len(label) > 2 else 0)  # a mark on a circle is two characters
     axes.set(title=title, ylabel="first", xlabel="second")
     axes.xaxis.set_label_position("top")
     if written:
