@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from mm_lightning.quality import quality
-from mm_lightning.words import Splits
+from mm_lightning.datamodule import WordsDataModule
 
 MODELS = {  # config, what it is, published dev loss
     "bigram_counts": ("bigram, counted, plus one", "2.4533"),
@@ -73,14 +72,15 @@ Dev of split `lecture` with seeds 42, 43 and 44.
 """
 
 
-def write(rows: list[dict[str, Any]], splits: Splits, path: Path) -> None:
+def write(rows: list[dict[str, Any]], data: WordsDataModule, path: Path) -> None:
     """Write the page, and its picture beside it.
 
     Args:
         rows: Figures of the runs.
-        splits: The words, split `lecture`.
+        data: The words, split `lecture`.
         path: Of the page.
     """
+    splits = data.splits
     found = {(row["config"], row["split"], row["seed"]): row for row in rows}
     lecture, unique = (
         {name: found[name, split, SEEDS[0]] for name in MODELS if (name, split, SEEDS[0]) in found}
@@ -110,7 +110,7 @@ def write(rows: list[dict[str, Any]], splits: Splits, path: Path) -> None:
         (seeds(name, [found[name, "lecture", seed]["dev"] for seed in SEEDS]) for name in repeated),
     )
     draw(lecture, path.with_suffix(".png"))
-    reference = ("the dev split itself", asdict(quality(splits.dev, len(splits.dev), splits)))
+    reference = ("the dev split itself", asdict(data.training.quality(splits.dev, 1.0)))
     drawn = table(
         ("config", "valid", "unique", "new", "hits on dev", "lengths", "bigrams"),
         (shares(*entry) for entry in [*((f"`{n}`", row["samples"]) for n, row in lecture.items()), reference]),

@@ -24,9 +24,10 @@ import torch
 from leaderboard import CHEAP, MODELS, SEEDS
 
 from mm_lightning import words
+from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
-from mm_lightning.quality import Quality, quality
-from mm_lightning.sampling import BLOCK, Sampler, SamplingOptions
+from mm_lightning.quality_table import draw
+from mm_lightning.sampling import SamplingOptions
 from mm_lightning.scoring import score
 from mm_lightning.words import Splits, Words
 
@@ -52,7 +53,7 @@ def train(name: str, split: str, seed: int, path: Path) -> dict[str, Any]:
         model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
     figures = {"config": name, "split": split, "seed": seed, "seconds": seconds, **losses(model, path, split)}
     if (split, seed) == ("lecture", SEEDS[0]):
-        figures["samples"] = asdict(sample_quality(model, splits_of(path, split)))
+        figures["samples"] = sample_quality(model, WordsDataModule(str(path)))
     return figures
 
 
@@ -88,17 +89,10 @@ def loss(model: LanguageModel, part: Words) -> float:
     return score(model.network, model.vocabulary, part).double().sum().item() / (len(part) + len(part.codes))
 
 
-def sample_quality(model: LanguageModel, splits: Splits) -> Quality:
+def sample_quality(model: LanguageModel, data: WordsDataModule) -> dict[str, float | None]:
     """Quality of the first 10,000 draws that end within the longest training word's length."""
-    options = SamplingOptions(num_samples=NUM_SAMPLES, max_length=int(splits.train.lengths.max()))
-    sampler = Sampler(model.network, model.vocabulary, options)
-    drawn: list[str] = []
-    num_blocks = 0
-    while len(drawn) < NUM_SAMPLES:
-        drawn += sampler.draw(num_blocks)
-        num_blocks += 1
-    valid_share = len(drawn) / (num_blocks * BLOCK)
-    return quality(Words.of(drawn[:NUM_SAMPLES]), round(NUM_SAMPLES / valid_share), splits)
+    drawn, valid = draw(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
+    return {**asdict(data.training.quality(drawn, valid)), "dev_hits": data.training.hits(drawn, data.splits.dev)}
 
 
 def run(path: Path, only: list[str], side_by_side: int) -> None:
@@ -123,4 +117,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     run(options.file.resolve(), options.only, options.jobs)
     if not options.only:
-        leaderboard.write(json.loads(FIGURES.read_text()), splits_of(options.file, "lecture"), ROOT / "docs/results.md")
+        leaderboard.write(json.loads(FIGURES.read_text()), WordsDataModule(str(options.file)), ROOT / "docs/results.md")

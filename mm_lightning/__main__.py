@@ -4,6 +4,7 @@ import sys
 
 from mm_lightning import report
 from mm_lightning.commands import COMMANDS, errors_of_one_line, fail, overview
+from mm_lightning.sweep import command as sweep
 
 
 def main() -> None:
@@ -19,6 +20,9 @@ def main() -> None:
     elif command == "report":
         with errors_of_one_line():
             report.main(args[1:])
+    elif command == "sweep":
+        with errors_of_one_line():
+            sweep.main(args[1:])
     elif command in COMMANDS or command.startswith("-"):
         from mm_lightning import cli  # noqa: PLC0415 # takes seconds
 

@@ -98,6 +98,12 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
     module.load_state_dict(load(path)["state_dict"])
 
 
+def digest(path: Path) -> str | None:
+    """That of the training words, as the datamodule has it; None where no training was done on any."""
+    state = load(path).get("WordsDataModule", {})
+    return str(state["digest"]) if "digest" in state else None
+
+
 def load(path: Path) -> dict[str, Any]:
     """All that a checkpoint holds.
 

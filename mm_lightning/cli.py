@@ -13,7 +13,9 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from mm_lightning import checkpoint, precedence, runs, shipped
 from mm_lightning.callbacks import (
     BestCheckpoint,
+    Charts,
     Embeddings,
+    Histograms,
     HyperParameters,
     LastCheckpoint,
     RandomState,
@@ -23,14 +25,16 @@ from mm_lightning.callbacks import (
     Stopped,
 )
 from mm_lightning.checkpoint import Checkpoint
-from mm_lightning.commands import COMMANDS, DESCRIPTION, WITHOUT_TRAINER, errors_of_one_line, fail
+from mm_lightning.commands import COMMANDS, DESCRIPTION, DETAILS, WITHOUT_TRAINER, errors_of_one_line, fail
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.module import LanguageModel
 from mm_lightning.quiet import quieten
 from mm_lightning.trainer import Trainer
 
+_FROM_NOTHING = ("fit", "lr_find")  # commands that need no checkpoint
 _CKPT_HELP = {
     "fit": "Go on from this checkpoint: a file, or last for where the newest run stopped.",
+    "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
     "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
 }
 
@@ -78,6 +82,7 @@ class MmLightningCLI(LightningCLI):
         """Callbacks with settings, and what data and model must agree on."""
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(SampleWords, "samples")
+        parser.add_lightning_class_args(Histograms, "histograms")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)  # a NonNegativeInt cannot be saved
         parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
@@ -106,10 +111,10 @@ class MmLightningCLI(LightningCLI):
             self.checkpoint = checkpoint.read(runs.find_checkpoint(peek.ckpt_path, peek.root), peek.text)
             self._subcommand_parsers[command].set_defaults(precedence.defaults(self.checkpoint, command))
         elif command is not None and not {"-h", "--help", "--print_config"} & set(given):
-            if command != "fit":
+            if command not in _FROM_NOTHING:
                 raise ValueError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
             if not any(arg.startswith(("-c", "--config", "--model")) for arg in given):
-                raise ValueError("fit needs --config, for example --config configs/mlp.yaml")
+                raise ValueError(f"{command} needs --config, for example --config configs/mlp.yaml")
         self.config = parser.parse_args(given)
         config = self.config.get(command) if command else self.config
         assert isinstance(config, Namespace)
@@ -128,7 +133,8 @@ class MmLightningCLI(LightningCLI):
         if self.subcommand not in ("fit", None):
             self.save_config_callback = None
             return self._instantiate_trainer(config, [])  # type: ignore[return-value]
-        callbacks = [RandomState(), HyperParameters(), Embeddings(), self._get(self.config_init, "samples")]
+        callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
+        callbacks += [self._get(self.config_init, key) for key in ("samples", "histograms")]
         callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
         return self._instantiate_trainer(config, [*callbacks, BestCheckpoint(), self._get(self.config_init, "last")])  # type: ignore[return-value]
 
@@ -143,18 +149,22 @@ class MmLightningCLI(LightningCLI):
             kwargs["weights_only"] = True
         return kwargs
 
-    def before_fit(self) -> None:
-        """Check everything that can be wrong, then claim a run folder: from here on there is something to lose."""
+    def prepare(self) -> None:
+        """Read the data, check that model and Trainer suit them, and choose threads: all that leaves no trace."""
         self.datamodule.setup("fit")
         if self.model.counts:
             self.trainer.check_one_pass(self.datamodule, self.checkpoint)
+        self.trainer.choose_threads(self.model, self.datamodule.targets_per_step)
+
+    def before_fit(self) -> None:
+        """Check everything that can be wrong, then claim a run folder: from here on there is something to lose."""
+        self.prepare()
         limit = self.trainer.max_steps
         if self.checkpoint is not None and 0 <= limit <= self.checkpoint.step:
             raise ValueError(
                 f"{self.checkpoint.path} has done its {self.checkpoint.step} steps of {limit}; "
                 "raise --trainer.max_steps to go on"
             )
-        self.trainer.choose_threads(self.model, self.datamodule.targets_per_step)
         self.trainer.claim_run(self.checkpoint)
 
     def fit(self, **kwargs: Any) -> None:
@@ -210,7 +220,9 @@ def main(args: list[str] | None = None, run: bool = True) -> MmLightningCLI | No
 
 def _cli(args: list[str], run: bool) -> MmLightningCLI:
     command = args[0] if run and args and args[0] in COMMANDS else None
-    summary = {} if command is None else {command: {"description": COMMANDS[command]}}
+    summary = {}
+    if command is not None:
+        summary[command] = {"description": f"{COMMANDS[command]} {DETAILS.get(command, '')}".strip()}
     return MmLightningCLI(
         LanguageModel,
         WordsDataModule,

@@ -14,10 +14,26 @@ COMMANDS = {
     "test": "Measure a checkpoint's loss on the test split, which nothing was chosen by.",
     "predict": "Write new words, one per line, to stdout or a file.",
     "score": "Print words with their negative log-likelihood, in all and per target.",
+    "lr_find": "Find a learning rate by a range test: train for some steps as it rises, and look at the loss.",
+    "quality": "Draw words and measure how good they are, beside those of the dev split.",
     "plot": "Draw what a checkpoint has learned, and how: pictures in a folder.",
+    "sweep": "Search for settings: many short fits, pruned and resumable, and a config of the best.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }
-WITHOUT_TRAINER = frozenset({"report"})  # commands with a parser of their own, which need no torch to start
+DETAILS = {  # what --help of a command says besides
+    "quality": (
+        "Columns: words, those that ended within the longest training word's length; valid, their share of all that "
+        "were begun; unique, different words as a share of all, of the first 1,000 and of the first 10,000; new, the "
+        "share of the different words that training lacks; dev_hits and test_hits, the share drawn of the split's "
+        "words unseen in training, which is a look at the test split; lengths, first, last and bigrams, exp(-KL) of "
+        "how often each length, first character, last character and pair of neighbours occurs in training to how "
+        "often it was drawn, 1 where both are alike; edits, from a new word to the nearest training word, in the mean "
+        "over as many as edits_of says. The row dev measures words of dev as if they had been drawn. Most measures "
+        "depend on the number of words: where dev has fewer than are drawn, as many of the first drawn have a row "
+        "too. For a model of sentences, words take the place of characters."
+    )
+}
+WITHOUT_TRAINER = frozenset({"report", "sweep"})  # commands with a parser of their own, which need no torch to start
 
 
 def overview() -> str:

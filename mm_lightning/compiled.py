@@ -24,20 +24,18 @@ from mm_lightning.updates import Tensors, rule_of
 Clip = Callable[[Tensors], Tensors]  # of gradients
 
 
-def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, x: object) -> str | None:
+def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, device: torch.device) -> str | None:
     """What stands in the way of compiling steps, if anything, as "SETTING is VALUE".
 
     Args:
         optimizer: The optimiser.
         scheduler: Its schedule.
         precision: Lightning's precision.
-        x: Inputs of a block: a tensor, if all of its steps have one shape.
+        device: Where steps are carried out.
     """
-    if not isinstance(x, Tensor):
-        return "the network reads whole words, whose lengths differ from step to step"
     name, schedule = type(optimizer).__name__, type(scheduler).__name__
     kinds = (
-        (x.device.type == "cpu", f"trainer.accelerator is {x.device.type}, and compiled steps are for CPUs"),
+        (device.type == "cpu", f"trainer.accelerator is {device.type}, and compiled steps are for CPUs"),
         (
             type(optimizer) is SGD or isinstance(optimizer, Adam),
             f"model.optimizer is {name}, and only SGD, Adam and AdamW are compiled",
@@ -63,8 +61,8 @@ class CompiledSteps:
         network: What is trained.
         optimizer: SGD, Adam or AdamW.
         max_steps: Most steps of a block, K.
-        x: (n, N, C) inputs of some block; tells the shapes.
-        y: (n, N) targets.
+        x: (n, N, C) or (n, B, T) inputs of some block; tells the shapes.
+        y: (n, N) or (n, B, T) targets.
         autocast: Whether to compute in bfloat16 where that is sound.
         clip: Limits the gradients, if given.
 
@@ -115,8 +113,8 @@ class CompiledSteps:
         """Carry out a block.
 
         Args:
-            x: (n, N, C) inputs of its steps.
-            y: (n, N) targets.
+            x: Inputs of its steps, of the shape compiled for.
+            y: Targets.
             settings: (n, number of settings) of each step.
 
         Returns:

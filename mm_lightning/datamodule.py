@@ -13,6 +13,7 @@ from torch import Tensor
 from mm_lightning import shipped, words
 from mm_lightning.batches import TrainBatches, WordBatches
 from mm_lightning.encoding import EncodedWords, Examples, PaddedWords, Windows, encode
+from mm_lightning.quality import TrainingWords
 from mm_lightning.vocabulary import UNKNOWN, TokenVocabulary, Vocabulary, make_vocabulary
 from mm_lightning.words import SplitName, Splits, Words
 
@@ -111,8 +112,15 @@ class WordsDataModule(pl.LightningDataModule):
         return hashes, f"{digest:016x}"
 
     @property
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """A number that other training words, or another order of them, would change."""
         return self._train_hashes[1]
+
+    @cached_property
+    def training(self) -> TrainingWords:
+        """The train split, for drawn words to be measured against."""
+        longest = int(self.train_lengths.max())
+        return TrainingWords(self.splits.train, self.vocabulary, self._train_hashes[0], longest)
 
     def setup(self, stage: str) -> None:
         """Read, check and split the file, once.
@@ -127,7 +135,7 @@ class WordsDataModule(pl.LightningDataModule):
                 f"{self.path} has characters that the model does not know: {' '.join(map(repr, refused[:20]))}; "
                 "use data in its alphabet, or train a new model"
             )
-        if stage == "fit" and self._state.get("digest", self._digest) != self._digest:
+        if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
             raise ValueError(
                 f"{self.path} (split {self.split}) is not what this checkpoint was trained on; "
                 "resume with the same data, or start a new run"
@@ -182,7 +190,7 @@ class WordsDataModule(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """Batches seen, and which data they came from."""
         assert self._batches is not None
-        return {**self._batches.state_dict(), "digest": self._digest}
+        return {**self._batches.state_dict(), "digest": self.digest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there. Lightning restores its loops' own record of loaders in some cases only."""

@@ -140,3 +140,9 @@ class PaddedWords:
         """X and y of each batch, as wide as its own longest word."""
         xs, ys = zip(*map(self.gather, rows), strict=True)
         return xs, ys
+
+
+def stack(xs: Sequence[Tensor], ys: Sequence[Tensor], width: int) -> tuple[Tensor, Tensor]:
+    """X and y (batches, n, width) of batches of padded words, all padded alike."""
+    x = torch.stack([F.pad(x, (0, width - x.shape[1]), value=BOUNDARY) for x in xs])
+    return x, torch.stack([F.pad(y, (0, width - y.shape[1]), value=IGNORE) for y in ys])

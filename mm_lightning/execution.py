@@ -10,7 +10,6 @@ from typing import Any, cast
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.optim import Optimizer
@@ -18,6 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from mm_lightning.batches import Inputs
 from mm_lightning.compiled import CompiledSteps, obstacle
+from mm_lightning.encoding import stack
 from mm_lightning.networks.base import Network
 from mm_lightning.scoring import cross_entropy
 from mm_lightning.updates import clip_by_norm, clip_by_value
@@ -35,6 +35,7 @@ class Execution:
         module: Owns optimiser and schedule.
         network: What is trained.
         max_steps: Most steps of a block, K.
+        width: Positions of the longest training word.
         compiled: Whether steps shall be compiled; None decides when the first block comes.
         clip_val: Lightning's `gradient_clip_val`, which it refuses under manual optimisation.
         clip_algorithm: Lightning's `gradient_clip_algorithm`.
@@ -46,6 +47,7 @@ class Execution:
         module: pl.LightningModule,
         network: Network,
         max_steps: int,
+        width: int,
         compiled: bool | None = None,
         clip_val: float | None = None,
         clip_algorithm: str | None = None,
@@ -56,6 +58,7 @@ class Execution:
         self._module = module
         self._network = network
         self._max_steps = max_steps
+        self._width = width
         self._clip_val = clip_val
         self._clip_algorithm = clip_algorithm
         self._compiled_steps: CompiledSteps | None = None
@@ -96,18 +99,14 @@ class Execution:
         singly = len(xs) if compiled is None else int(not (begun and compiled.ready))
         parts = [self._run_singly(xs[:singly], ys[:singly])] if singly else []
         if compiled is not None and singly < len(xs):
-            assert isinstance(xs, Tensor)
-            assert isinstance(ys, Tensor)
-            parts.append(self._run_compiled(compiled, xs[singly:], ys[singly:]))
+            parts.append(self._run_compiled(compiled, *self._of_one_shape(xs[singly:], ys[singly:])))
+        progress = self._trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        progress.total.ready += len(xs)
+        progress.total.completed += len(xs)
         return torch.cat([losses for losses, _ in parts]), [rate for _, rates in parts for rate in rates]
 
-    def clip(self, optimizer: Optimizer) -> None:
-        """Limit the gradients, as Lightning does under automatic optimisation."""
-        if self._clip_val:
-            self._module.clip_gradients(optimizer, self._clip_val, self._clip_algorithm)
-
     def _run_singly(self, xs: Inputs, ys: Inputs) -> Steps:
-        """Steps with everything Lightning has for them."""
+        """Steps in torch's own operations; Lightning's take as long again as those of a small network."""
         optimizer, scheduler = self._optimizer, self._scheduler
         losses, rates = [], []
         for x, y in zip(xs, ys, strict=True):
@@ -115,13 +114,30 @@ class Execution:
             loss = cross_entropy(self._network(x), y)
             optimizer.zero_grad()
             with torch.autocast(x.device.type, enabled=False):  # which is on around all of a block
-                self._module.manual_backward(loss)
-            optimizer.step()
+                self._update(optimizer, loss)
             torch.clear_autocast_cache()  # it holds the weights of before
             if scheduler is not None:
                 scheduler.step()
             losses.append(loss.detach())
         return torch.stack(losses), rates
+
+    def _update(self, optimizer: Optimizer, loss: Tensor) -> None:
+        scaler = getattr(self._trainer.precision_plugin, "scaler", None)  # of 16-mixed
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        if self._clip_val:
+            self._module.clip_gradients(optimizer, self._clip_val, self._clip_algorithm)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+
+    def _of_one_shape(self, xs: Inputs, ys: Inputs) -> tuple[Tensor, Tensor]:
+        if isinstance(xs, Tensor) and isinstance(ys, Tensor):
+            return xs, ys
+        return stack(list(xs), list(ys), self._width)
 
     def _run_compiled(self, compiled: CompiledSteps, xs: Tensor, ys: Tensor) -> Steps:
         settings, scheduler = [], self._scheduler
@@ -130,16 +146,11 @@ class Execution:
             if scheduler is not None:
                 scheduler.step()
         losses = compiled(xs, ys, settings)
-        progress = self._trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        progress.total.ready += len(xs)
-        progress.total.completed += len(xs)
         return losses, [values[0] for values in settings]
 
     @property
-    def _optimizer(self) -> LightningOptimizer:
-        optimizer = self._module.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
-        return optimizer
+    def _optimizer(self) -> Optimizer:
+        return self._trainer.optimizers[0]
 
     @property
     def _scheduler(self) -> LRScheduler | None:
@@ -160,25 +171,35 @@ class Execution:
         if self.compiled is False:
             return
         precision = str(self._trainer.precision)
-        reason = obstacle(self._optimizer.optimizer, self._scheduler, precision, xs)
+        reason = obstacle(self._optimizer, self._scheduler, precision, xs[0].device)
         if reason and self._demanded:
             raise ValueError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
-        if self.compiled is None and not reason and self._steps_left() < _WORTHWHILE:
-            reason = f"a run of under {_WORTHWHILE:,} steps is done sooner without"
+        if self.compiled is None and not reason:
+            reason = self._cost(xs)
         if reason:
             self.compiled = False
             rank_zero_info(f"steps are not compiled: {reason}")
             return
         self._compile(xs, ys, precision == "bf16-mixed")
 
-    def _compile(self, xs: Any, ys: Any, autocast: bool) -> None:
+    def _cost(self, xs: Inputs) -> str | None:
+        """Why compiling would not pay, if so."""
+        if not isinstance(xs, Tensor):
+            return "it takes minutes for whole words, and pays for small recurrences only (--trainer.compile true)"
+        if self._steps_left() < _WORTHWHILE:
+            return f"a run of under {_WORTHWHILE:,} steps is done sooner without"
+        return None
+
+    def _compile(self, xs: Inputs, ys: Inputs, autocast: bool) -> None:
         clip = None
         if self._clip_val:
             clip = partial(clip_by_value if self._clip_algorithm == "value" else clip_by_norm, limit=self._clip_val)
         rank_zero_info("compiling the step: a quarter of a minute the first time, a few seconds from then on")
-        optimizer = self._optimizer.optimizer
+        optimizer = self._optimizer
         try:
-            self._compiled_steps = CompiledSteps(self._network, optimizer, self._max_steps, xs, ys, autocast, clip)
+            self._compiled_steps = CompiledSteps(
+                self._network, optimizer, self._max_steps, *self._of_one_shape(xs, ys), autocast, clip
+            )
         except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
             message = str(error).strip() or type(error).__name__
             rank_zero_warn(f"compiling failed ({message.splitlines()[0]}); going on without")
@@ -202,20 +223,3 @@ def count_alike(checkpoint: dict[str, Any]) -> None:
         loop["epoch_loop.manual_optimization.optim_step_progress"]["total"],
     ):
         total.update(ready=step, completed=step)
-
-
-def check_settings(trainer: pl.Trainer, steps: int, compile: bool | None) -> None:
-    """Refuse what several steps in one go cannot do.
-
-    Raises:
-        ValueError: Names both settings.
-    """
-    if steps < 1:
-        raise ValueError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
-    if steps == 1 and compile:
-        raise ValueError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
-    for name, value in (("accumulate_grad_batches", trainer.accumulate_grad_batches), ("devices", trainer.world_size)):
-        if steps > 1 and value != 1:
-            raise ValueError(
-                f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
-            )

@@ -11,7 +11,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 
 from mm_lightning.batches import Batch, Block
@@ -56,6 +55,7 @@ class LanguageModel(pl.LightningModule):
         self.counts = isinstance(self.network, CountedNetwork)
         self.automatic_optimization = not self.counts
         self.execution: Execution | None = None
+        self.scheduled = True  # False leaves the schedule out, where another sets the learning rate
         self._optimization = Optimization(self.network, optimizer, lr_scheduler)
         self._loss_sum = torch.zeros(
             (), dtype=torch.float64
@@ -67,7 +67,7 @@ class LanguageModel(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler | None:
         """The injected optimiser and scheduler; None for a network that counts."""
-        return self._optimization.configuration(in_blocks=self.execution is not None)
+        return self._optimization.configuration(self.execution is not None, self.scheduled)
 
     def on_train_start(self) -> None:
         """Keep the running loss where the losses are."""
@@ -100,11 +100,6 @@ class LanguageModel(pl.LightningModule):
         """Have batches come in blocks, and the steps of a block carried out by this; None for Lightning's own way."""
         self.execution = execution
         self.automatic_optimization = not self.counts and execution is None
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Limit the gradients where Lightning leaves that to us."""
-        if self.execution is not None:
-            self.execution.clip(optimizer)
 
     def _share(self, y: Tensor) -> Tensor | float:
         """The rank's targets over the mean of all ranks: DDP averages over ranks, the loss is a mean over targets."""

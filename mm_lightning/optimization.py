@@ -36,18 +36,19 @@ class Optimization:
         self._optimizer = optimizer
         self._lr_scheduler = lr_scheduler
 
-    def configuration(self, in_blocks: bool) -> OptimizerLRScheduler | None:
+    def configuration(self, in_blocks: bool, scheduled: bool = True) -> OptimizerLRScheduler | None:
         """What Lightning wants to know; None for a network that counts.
 
         Args:
             in_blocks: Whether several steps are carried out in one go.
+            scheduled: False leaves the schedule out.
 
         Raises:
             ValueError: If optimiser or schedule cannot be stepped that way.
         """
         if self._optimizer is None:
             return None
-        optimizer, scheduler = self._make()
+        optimizer, scheduler = self._make(scheduled)
         if in_blocks and isinstance(optimizer, LBFGS):
             raise ValueError(
                 "model.optimizer is LBFGS, which evaluates a batch several times a step; "
@@ -83,7 +84,7 @@ class Optimization:
         ):
             saved.update(fresh)
 
-    def _make(self) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+    def _make(self, scheduled: bool = True) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
         assert self._optimizer is not None
         optimizer = self._optimizer(self._network.parameters())
-        return optimizer, None if self._lr_scheduler is None else self._lr_scheduler(optimizer)
+        return optimizer, self._lr_scheduler(optimizer) if scheduled and self._lr_scheduler is not None else None

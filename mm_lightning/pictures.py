@@ -137,6 +137,8 @@ def draw(trainer: RunTrainer, model: LanguageModel, data: WordsDataModule, path:
     Raises:
         ValueError: If none can be, or the folder cannot be written.
     """
+    trainer.need_one_device()
+    data.trainer = trainer
     content = checkpoint.load(path)
     model.load_state_dict(content["state_dict"])
     model.to(trainer.strategy.root_device).eval()
@@ -146,7 +148,8 @@ def draw(trainer: RunTrainer, model: LanguageModel, data: WordsDataModule, path:
     for make in (gallery.embedding, gallery.bigrams, gallery.loss, gallery.activations, gallery.updates):
         name = f"{make.__name__}.png"
         try:
-            figures[name] = make()
+            with trainer.strategy.precision_plugin.forward_context():
+                figures[name] = make()
         except ValueError as reason:
             left_out.append(f"{name} ({reason})")
     if not figures:

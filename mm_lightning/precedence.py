@@ -43,15 +43,24 @@ _DERIVED = {  # what the application fills in itself, and from what
 }
 
 
+def refuse_derived(options: Iterable[str]) -> None:
+    """Refuse what the application fills in itself.
+
+    Raises:
+        ValueError: If one of the options is such.
+    """
+    for option in options:
+        if option in _DERIVED:
+            raise ValueError(f"{option} follows from {_DERIVED[option]}; set that instead")
+
+
 def peek(args: list[str], commands: Iterable[str]) -> Peek:
     """Look ahead in the arguments.
 
     Raises:
         ValueError: If one is given that follows from another.
     """
-    for option in (arg.partition("=")[0] for arg in args):
-        if option in _DERIVED:
-            raise ValueError(f"{option} follows from {_DERIVED[option]}; set that instead")
+    refuse_derived(arg.partition("=")[0] for arg in args)
     command = next((arg for arg in args if arg in commands), None)
     peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
@@ -78,7 +87,7 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
     result |= {f"data.{key}": value for key, value in data.items()}
     if command == "fit":
         result["seed_everything"] = ckpt.data["seed"]
-        for section in ("trainer", "last", "samples"):
+        for section in ("trainer", "last", "samples", "histograms"):
             for key, value in ckpt.config.get(section, {}).items():
                 if value is None or isinstance(value, bool | int | float) or _is_plain_name(value):
                     result[f"{section}.{key}"] = value

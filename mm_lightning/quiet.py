@@ -17,8 +17,12 @@ def quieten() -> None:
         ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15
         "`LightningModule.configure_optimizers` returned `None`",  # a network that counts has none
         "It is recommended to use `self.log",  # what is logged has been reduced over the ranks
+        "You defined a `validation_step` but have no `val_dataloader`",  # a range test does not validate
         ".*AMP with fp16 is not supported on CPU",  # Trainer refuses it
     ):
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda r: "Tip:" not in str(r.msg))
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: not any(part in str(record.msg) for part in ("Tip:", ".lr_find_"))  # a file that never is
+    )

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import lightning.pytorch as pl
 import torch
 from filelock import FileLock
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import checkpoint, runs
+from mm_lightning.batches import TrainBatches, WordBatches
 from mm_lightning.checkpoint import Checkpoint
 from mm_lightning.datamodule import WordsDataModule
-from mm_lightning.execution import Execution, check_settings
+from mm_lightning.execution import Execution
 from mm_lightning.module import LanguageModel
 from mm_lightning.runs import CHECKPOINTS, LOGS
 
@@ -40,7 +44,7 @@ class RunTrainer(pl.Trainer):
         super().__init__(*args, **kwargs)
         self.steps_per_execution = steps_per_execution
         self.compile = compile
-        check_settings(self, steps_per_execution, compile)
+        _check_blocks(self, steps_per_execution, compile)
         self._clip = self.gradient_clip_val, self.gradient_clip_algorithm
         if steps_per_execution > 1:
             self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
@@ -55,7 +59,9 @@ class RunTrainer(pl.Trainer):
     def fit(  # type: ignore[override] # what this application trains
         self,
         model: LanguageModel,
-        datamodule: WordsDataModule,
+        train_dataloaders: TrainBatches | None = None,
+        val_dataloaders: Sequence[WordBatches] | None = None,
+        datamodule: WordsDataModule | None = None,
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
     ) -> None:
@@ -63,16 +69,28 @@ class RunTrainer(pl.Trainer):
 
         Args:
             model: The model.
+            train_dataloaders: Batches, in place of a datamodule; only for steps one by one.
+            val_dataloaders: Batches of the dev split, in place of a datamodule.
             datamodule: The data.
             ckpt_path: Checkpoint to go on from.
             weights_only: Whether it is read without running code.
         """
         execution = None
         if self.steps_per_execution > 1:
-            execution = Execution(self, model, model.network, self.steps_per_execution, self.compile, *self._clip)
+            assert datamodule is not None, "loaders hand out single batches"
+            longest = int(datamodule.train_lengths.max()) + 1
+            execution = Execution(
+                self, model, model.network, self.steps_per_execution, longest, self.compile, *self._clip
+            )
         model.execute(execution)
-        datamodule.steps_ahead = None if execution is None else execution.steps_ahead
-        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        if datamodule is not None:
+            datamodule.steps_ahead = None if execution is None else execution.steps_ahead
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+
+    def step_singly(self) -> None:
+        """Carry out steps one by one, whatever the settings say."""
+        self.steps_per_execution, self.compile = 1, None
+        self.gradient_clip_val, self.gradient_clip_algorithm = self._clip
 
     def choose_threads(self, model: LanguageModel, targets: int) -> None:
         """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
@@ -152,3 +170,33 @@ class RunTrainer(pl.Trainer):
         """
         if self.world_size > 1:
             raise ValueError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
+
+
+def _check_blocks(trainer: pl.Trainer, steps: int, compile: bool | None) -> None:
+    """Refuse what several steps in one go cannot do.
+
+    Raises:
+        ValueError: Names both settings.
+    """
+    if steps < 1:
+        raise ValueError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
+    if steps == 1 and compile:
+        raise ValueError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
+    if steps > 1:
+        _check_callbacks(trainer.callbacks, steps)  # type: ignore[attr-defined] # set by a connector
+    for name, value in (("accumulate_grad_batches", trainer.accumulate_grad_batches), ("devices", trainer.world_size)):
+        if steps > 1 and value != 1:
+            raise ValueError(
+                f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
+            )
+
+
+def _check_callbacks(callbacks: list[Callback], steps: int) -> None:
+    """Refuse callbacks that wait for what happens within a step."""
+    for callback in callbacks:
+        for hook in ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"):
+            if is_overridden(hook, callback, Callback):
+                raise ValueError(
+                    f"trainer.callbacks has {type(callback).__name__}, whose {hook} comes with every single step, and "
+                    f"trainer.steps_per_execution is {steps}; set --trainer.steps_per_execution 1"
+                )

@@ -57,6 +57,11 @@ class Words:
         """(W,) characters of each word."""
         return np.diff(self.offsets)
 
+    def part(self, rows: slice) -> "Words":
+        """The words from one place to another."""
+        offsets = self.offsets[slice(rows.start, None if rows.stop is None else rows.stop + 1)]
+        return Words(self.codes[offsets[0] : offsets[-1]], offsets - offsets[0])
+
     def take(self, indices: NDArray[np.integer]) -> "Words":
         """The words at these places, in this order."""
         offsets = np.zeros(len(indices) + 1, np.int64)

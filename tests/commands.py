@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FIT = ("fit", "--config", str(ROOT / "configs/mlp.yaml"))
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["mm_lightning.cli"])
+_CONTEXT.set_forkserver_preload(["mm_lightning.sweep.results", "mm_lightning.sweep.trials"])
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Command:
     def __init__(self, *args, cwd):
         self._files = [tempfile.NamedTemporaryFile("r", encoding="utf-8", newline="") for _ in range(2)]  # noqa: SIM115
         names = [file.name for file in self._files]
+        self.stderr = names[1]
         self.process = _CONTEXT.Process(target=_child, args=([str(a) for a in args], str(cwd), *names))
         self.process.start()
 

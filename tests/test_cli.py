@@ -396,13 +396,14 @@ def test_help_describes_every_argument_of_ours(tmp_path, command):
     """Catches an option without a word on what it does."""
     text = run(command, "--help", cwd=tmp_path).stdout
     entries = re.findall(
-        r"^  (--(?:data|samples|last|sampling)\.\w+|--ckpt_path|--input)[^\n]*\n?(.*?)(?=^  -|^\S|\Z)",
+        r"^  (--(?:data|samples|last|histograms|sampling)\.\w+|--(?:ckpt_path|input|base|space|fixed|trials|sampler|"
+        r"pruner|seed|storage|name|num_steps|num_samples|output)\b)[^\n]*\n?(.*?)(?=^  -|^\S|\Z)",
         text,
         re.M | re.S,
     )
     assert len(entries) >= (2 if command == "report" else 7)
     for option, description in entries:
-        line = next(line for line in text.splitlines() if line.startswith(f"  {option}"))
+        line = next(line for line in text.splitlines() if f"{line} ".startswith(f"  {option} "))
         said = (line.removeprefix(f"  {option}") + " " + description).split("(type:")[0]
         assert re.search(r"[a-z]{2,} [a-z]{2,}", said), option
 

@@ -263,6 +263,44 @@ def test_recurrence_against_torchs_cell(ours: type[Recurrent], theirs: type[nn.R
         torch.testing.assert_close(network.word_logits(ids)[:, t], network.output(hidden))
 
 
+@pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
+def test_equations_for_the_compiler_are_torchs_kernels(kind: type[Recurrent], monkeypatch: pytest.MonkeyPatch):
+    """A compiled run of another model: gates in another order, a layer or a state left out."""
+    torch.manual_seed(0)
+    network = kind(V, embed_dim=4, hidden_dim=5, num_layers=2).double()
+    ids = random_ids(3, 7)
+    _, state = network.advance(ids, ())
+
+    def results() -> list[torch.Tensor]:
+        logits, after = network.read(ids, tuple(part.detach() for part in state))
+        return [logits, *after, *torch.autograd.grad(logits.square().sum(), network.parameters())]
+
+    kernels = results()
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: True)
+    monkeypatch.setattr(network.recurrence, "kernel", None)  # which must not be called now
+    for ours, torchs in zip(results(), kernels, strict=True):
+        torch.testing.assert_close(ours, torchs)
+
+
+def test_leaving_padding_out_changes_no_place_that_counts():
+    """Words mixed up between rows, or places counted from another start, where training leaves padding out."""
+    torch.manual_seed(0)
+    network = Transformer(V, embed_dim=8, num_heads=2, num_layers=2).double()
+    ids = random_ids(5, 7).clamp(min=1)
+    ids[:, 0] = BOUNDARY
+    for row, length in enumerate((7, 1, 4, 6, 2)):
+        ids[row, length:] = BOUNDARY
+    used = ids != BOUNDARY
+    used[:, 0] = True
+    packed, plain = network.train()(ids), network.eval()(ids)
+    assert not packed[~used].any()
+    torch.testing.assert_close(packed[used], plain[used])
+    weights = list(network.parameters())
+    grads = [torch.autograd.grad(logits[used].square().sum(), weights) for logits in (packed, plain)]
+    for ours, theirs in zip(*grads, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_dropout_and_batch_statistics_are_for_training_only():
     """Layers that stay in training mode, or none that ever was: two passes tell."""
     x = random_ids(4, 8)

@@ -1,5 +1,6 @@
 """Sentences as items and words as tokens: the vocabulary's laws, and the commands from end to end."""
 
+import json
 import random
 import re
 import subprocess
@@ -273,6 +274,23 @@ def test_a_checkpoint_of_sentences_carries_its_words(trained):
     assert [row[0] for row in rows] == ["word", "the dog sleeps", "the  zebra", ""]
     for (_, nll, mean), targets in zip(rows[1:], (4, 3, 1), strict=True):
         assert float(mean) == pytest.approx(float(nll) / targets, abs=1e-3)
+
+
+def test_the_quality_of_sentences_is_counted_in_words(trained):
+    """Edits or lengths in characters, `<unk>` taken for a word of its own, or sentences cut at a space."""
+    result = run("quality", "--ckpt_path", "last", "--num_samples", 50, "--output", "quality.json", cwd=trained)
+    assert result.returncode == 0, result.stderr
+    saved = json.loads((trained / "quality.json").read_text(encoding="utf-8"))
+    data = WordsDataModule(str(trained / "text.txt"), tokens="words")
+    assert data.training.longest == 3
+    train = [sentence.split() for sentence in data.splits.train]
+    assert saved["nearest"]
+    for example in saved["nearest"]:
+        word, near = example["word"].split(), example["nearest"].split()
+        assert len(word) <= 3
+        assert near in train
+        assert word not in train
+        assert 1 <= example["edits"] <= 3
 
 
 def test_samples_of_sentences_can_be_told_apart(trained):

@@ -15,9 +15,9 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
+    ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet", "range_test"],
     ["words"],
-    ["vocabulary"],
+    ["vocabulary", "nearest"],
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
     ["scoring"],
@@ -25,14 +25,29 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["compiled"],
     ["execution"],
     ["datamodule", "module"],
-    ["callbacks", "run_trainer", "diagnostics"],
+    ["callbacks", "run_trainer", "quality_table", "lr_find", "diagnostics"],
     ["pictures"],
     ["trainer"],
     ["cli"],
+    ["sweep"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-LIGHT = ["commands", "files", "lines", "vocabulary", "words", "shipped", "runs", "report", "quality", "__main__"]
+LIGHT = [
+    "commands",
+    "files",
+    "lines",
+    "vocabulary",
+    "words",
+    "shipped",
+    "runs",
+    "report",
+    "nearest",
+    "quality",
+    "range_test",
+    "sweep.command",
+    "__main__",
+]
 
 
 def name_of(path: Path) -> str:

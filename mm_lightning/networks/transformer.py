@@ -9,6 +9,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mm_lightning.networks.base import PositionEmbedding, State, WordNetwork
+from mm_lightning.vocabulary import BOUNDARY
+
+
+class Packing:
+    """Which places of words (B, T) are computed: all but the padding, a third of them where names are trained on.
+
+    Layers that treat each place by itself see the places in one row (P, E); only attention needs the words.
+
+    Args:
+        ids: (B, T), padded with boundaries.
+    """
+
+    def __init__(self, ids: Tensor) -> None:
+        used = ids != BOUNDARY
+        used[:, 0] = True
+        self.shape = ids.shape
+        self.rows = used.flatten().nonzero().flatten()  # (P,)
+
+    def pack(self, x: Tensor) -> Tensor:
+        """(P, E) of (B, T, E)."""
+        return x.flatten(0, 1).index_select(0, self.rows)
+
+    def unpack(self, x: Tensor) -> Tensor:
+        """(B, T, E) of (P, E), zero where there is padding."""
+        return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy(0, self.rows, x).view(*self.shape, -1)
 
 
 class Attention(nn.Module):
@@ -25,19 +50,26 @@ class Attention(nn.Module):
         self.project_in = nn.Linear(embed_dim, 3 * embed_dim)
         self.project_out = nn.Linear(embed_dim, embed_dim)
 
-    def forward(self, x: Tensor, past: State) -> tuple[Tensor, State]:
-        """Stream x (B, T, E) after the keys and values (B, heads, S, E / heads) of the past; both again, with those."""
+    def forward(self, x: Tensor, past: State, packing: Packing | None = None) -> tuple[Tensor, State]:
+        """Stream x (B, T, E) after the keys and values (B, heads, S, E / heads) of the past; both again, with those.
+
+        With a packing, the stream is (P, E).
+        """
+        projected = self.project_in(x)
+        if packing is not None:
+            projected = packing.unpack(projected)
         query, key, value = (
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, T, E / heads)
-            for part in self.project_in(x).chunk(3, dim=2)
+            for part in projected.chunk(3, dim=2)
         )
         visible = None
         if past:
             key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
-            visible = torch.ones(x.shape[1], key.shape[2], dtype=torch.bool, device=x.device)  # (T, S + T)
+            visible = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=x.device)  # (T, S + T)
             visible = visible.tril(past[0].shape[2])  # all of the past, and of the new what is not ahead
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=visible, is_causal=not past)
-        return self.project_out(attended.transpose(1, 2).flatten(2)), (key, value)
+        joined = attended.transpose(1, 2).flatten(2)  # (B, T, E)
+        return self.project_out(joined if packing is None else packing.pack(joined)), (key, value)
 
 
 class Block(nn.Module):
@@ -58,9 +90,9 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * embed_dim, embed_dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, past: State) -> tuple[Tensor, State]:
-        """Stream (B, T, E) and the attention's past, both one block further."""
-        attended, past = self.attention(self.norm_attention(x), past)
+    def forward(self, x: Tensor, past: State, packing: Packing | None = None) -> tuple[Tensor, State]:
+        """Stream (B, T, E), or packed (P, E), and the attention's past, both one block further."""
+        attended, past = self.attention(self.norm_attention(x), past, packing)
         x = x + self.dropout(attended)
         return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm_mlp(x))))), past
 
@@ -110,6 +142,17 @@ class Transformer(WordNetwork):
                 nn.init.normal_(parameter, std=0.02 / (2 * len(self.blocks)) ** 0.5 if adds else 0.02)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As the base says; in training, logits of padding are zero and cost nothing."""
+        if not self.training or torch.compiler.is_compiling():  # how much is padding, a compiler cannot know
+            return super().forward(x)
+        packing = Packing(x)
+        places = packing.rows % x.shape[1]
+        stream = self.dropout(self.embedding(x.flatten().index_select(0, packing.rows)) + self.positions(places))
+        for block in self.blocks:
+            stream, _ = block(stream, (), packing)
+        return packing.unpack(self.output(self.norm(stream)))
 
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """As the base says; the state holds keys and values (B, heads, S, E / heads) of each block in turn."""

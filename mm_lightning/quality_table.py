@@ -1,0 +1,165 @@
+"""Drawn words and those of dev, measured alike and set in one table."""
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mm_lightning import checkpoint
+from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.module import LanguageModel
+from mm_lightning.quality import Distances, share_unique
+from mm_lightning.sampling import Sampler, SamplingOptions, Selection
+from mm_lightning.words import Words
+
+_EXAMPLES = 8  # new words that are shown beside the training word nearest to them
+
+Row = dict[str, float | None]  # None where a measure is not defined
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """What was measured.
+
+    Args:
+        rows: Measures of the model's words, of as many of its first as dev has words, and of dev's.
+        distances: From the model's new words to the training words.
+    """
+
+    rows: dict[str, Row]
+    distances: Distances
+
+    def __str__(self) -> str:
+        """The table, and below it some new words."""
+        head = ["", *next(iter(self.rows.values()))]
+        lines = [head, *([name, *(_shown(*cell) for cell in row.items())] for name, row in self.rows.items())]
+        examples = [[word, near, str(edits)] for word, near, edits in self.distances.first(_EXAMPLES)]
+        below = ["", *_aligned([["new word", "nearest in training", "edits"], *examples], left=2)] if examples else []
+        return "\n".join([*_aligned(lines, left=1), *below])
+
+    def json(self, settings: dict[str, Any]) -> str:
+        """The same figures, and with what settings they were made."""
+        rows = [{"of": name, **row} for name, row in self.rows.items()]
+        names = ("word", "nearest", "edits")
+        examples = [dict(zip(names, example, strict=True)) for example in self.distances.first(_EXAMPLES)]
+        return json.dumps({**settings, "rows": rows, "nearest": examples}, ensure_ascii=False, indent=1) + "\n"
+
+
+def check(datamodule: WordsDataModule, ckpt_path: str, output: Path | None) -> None:
+    """Refuse what would come out wrong or nowhere.
+
+    Raises:
+        ValueError: If the data are missing, unfit or not what the checkpoint was trained on, or the file to write is
+            none of ours or has no folder.
+    """
+    if output is not None and output.suffix != ".json":
+        raise ValueError(f"--output is {output}; its name must end in .json")
+    if output is not None and not output.parent.is_dir():
+        raise ValueError(f"--output: {output} cannot be written: there is no folder {output.parent}")
+    try:
+        datamodule.setup("test")
+    except ValueError as error:
+        raise ValueError(f"quality needs the training words (--data.path): {error}") from None
+    if checkpoint.digest(Path(ckpt_path)) not in (None, datamodule.digest):
+        raise ValueError(
+            f"{datamodule.path} (split {datamodule.split}) is not what {ckpt_path} was trained on, so what is new "
+            "cannot be told; give its own data with --data.path and --data.split, or leave these out"
+        )
+
+
+def draw(model: LanguageModel, datamodule: WordsDataModule, options: SamplingOptions) -> tuple[Words, float]:
+    """Draw so many words no longer than the longest training word.
+
+    Returns:
+        The words, and their share of all that were begun in the blocks drawn.
+
+    Raises:
+        ValueError: If so many could not be had.
+    """
+    options = replace(options, max_length=datamodule.training.longest)
+    sampler, selection = Sampler(model.network, model.vocabulary, options), Selection(options, datamodule.is_new)
+    drawn: list[str] = []
+    num_begun = 0
+    for block in selection.blocks():
+        words = sampler.draw(block)
+        selection.accept(words)
+        drawn += words
+        num_begun += sampler.rows
+    if shortfall := selection.shortfall():
+        raise ValueError(f"{shortfall} (a word counts that ends within {options.max_length} tokens)")
+    return Words.of(drawn[: options.num_samples]), len(drawn) / num_begun
+
+
+def tabulate(datamodule: WordsDataModule, drawn: Words, valid: float) -> QualityTable:
+    """Measure the words drawn, and words of dev as if they had been.
+
+    Shares of different words and of hits, and likenesses, depend on how many words there are. So where dev has fewer
+    words than were drawn, as many of the first drawn have a row of their own; where it has more, its first count.
+    """
+    dev = datamodule.splits.dev.part(slice(0, len(drawn)))
+    ended = datamodule.training.in_time(dev)
+    row, distances = _measure(datamodule, drawn, valid)
+    rows = {"model": row}
+    if len(dev) < len(drawn):
+        rows[f"model, first {len(dev):,}"], _ = _measure(datamodule, drawn.part(slice(0, len(dev))), valid)
+    if len(ended):
+        rows["dev"], _ = _measure(datamodule, ended, len(ended) / len(dev))
+        rows["dev"]["dev_hits"] = None  # it would hit itself
+    return QualityTable(rows, distances)
+
+
+def save(text: str, path: Path) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        ValueError: If it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise ValueError(f"--output: {path} cannot be written: {error.strerror}") from None
+
+
+def _measure(datamodule: WordsDataModule, words: Words, valid: float) -> tuple[Row, Distances]:
+    training = datamodule.training
+    measured = asdict(training.quality(words, valid))
+    shares = {name: measured.pop(name) for name in ("valid", "unique", "new")}
+    distances = training.distances(words)
+    row: Row = {
+        "words": len(words),
+        "valid": shares["valid"],
+        "unique": shares["unique"],
+        "unique@1k": share_unique(words, 1_000),
+        "unique@10k": share_unique(words, 10_000),
+        "new": shares["new"],
+        "dev_hits": training.hits(words, datamodule.splits.dev),
+        "test_hits": training.hits(words, datamodule.splits.test),
+        **measured,
+        "edits": float(np.mean(distances.edits)) if len(distances.words) else None,
+        "edits_of": len(distances.words),
+    }
+    return row, distances
+
+
+def _shown(name: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if name in ("words", "edits_of"):
+        return f"{value:,}"
+    if name in ("lengths", "first", "last", "bigrams"):
+        return f"{value:.3f}"
+    return f"{value:.2f}" if name == "edits" else f"{value:.1%}"
+
+
+def _aligned(lines: list[list[str]], left: int) -> list[str]:
+    """Lines of cells under each other, the first `left` columns to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    sides = ["<"] * left + [">"] * (len(widths) - left)
+    return ["  ".join(f"{c:{s}{w}}" for c, s, w in zip(line, sides, widths, strict=True)).rstrip() for line in lines]

@@ -1,0 +1,111 @@
+"""What a study found: a line per trial, a table, a recipe for `fit`, rows for TensorBoard."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from optuna.trial import FrozenTrial, TrialState
+
+from mm_lightning.sweep.space import Value
+from mm_lightning.sweep.study import Study, error_of
+
+_BEST = 10  # rows of the table
+_STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running elsewhere",
+}
+
+
+def line(study: Study, trial: FrozenTrial) -> str:
+    """A finished trial."""
+    finished, best = study.finished, study.complete
+    if trial.state == TrialState.COMPLETE:
+        end = f"val/loss {trial.value:.4f}"
+    elif trial.state == TrialState.PRUNED:
+        end = f"pruned at step {trial.last_step}, val/loss {trial.value:.4f}"
+    else:
+        end = f"failed: {error_of(trial)}"
+    end += f", best {best[0].value:.4f} (trial {best[0].number})" if best else ""
+    names = _short_names(list(trial.params))
+    params = ", ".join(f"{names[key]} {_shown(value)}" for key, value in trial.params.items())
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    return f"trial {trial.number}, {len(finished)} of {study.plan.num_trials}: {end}; {params}; {seconds:.1f} s"
+
+
+def summary(study: Study) -> str:
+    """The best trials, what they hang on, and what became of the others."""
+    counts = Counter(_STATES[trial.state] for trial in study.trials)
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    lines = [f"{study.plan.name}: {len(study.finished)} of {study.plan.num_trials} trials are done: {told}"]
+    if best := study.complete[:_BEST]:
+        names = _short_names(list(study.plan.space))
+        rows: list[list[str]] = [["trial", "val/loss", *names.values()]]
+        rows += [[str(t.number), f"{t.value:.4f}", *(_shown(t.params[key]) for key in names)] for t in best]
+        lines += ["", *_columns(rows)]
+    if importances := study.importances():
+        lines += [
+            "",
+            "what tells the best quarter of the complete trials from the rest, in shares:",
+            *(f"  {share:.2f}  {key}" for key, share in importances.items()),
+        ]
+    return "\n".join(lines)
+
+
+def write_best(study: Study) -> Path | None:
+    """Write the settings of the best trial as a recipe; None if no trial is complete yet."""
+    if not study.complete:
+        return None
+    best, path = study.complete[0], study.folder / "best.yaml"
+    header = f"# Trial {best.number} of the sweep {study.plan.name}. Expect val/loss {best.value:.4f}.\n"
+    text = header + yaml.safe_dump(study.plan.config(best.params), sort_keys=False, allow_unicode=True)
+    partial = path.with_name(".best.yaml.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def write_rows(study: Study) -> None:
+    """Add what is missing of TensorBoard's HPARAMS rows and curves: a folder for each trial that has a loss."""
+    for trial in study.finished:
+        folder = study.folder / f"trial_{trial.number}"
+        if trial.value is not None and not folder.exists():
+            _write_row(trial, folder)
+
+
+def _write_row(trial: FrozenTrial, folder: Path) -> None:
+    from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # a sweep that stops at once writes none
+    from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 # as above
+
+    partial = folder.with_name(f".{folder.name}.partial")
+    settings = {key: str(value) if value is None else value for key, value in trial.params.items()}
+    with SummaryWriter(str(partial)) as writer:
+        row = {**settings, "state": _STATES[trial.state]}
+        for summary in hparams(row, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
+            writer.file_writer.add_summary(summary)
+        for step, loss in sorted(trial.intermediate_values.items()):
+            writer.add_scalar("val/loss", loss, step)
+        writer.add_scalar("hp/val_loss", trial.value, trial.last_step)
+    partial.rename(folder)
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    """For each dotted key the fewest last parts that tell it from the others."""
+    result = {}
+    for key in keys:
+        parts = key.split(".")
+        tails = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        result[key] = next(tail for tail in tails if sum(f".{other}".endswith(f".{tail}") for other in keys) == 1)
+    return result
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+def _shown(value: Value) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
