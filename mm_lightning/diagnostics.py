@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from mm_lightning.batches import Batch
 from mm_lightning.module import LanguageModel
 from mm_lightning.networks.base import Network
+from mm_lightning.networks.recurrent import Recurrence
 from mm_lightning.plots import Curve
 from mm_lightning.scoring import cross_entropy
 from mm_lightning.vocabulary import BOUNDARY
@@ -94,7 +95,7 @@ def tanh_activations(network: Network, x: Tensor, y: Tensor) -> dict[str, Tensor
 
 def _answers_by_tanh(module: nn.Module) -> bool:
     """Whether a module's outputs lie between -1 and 1 by a tanh; that of a GRU or LSTM is weighted by its gates."""
-    return isinstance(module, nn.Tanh | nn.GRU | nn.LSTM) or getattr(module, "mode", None) == "RNN_TANH"
+    return isinstance(module, nn.Tanh | Recurrence | nn.GRU | nn.LSTM) or getattr(module, "mode", None) == "RNN_TANH"
 
 
 def update_ratios(

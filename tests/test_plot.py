@@ -74,7 +74,7 @@ def test_padding_has_no_activations(kind):
     network = kind(5, embed_dim=3, hidden_dim=4).eval()
     x, y = torch.tensor([[0, 1, 2], [0, 3, 0]]), torch.tensor([[1, 2, 0], [3, 0, -100]])
     (found,) = tanh_activations(network, x, y).values()
-    states = network.recurrence(network.embedding(x))[0]
+    states = network.recurrence(network.embedding(x), ())[0]
     torch.testing.assert_close(found, torch.cat([states[0], states[1, :2]]))
 
 
