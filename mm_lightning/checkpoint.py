@@ -80,7 +80,7 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
     Raises:
         ValueError: If the file is missing, damaged, of another application, or names code that is not ours to run.
     """
-    content = _load(path)
+    content = load(path)
     model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
     if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
         raise ValueError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
@@ -95,16 +95,21 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
     """Put a checkpoint's weights into a module of the same architecture."""
-    module.load_state_dict(_load(path)["state_dict"])
+    module.load_state_dict(load(path)["state_dict"])
 
 
 def digest(path: Path) -> str | None:
     """That of the training words, as the datamodule has it; None where no training was done on any."""
-    state = _load(path).get("WordsDataModule", {})
+    state = load(path).get("WordsDataModule", {})
     return str(state["digest"]) if "digest" in state else None
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> dict[str, Any]:
+    """All that a checkpoint holds.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the .ckpt file inside it")
     try:

@@ -145,7 +145,7 @@ class MmLightningCLI(LightningCLI):
         if subcommand == "score":
             kwargs["words"] = self._get(self.config_init, "words")
             del kwargs["datamodule"]
-        elif subcommand not in ("predict", "quality", "lr_find"):
+        elif subcommand in ("fit", "validate", "test"):  # Lightning's own
             kwargs["weights_only"] = True
         return kwargs
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "score": "Print words with their negative log-likelihood, in all and per target.",
     "lr_find": "Find a learning rate by a range test: train for some steps as it rises, and look at the loss.",
     "quality": "Draw words and measure how good they are, beside those of the dev split.",
+    "plot": "Draw what a checkpoint has learned, and how: pictures in a folder.",
     "sweep": "Search for settings: many short fits, pruned and resumable, and a config of the best.",
     "report": "Describe the data: lines, repeats, alphabet, lengths, splits.",
 }

@@ -143,14 +143,22 @@ class WordsDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> TrainBatches:
         """Shuffled batches of the train split, from where the run stopped."""
-        encoded = self._train.to(self._device)
-        examples: Examples = Windows(encoded, self.block_size) if self.block_size else PaddedWords(encoded)
+        examples = self._examples(self._train)
         position = self._state.get("position", 0)
         trainer = self._trainer()
         self._batches = TrainBatches(
             examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size, self.steps_ahead
         )
         return self._batches
+
+    def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
+        """The first of the dev split's examples, at most so many, as x and y of a training batch."""
+        examples = self._examples(encode(self.splits.dev, self.vocabulary))
+        return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
+
+    def _examples(self, encoded: EncodedWords) -> Examples:
+        encoded = encoded.to(self._device)
+        return Windows(encoded, self.block_size) if self.block_size else PaddedWords(encoded)
 
     def val_dataloader(self) -> WordBatches:
         """Whole words of the dev split."""

@@ -71,8 +71,11 @@ def peek(args: list[str], commands: Iterable[str]) -> Peek:
     return Peek(command, known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 
+_OF_A_STEP = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # what a step is made of
+
+
 def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
-    """A checkpoint's settings as defaults: model and data, and for `fit` what is plain of the rest.
+    """A checkpoint's settings as defaults: model and data, for `fit` what is plain of the rest, for `plot` its steps.
 
     The alphabet waits for `settle_alphabet`: the parser takes a string for YAML where a list may stand, `[]` for one.
 
@@ -90,6 +93,9 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
                     result[f"{section}.{key}"] = value
                 else:
                     rank_zero_info(f"{section}.{key} is not taken from the checkpoint; give it again if it matters")
+    elif command == "plot":
+        settings = ckpt.config.get("trainer", {})
+        result |= {f"trainer.{key}": settings[key] for key in _OF_A_STEP if settings.get(key) is not None}
     return result
 
 

@@ -10,6 +10,7 @@ from mm_lightning.callbacks import SampleWriter
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.lr_find import how_to_use, run_range_test
 from mm_lightning.module import LanguageModel
+from mm_lightning.pictures import draw
 from mm_lightning.run_trainer import RunTrainer
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.scoring import score
@@ -134,6 +135,25 @@ class Trainer(RunTrainer):
         """Put a checkpoint's weights into the model, and that where it computes, ready for use."""
         checkpoint.load_weights(model, Path(ckpt_path))
         model.to(self.strategy.root_device).eval()
+
+    def plot(
+        self, model: LanguageModel, datamodule: WordsDataModule, ckpt_path: str, output: Path = Path("plots")
+    ) -> None:
+        """Draw pictures of a checkpoint and its run, and print the path of each, and what cannot be drawn and why.
+
+        They are the embedding table, the bigrams of the data, the loss of the run, its tanh units on dev words, and how
+        large the run's next 100 steps would be beside the weights.
+
+        Args:
+            model: The model.
+            datamodule: The data.
+            ckpt_path: Checkpoint to draw: a file, or last or best for that of the newest run.
+            output: Folder for the pictures.
+
+        Raises:
+            ValueError: If nothing can be drawn, or the pictures cannot be written.
+        """
+        draw(self, model, datamodule, Path(ckpt_path), output)
 
     def lr_find(
         self,

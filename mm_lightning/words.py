@@ -192,6 +192,21 @@ def parse(text: str, source: str) -> Words:
     return Words(np.concatenate(codes), offsets)
 
 
+def line_numbers(path: str | Path, indices: NDArray[np.integer]) -> list[int]:
+    """The lines, counted from 1, on which words of these numbers (n,), rising, stand in the file that `read` reads."""
+    text, first = _read_text(Path(path)), 0
+    numbers, line, place = [], 1, 0
+    for begin, piece in pieces(text, _CHUNK):
+        _, starts, _ = word_borders(code_points(piece))
+        here = indices[(indices >= first) & (indices < first + len(starts))]
+        for start in (begin + starts[here - first]).tolist():  # never between \r and \n, which are one break
+            line += text.count("\n", place, start) + text.count("\r", place, start) - text.count("\r\n", place, start)
+            numbers.append(line)
+            place = start
+        first += len(starts)
+    return numbers
+
+
 @dataclass(frozen=True)
 class Splits:
     """Train, dev and test words: 80, 10 and 10 in a hundred, after a shuffle by word."""

@@ -80,3 +80,13 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
     expected = score(model.network, model.vocabulary, Words.of(known)).tolist()
     found = {line.split("\t")[0]: float(line.split("\t")[1]) for line in scored.stdout.splitlines()[1:]}
     assert found == pytest.approx(dict(zip(known, expected, strict=True)), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_a_recipe_can_be_drawn(config: Path, some_data: Path, tmp_path: Path):
+    """A network of which the pictures are an error, or an optimiser whose steps cannot be gone on with."""
+    checkpoint = fit(config, some_data, tmp_path, *(() if counts(config) else ("--trainer.max_steps", "20")))
+    drawn = run("plot", "--ckpt_path", checkpoint, cwd=tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    expected = {"bigrams.png"} if counts(config) else {"bigrams.png", "updates.png"}
+    assert expected <= {picture.name for picture in (tmp_path / "plots").iterdir()}

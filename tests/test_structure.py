@@ -15,7 +15,7 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "lines", "shipped", "runs", "checkpoint", "plots", "quiet", "range_test"],
+    ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet", "range_test"],
     ["words"],
     ["vocabulary", "nearest"],
     ["encoding", "networks", "report", "quality", "precedence"],
@@ -25,7 +25,8 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
     ["compiled"],
     ["execution"],
     ["datamodule", "module"],
-    ["callbacks", "run_trainer", "quality_table", "lr_find"],
+    ["callbacks", "run_trainer", "quality_table", "lr_find", "diagnostics"],
+    ["pictures"],
     ["trainer"],
     ["cli"],
     ["sweep"],
@@ -34,6 +35,7 @@ FLOORS = [  # lowest first; what stands on one line is peers, and neither import
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 LIGHT = [
     "commands",
+    "files",
     "lines",
     "vocabulary",
     "words",

@@ -1,6 +1,5 @@
 """The embedding table in TensorBoard: rows with their symbols in PROJECTOR, and scatters in IMAGES."""
 
-import warnings
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
@@ -44,9 +43,7 @@ class Embeddings(Callback):
             return
         self._drawn_step = step
         writer, weight, symbols = table
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph")  # a script that matplotlib's font lacks shows as boxes
-            writer.add_figure("embedding", embedding_scatter(weight, symbols), step)
+        writer.add_figure("embedding", embedding_scatter(weight, symbols), step)
 
 
 def _table(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple["SummaryWriter", Tensor, list[str]] | None:
