@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from mm_lightning.encoding import Windows, encode
@@ -25,7 +25,7 @@ from mm_lightning.vocabulary import Vocabulary
 from mm_lightning.words import Words
 
 _RARE = 1 / 32  # share of plain draws that fit, below which drawing is guided
-_NUM_LAYERS = 32  # messages for which there should be room
+_NUM_LAYERS = 32  # messages for which there should be room, at least
 _COUNTED_BLOCKS = 4  # blocks of plain draws that a guide is counted from
 _COUNTED_LENGTH = 50  # and the least length at which those are cut off
 _COUNTED = 1 << 20  # most numbers in the table of a guide that is counted
@@ -122,7 +122,8 @@ class ConditionedSampler:
         table = self.network.table(self._probabilities, vocab_size)
         if table is None or context is None:
             return None
-        has_room = vocab_size**context * len(self._condition.automaton) * _NUM_LAYERS <= ROOM
+        num_layers = max(_NUM_LAYERS, self._condition.min_length)
+        has_room = vocab_size**context * len(self._condition.automaton) * num_layers <= ROOM
         return table.rows() if has_room else None
 
     def _probabilities(self, logits: Tensor) -> Tensor:

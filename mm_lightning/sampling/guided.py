@@ -97,26 +97,28 @@ class Resampler:
         windows, states = self._guide.start(BLOCK)
         fresh = torch.tensor([BOUNDARY, *self._condition.prefix]).repeat(BLOCK, 1)
         words = fresh[:, 1:]
-        is_open = torch.ones(BLOCK, dtype=torch.bool)
+        rows = torch.arange(BLOCK)  # still open
         weights = torch.ones(BLOCK, dtype=torch.float64)  # within each group of competitors
-        state: State = ()
+        state: State = ()  # of the rows that are open
         for length in range(self._guide.first, self._condition.max_length + 1):
+            before = windows.index_select(0, rows), states.index_select(0, rows)
             probabilities, state = self._read(fresh, state)
-            cumulative = self._guide.following(length, probabilities, windows, states).cumsum(1)
-            gain = cumulative[:, -1] / self._guide.worth(length, windows, states)
-            weights = torch.where(is_open, weights * gain.nan_to_num(0, posinf=0), weights)  # 0 / 0 where all is lost
-            is_open &= weights > 0
-            ids = choose(cumulative, torch.from_numpy(random.random(BLOCK))).where(is_open, BOUNDARY)
-            is_open &= ids != BOUNDARY
+            cumulative = self._guide.following(length, probabilities, *before).cumsum(1)
+            gain = cumulative[:, -1] / self._guide.worth(length, *before)
+            weights[rows] *= gain.nan_to_num(0, posinf=0)  # 0 / 0 where nothing can be as it is wanted
+            chosen = choose(cumulative, torch.from_numpy(random.random(BLOCK)).index_select(0, rows))
+            ids = chosen.new_zeros(BLOCK).index_copy(0, rows, chosen.where(weights[rows] > 0, BOUNDARY))
             words = torch.cat([words, ids[:, None]], 1)
             windows, states = self._guide.advance(windows, states, ids)
             parents, weights = _compete(weights, torch.from_numpy(random.random(_GROUPS)))
-            words, is_open, windows, states = (x.index_select(0, parents) for x in (words, is_open, windows, states))
-            if not is_open.any():
+            words, windows, states = (part.index_select(0, parents) for part in (words, windows, states))
+            places = torch.zeros(BLOCK, dtype=torch.int64).index_copy(0, rows, torch.arange(len(rows)))
+            rows, fresh = words[:, -1].nonzero().flatten(), words[:, -1:][words[:, -1] != BOUNDARY]
+            if not len(rows):
                 break
-            state = tuple(part.index_select(0, parents.to(part.device)) for part in state)
-            fresh = words[:, -1:]
-        weights[is_open] = 0  # over the length
+            places = places[parents[rows]]
+            state = tuple(part.index_select(0, places.to(part.device)) for part in state)
+        weights[rows] = 0  # over the length
         by_group = weights.view(_GROUPS, -1)
         winners = choose(by_group.cumsum(1), torch.from_numpy(random.random(_GROUPS)))
         winners = (winners + _starts())[by_group.sum(1) > 0]
