@@ -11,6 +11,8 @@ grows. Used again at every length they draw too eagerly by what is still under w
 so that the excess can be rejected and the draws remain exact for every n.
 """
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 
@@ -19,18 +21,16 @@ from mm_lightning.vocabulary import BOUNDARY
 
 ROOM = 1 << 25  # most numbers in all messages, 256 MiB
 _ENOUGH = 0.99  # share of draws under one message for all lengths that need no rejection
-_STRIDE = 16  # steps between two looks at that share
+_STRIDE = 16  # steps before the first look at that share; each later look is after as many again
 
 
-class Guide:
+class Guide(ABC):
     """Messages for beginnings, given as the number of their window and the state of the automaton.
 
     Args:
         table: (V^C, V) float64, probabilities of the next id behind every window of C ids, which may be none.
         condition: What words are wanted.
     """
-
-    share = 0.0  # of words drawn by the messages, those that need no rejection
 
     def __init__(self, table: Tensor, condition: Condition) -> None:
         automaton = condition.automaton
@@ -100,11 +100,13 @@ class Guide:
         before = self._combine(after).transpose(0, 1).flatten(0, 1)
         return self._join(before, self._ends) if may_end else before
 
+    @abstractmethod
     def _combine(self, after: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Messages (W / V, V, Q), by the first id of the window, of those (W / V, V, Q) after each id more."""
 
+    @abstractmethod
     def _join(self, before: Tensor, ends: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Messages (W, Q) of those that go on and those that end."""
 
 
 class Chances(Guide):
@@ -125,11 +127,13 @@ class Chances(Guide):
         most = condition.max_length - self._last_short + 1  # lengths of words that are wanted
         nothing = torch.zeros_like(self._ends)
         upper = torch.ones_like(nothing).index_fill(1, torch.tensor([self._num_states - 1]), 0)
-        lower, steps = nothing, 0
-        while steps < most and self.share < _ENOUGH:
-            for _ in range(min(_STRIDE, most - steps)):
+        lower, steps, bound = nothing, 0, 1.0
+        self.share = 0.0
+        while steps < most and self.share < _ENOUGH and bound > 0:
+            more = min(max(_STRIDE, steps), most - steps)
+            for _ in range(more):
                 upper, lower = self._back(upper, may_end=True), self._back(lower, may_end=True)
-            steps = min(steps + _STRIDE, most)
+            steps += more
             chance, bound = self._chance(lower), self._chance(upper)
             self.share = chance / bound if chance > 0 else 0.0
         self.is_possible = self.share > 0
