@@ -17,7 +17,7 @@ from mm_lightning.batches import Batch, Block
 from mm_lightning.execution import Execution, count_alike
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.optimization import Optimization
-from mm_lightning.sampling import Sampler
+from mm_lightning.sampling import ConditionedSampler
 from mm_lightning.scoring import cross_entropy, word_nll
 from mm_lightning.vocabulary import make_vocabulary
 
@@ -182,7 +182,7 @@ class LanguageModel(pl.LightningModule):
             if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
                 self.log("train/loss", self.train_loss, logger=False)
 
-    def predict_step(self, batch: tuple[Sampler, int], batch_idx: int) -> list[str]:
+    def predict_step(self, batch: tuple[ConditionedSampler, int], batch_idx: int) -> list[str]:
         """Words of one block of draws."""
         sampler, block = batch
         return sampler.draw(block)

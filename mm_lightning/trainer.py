@@ -12,7 +12,7 @@ from mm_lightning.lr_find import how_to_use, run_range_test
 from mm_lightning.module import LanguageModel
 from mm_lightning.pictures import draw
 from mm_lightning.run_trainer import RunTrainer
-from mm_lightning.sampling import Sampler, SamplingOptions, Selection
+from mm_lightning.sampling import ConditionedSampler, SamplingOptions, Selection
 from mm_lightning.scoring import score
 from mm_lightning.words import Words, read
 
@@ -40,7 +40,7 @@ class Trainer(RunTrainer):
         """
         self.need_one_device()
         listed = sampling.output is not None and sampling.output.suffix != ".txt"
-        sampler = Sampler(model.network, model.vocabulary, sampling)
+        sampler = ConditionedSampler(model.network, model.vocabulary, sampling)
         known = sampling.only_new or (listed and _has_words(datamodule))
         selection = Selection(sampling, datamodule.is_new)
         self.callbacks.append(SampleWriter(selection, datamodule.is_new if known else None))  # type: ignore[attr-defined]
@@ -202,14 +202,14 @@ class Trainer(RunTrainer):
 class _Draws:
     """Blocks to draw, as a loader: as many as the selection wants, at most as many as it allows."""
 
-    def __init__(self, sampler: Sampler, selection: Selection) -> None:
+    def __init__(self, sampler: ConditionedSampler, selection: Selection) -> None:
         self._sampler = sampler  # Lightning takes `sampler` for torch's
         self.selection = selection
 
     def __len__(self) -> int:
         return self.selection.max_blocks
 
-    def __iter__(self) -> Iterator[tuple[Sampler, int]]:
+    def __iter__(self) -> Iterator[tuple[ConditionedSampler, int]]:
         return ((self._sampler, block) for block in self.selection.blocks())
 
 

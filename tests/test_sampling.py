@@ -30,7 +30,7 @@ def starts_with_other_than_a(words: list[str]) -> list[bool]:
 def next_weights(network: MLP, ids: list[int], options: SamplingOptions) -> list[float]:
     """Weights of the next id, from the definitions of temperature, top_k and top_p, for one word."""
     logits = network.next_logits(torch.tensor([ids]))[0].tolist()
-    if len(ids) - 1 < options.min_length:
+    if len(ids) - 1 == len(options.prefix) < options.min_length:
         logits[BOUNDARY] = -np.inf
     weights = np.exp((np.array(logits) - max(logits)) / options.temperature)
     order = np.argsort(-weights, kind="stable")
@@ -43,7 +43,7 @@ def next_weights(network: MLP, ids: list[int], options: SamplingOptions) -> list
 
 
 def draw_one_at_a_time(network: MLP, vocabulary: Vocabulary, options: SamplingOptions, block: int) -> list[str]:
-    """The words of a block by the slow way: word by word, character by character."""
+    """The words of a block by the slow way: word by word, character by character; those of a wrong length left out."""
     rng, words = np.random.default_rng([options.seed, block]), []
     uniform = [rng.random(BLOCK) for _ in range(len(options.prefix), options.max_length + 1)]
     for row in range(BLOCK):
@@ -52,7 +52,7 @@ def draw_one_at_a_time(network: MLP, vocabulary: Vocabulary, options: SamplingOp
             cumulative = list(itertools.accumulate(next_weights(network, ids, options)))
             following = next(i for i, c in enumerate(cumulative) if c > numbers[row] * cumulative[-1])
             if following == BOUNDARY:
-                words.append(vocabulary.decode(ids[1:]))
+                words += [vocabulary.decode(ids[1:])] * (len(ids) > options.min_length)
                 break
             ids.append(following)
     return words

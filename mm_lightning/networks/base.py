@@ -3,7 +3,7 @@
 Shape legend, here and everywhere: N windows, C context, B words, T positions, E embedding, H hidden, V vocabulary.
 
 A network maps ids to logits. Training knows only `forward`, scoring only `word_logits`, sampling only `reader` and
-export only `next_logits`, so nothing outside this package asks which network it holds.
+`table`, export only `next_logits`, so nothing outside this package asks which network it holds.
 """
 
 from abc import ABC, abstractmethod
@@ -52,13 +52,30 @@ class Network(nn.Module, ABC):
         """Logits (B, V) of what follows ids (B, T), each beginning with a boundary."""
         return self.advance(ids, ())[0]
 
-    def reader(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> Advance:
-        """`advance` for many words, from ids on the CPU to a function of the logits.
+    @property
+    def context(self) -> int | None:
+        """How many of the last ids the logits depend on; None for all."""
+        return None
+
+    def table(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> WindowTable | None:
+        """A function of the logits behind every window of C ids; None where there is no room for all windows.
 
         Args:
             function: Makes of logits (B, V), each row by itself, numbers (B, V) in float64 on the CPU.
             vocab_size: Number of ids V.
         """
+        if self.context is None or vocab_size ** (self.context + 1) > _TABLE:
+            return None
+        return WindowTable(lambda x: function(self.next_logits(x.to(self.device))), vocab_size, self.context)
+
+    def reader(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> Advance:
+        """`advance` for many words, from ids on the CPU to a function of the logits; arguments as for `table`.
+
+        Each window is computed once where a table of all has room.
+        """
+        table = self.table(function, vocab_size)
+        if table is not None:
+            return table.advance
 
         def advance(ids: Tensor, state: State) -> tuple[Tensor, State]:
             logits, state = self.advance(ids.to(self.device), state)
@@ -97,11 +114,10 @@ class WindowNetwork(Network):
         window = torch.cat([*state, ids], 1)[:, -self.block_size :]
         return self(F.pad(window, (self.block_size - window.shape[1], 0), value=BOUNDARY)), (window,)
 
-    def reader(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> Advance:
-        """As the base says; each window is computed once where a table of all has room."""
-        if vocab_size ** (self.block_size + 1) > _TABLE:
-            return super().reader(function, vocab_size)
-        return WindowTable(lambda x: function(self(x.to(self.device))), vocab_size, self.block_size).advance
+    @property
+    def context(self) -> int:
+        """As the base says."""
+        return self.block_size
 
 
 def _distinct(windows: Tensor) -> tuple[Tensor, Tensor]:

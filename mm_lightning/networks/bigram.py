@@ -25,3 +25,8 @@ class Bigram(WordNetwork):
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """As the base says; nothing needs to be kept."""
         return self.weight(ids), ()
+
+    @property
+    def context(self) -> int:
+        """As the base says."""
+        return 1

@@ -43,6 +43,11 @@ class WindowTable:
             self._fill(torch.unique(number[~is_known]))
         return self._rows.index_select(0, number), (number,)
 
+    def rows(self) -> Tensor:
+        """Rows (V^C, V) of all windows, in the order of their numbers."""
+        self._fill((~self._is_known).nonzero().flatten())
+        return self._rows
+
     def _fill(self, numbers: Tensor) -> None:
         """Make the rows of windows with these numbers (N,), or of all that are missing."""
         if self._asked > len(self._rows):
