@@ -16,7 +16,7 @@ def complete(path: Path, setting: str) -> Iterator[Path]:
     Raises:
         ValueError: If it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     try:
         yield partial
         partial.replace(path)
@@ -24,5 +24,32 @@ def complete(path: Path, setting: str) -> Iterator[Path]:
         with suppress(OSError):
             partial.unlink()
         if isinstance(error, OSError):
-            raise ValueError(f"{setting}: {path} cannot be written: {error.strerror}") from None
+            raise _unwritable(path, setting, error) from None
         raise
+
+
+def check_writable(path: Path, setting: str) -> None:
+    """See that `complete` will be able to write, before time goes into what is to be written.
+
+    Args:
+        path: The file.
+        setting: What the user calls it, for errors.
+
+    Raises:
+        ValueError: If it cannot be written.
+    """
+    if path.is_dir():
+        raise ValueError(f"{setting}: {path} is a folder; give another name")
+    try:
+        _partial(path).touch()
+        _partial(path).unlink()
+    except OSError as error:
+        raise _unwritable(path, setting, error) from None
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _unwritable(path: Path, setting: str, error: OSError) -> ValueError:
+    return ValueError(f"{setting}: {path} cannot be written: {error.strerror}")

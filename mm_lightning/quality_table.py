@@ -1,7 +1,6 @@
 """Drawn words and those of dev, measured alike and set in one table."""
 
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from mm_lightning import checkpoint
 from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.files import check_writable
 from mm_lightning.module import LanguageModel
 from mm_lightning.quality import Distances, share_unique
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
@@ -53,12 +53,12 @@ def check(datamodule: WordsDataModule, ckpt_path: str, output: Path | None) -> N
 
     Raises:
         ValueError: If the data are missing, unfit or not what the checkpoint was trained on, or the file to write is
-            none of ours or has no folder.
+            none of ours or cannot be written.
     """
-    if output is not None and output.suffix != ".json":
-        raise ValueError(f"--output is {output}; its name must end in .json")
-    if output is not None and not output.parent.is_dir():
-        raise ValueError(f"--output: {output} cannot be written: there is no folder {output.parent}")
+    if output is not None:
+        if output.suffix != ".json":
+            raise ValueError(f"--output is {output}; its name must end in .json")
+        check_writable(output, "--output")
     try:
         datamodule.setup("test")
     except ValueError as error:
@@ -109,22 +109,6 @@ def tabulate(datamodule: WordsDataModule, drawn: Words, valid: float) -> Quality
         rows["dev"], _ = _measure(datamodule, ended, len(ended) / len(dev))
         rows["dev"]["dev_hits"] = None  # it would hit itself
     return QualityTable(rows, distances)
-
-
-def save(text: str, path: Path) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        ValueError: If it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise ValueError(f"--output: {path} cannot be written: {error.strerror}") from None
 
 
 def _measure(datamodule: WordsDataModule, words: Words, valid: float) -> tuple[Row, Distances]:

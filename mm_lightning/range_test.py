@@ -2,14 +2,14 @@
 
 import csv
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mm_lightning.files import check_writable, complete
 
 _SMOOTHING = 0.2  # decades of the learning rate, one standard deviation
 _CEILING = 1.5  # of the first loss
@@ -84,11 +84,13 @@ class RangeTest:
         rows.writerow(["lr", "loss", "smoothed_loss"])
         columns = (self.rates, self.losses, self.smoothed)
         rows.writerows([f"{value:.6g}" for value in row] for row in zip(*columns, strict=True))
-        _write(table, lambda file: file.write(text.getvalue().encode()))
-        _write(picture, self._draw)
+        with complete(table, "output") as partial:
+            partial.write_bytes(text.getvalue().encode())
+        with complete(picture, "output") as partial:
+            self._draw(partial)
         return table
 
-    def _draw(self, file: IO[bytes]) -> None:
+    def _draw(self, file: Path) -> None:
         """Loss against log10 of the rate."""
         from matplotlib.figure import Figure  # noqa: PLC0415 # takes most of a second
 
@@ -117,33 +119,7 @@ def check_output(picture: Path) -> None:
     if picture.suffix != ".png":
         raise ValueError(f"output is {picture}; its name must end in .png")
     for path in (picture, picture.with_suffix(".csv")):
-        if path.is_dir():
-            raise ValueError(f"output: {path} is a folder; give another name")
-        try:
-            _partial(path).touch()
-            _partial(path).unlink()
-        except OSError as error:
-            raise _unwritable(path, error) from None
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-def _unwritable(path: Path, error: OSError) -> ValueError:
-    return ValueError(f"output: {path} cannot be written: {error.strerror}")
-
-
-def _write(path: Path, fill: Callable[[IO[bytes]], object]) -> None:
-    """Write a file whole or not at all."""
-    partial = _partial(path)
-    try:
-        with partial.open("wb") as file:
-            fill(file)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
+        check_writable(path, "output")
 
 
 def _line_at(place: float, places: NDArray[np.float64], losses: NDArray[np.float64]) -> float:

@@ -8,6 +8,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from mm_lightning import checkpoint, quality_table, range_test
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.files import complete
 from mm_lightning.lr_find import how_to_use, run_range_test
 from mm_lightning.module import LanguageModel
 from mm_lightning.pictures import draw
@@ -129,7 +130,8 @@ class Trainer(RunTrainer):
         if output is not None:
             of = {name: getattr(options, name) for name in ("num_samples", "temperature", "top_k", "top_p", "seed")}
             origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
-            quality_table.save(table.json({**origin, **of}), output)
+            with complete(output, "--output") as partial:
+                partial.write_text(table.json({**origin, **of}), encoding="utf-8")
 
     def _load(self, model: LanguageModel, ckpt_path: str) -> None:
         """Put a checkpoint's weights into the model, and that where it computes, ready for use."""

@@ -226,7 +226,7 @@ def test_a_seed_and_a_temperature_are_heeded(trained):
         (("--num_samples", 0), "--num_samples is 0; it must be at least 1"),
         (("--top_p", 1.5), "--top_p is 1.5; it must be above 0 and at most 1"),
         (("--output", "quality.txt"), "--output is quality.txt; its name must end in .json"),
-        (("--output", "no/quality.json"), "--output: no/quality.json cannot be written: there is no folder no"),
+        (("--output", "no/quality.json"), "--output: no/quality.json cannot be written: No such file or directory"),
         (("--data.path", "gone.txt"), "quality needs the training words (--data.path): gone.txt: no such file"),
         (("--data.path", "greek.txt"), "greek.txt has characters that the model does not know: 'β'"),
         (("--data.path", "other.txt"), "other.txt (split lecture) is not what"),

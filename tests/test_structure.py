@@ -15,8 +15,8 @@ import mm_lightning
 
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
-    ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet", "range_test"],
-    ["words"],
+    ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
+    ["words", "range_test"],
     ["vocabulary", "nearest"],
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],

@@ -1,0 +1,31 @@
+"""Files that are there whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from mm_lightning.files import check_writable, complete
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_what_fails_on_the_way_leaves_the_file_as_it_was(tmp_path: Path, error: BaseException):
+    """Half a file under the name of a whole one, remains of it, or a traceback for a full disk."""
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    expected = ValueError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as raised, complete(path, "output") as partial:
+        partial.write_text("ha")
+        raise error
+    if expected is ValueError:
+        assert str(raised.value) == f"output: {path} cannot be written: No space left on device"
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "before")]
+
+
+def test_what_cannot_be_written_is_told_before(tmp_path: Path):
+    """Minutes of work for a file that has no place, or a trace left where one was looked for."""
+    check_writable(tmp_path / "a.txt", "output")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="output: .*a.txt cannot be written: No such file"):
+        check_writable(tmp_path / "absent/a.txt", "output")
+    with pytest.raises(ValueError, match="is a folder; give another name"):
+        check_writable(tmp_path, "output")
