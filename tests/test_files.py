@@ -25,7 +25,7 @@ def test_what_cannot_be_written_is_told_before(tmp_path: Path):
     """Minutes of work for a file that has no place, or a trace left where one was looked for."""
     check_writable(tmp_path / "a.txt", "output")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="output: .*a.txt cannot be written: No such file"):
+    with pytest.raises(ValueError, match=r"output: .*a\.txt cannot be written: No such file"):
         check_writable(tmp_path / "absent/a.txt", "output")
     with pytest.raises(ValueError, match="is a folder; give another name"):
         check_writable(tmp_path, "output")
