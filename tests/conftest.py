@@ -36,10 +36,24 @@ def network(vocabulary: Vocabulary) -> MLP:
     return result
 
 
+@pytest.fixture(scope="session")
+def words_text() -> str:
+    """36 short words: 23 batches of 5 windows."""
+    return "\n".join(f"{a}{b}{c}" for a in "bdk" for b in ("a", "ei", "o") for c in ("n", "lla", "s", ""))
+
+
 @pytest.fixture
-def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of 36 short words, in the folder where the test runs: 23 batches of 5 windows."""
+def words(words_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of these words, in the folder where the test runs."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "words.txt"
-    path.write_text("\n".join(f"{a}{b}{c}" for a in "bdk" for b in ("a", "ei", "o") for c in ("n", "lla", "s", "")))
+    path.write_text(words_text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def words_elsewhere(words_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of these words in a folder for the runs that a module's tests share."""
+    path = tmp_path_factory.mktemp("shared") / "words.txt"
+    path.write_text(words_text)
     return path

@@ -1,5 +1,6 @@
 """A run that was stopped and resumed is the run that was not, bit for bit."""
 
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -39,17 +40,24 @@ def test_samples_leave_no_trace(words):
     assert "network.hidden.1.running_mean" in without["state_dict"]
 
 
+@pytest.fixture(scope="module")
+def whole(words_elsewhere):
+    """The checkpoint of a run that was not interrupted; tests only read it."""
+    with chdir(words_elsewhere.parent):
+        fit(words_elsewhere)
+        return last()
+
+
 @pytest.mark.parametrize("step", [1, 7, 22, 23, 24, 30, 45, 46, 47, 59])
-def test_resumed_run_equals_uninterrupted_run(words, monkeypatch, step):
+def test_resumed_run_equals_uninterrupted_run(words, whole, step):
     """Catches a lost position, shuffle, random state, schedule or momentum, at, before and after an epoch's end."""
-    fit(words)
     fit(words, steps=step)
     fit(words, "--ckpt_path", "last")
-    whole, resumed = last(), last("version_1")
+    resumed = last()
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "train_loss"):
         assert equal(whole[key], resumed[key]), key
     assert whole["WordsDataModule"] == resumed["WordsDataModule"]
-    assert [p.name for p in sorted(Path("lightning_logs").iterdir())] == ["version_0", "version_1"]
+    assert [p.name for p in sorted(Path("lightning_logs").iterdir())] == ["version_0"]
 
 
 def curve(run, tag):
