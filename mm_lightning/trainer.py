@@ -40,6 +40,8 @@ class Trainer(RunTrainer):
             ValueError: If fewer words than asked for could be had; those found are written.
         """
         self.need_one_device()
+        if self.progress_bar_callback is not None:
+            raise ValueError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
         listed = sampling.output is not None and sampling.output.suffix != ".txt"
         sampler = ConditionedSampler(model.network, model.vocabulary, sampling)
         known = sampling.only_new or (listed and _has_words(datamodule))

@@ -258,6 +258,7 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, status, message
         (("predict", "--sampling.top_p", 2), "sampling.top_p is 2.0"),
         (("predict", "--sampling.prefix", "é"), "not in the model's alphabet: 'é'"),
         (("predict", "--sampling.output", "x.pdf"), "must end in .txt, .csv, .jsonl"),
+        (("predict", "--trainer.enable_progress_bar", "true"), "predict has a bar of its own"),
         (("predict", "--sampling.only_new", "true"), "words.txt: no such file"),
         (("fit", "--data.path", str(ROOT / "data/names.txt")), "has characters that the model does not know"),
         (("fit",), "has done its 300 steps of 300"),
