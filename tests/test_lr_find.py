@@ -176,8 +176,8 @@ def test_a_test_ends_where_the_loss_is_lost(words, capsys):
 
 def test_a_test_can_begin_with_a_checkpoint(words):
     """Catches a checkpoint that is asked for and not used."""
-    fit = ("--data.path", str(words), *MLP, "--model.optimizer.lr", "0.3", "--trainer.max_steps", "500")
-    main(["fit", *fit, "--trainer.steps_per_execution", "50"])
+    fit = ("--data.path", str(words), *MLP, "--model.optimizer.lr", "0.3", "--trainer.max_steps", "200")
+    main(["fit", *fit])
     listed = sorted(Path("lightning_logs").rglob("*"))
     main(["lr_find", "--ckpt_path", "last", *SHORT])
     assert table()[1][:10].mean() < 2
