@@ -66,6 +66,32 @@ def curve(run, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
+@pytest.mark.parametrize("across", [(), ("--trainer.check_val_every_n_epoch", "null")])
+def test_the_best_weights_are_those_that_were_measured(words, across):
+    """Catches weights saved at an epoch's end beside a val/loss of before, and a run that cannot go on from them."""
+    intervals = ("--trainer.val_check_interval", "10", *across)
+    fit(words, *intervals)
+    measured = curve("version_0", "val/loss")
+    best = torch.load("lightning_logs/version_0/checkpoints/best.ckpt", weights_only=True)
+    assert best["global_step"] == min(measured, key=lambda point: point[1])[0]
+    saved = []
+    with pytest.MonkeyPatch.context() as patch:  # the measured step that is best may be the last; go on from an earlier
+        patch.setattr(
+            "lightning.pytorch.callbacks.ModelCheckpoint._save_topk_checkpoint",
+            lambda self, trainer, _: (
+                saved.append(trainer.global_step),
+                trainer.save_checkpoint(f"step{trainer.global_step}.ckpt"),
+            ),
+        )
+        fit(words, *intervals)
+    assert saved == [step for step, _ in measured]
+    for step in saved[:-1]:
+        fit(words, "--ckpt_path", f"step{step}.ckpt", *intervals)
+        resumed = max(Path("lightning_logs").iterdir(), key=lambda run: int(run.name.removeprefix("version_"))).name
+        assert equal(last()["state_dict"], last(resumed)["state_dict"]), step
+        assert curve(resumed, "val/loss") == [point for point in measured if point[0] > step]
+
+
 def test_resumed_curves_are_those_of_the_uninterrupted_run(words):
     """Catches points that are lost, doubled or moved where a run was interrupted."""
     log = ("--trainer.log_every_n_steps", "10")

@@ -27,16 +27,26 @@ class Stopped(Exception):  # noqa: N818 # an event, not an error
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """`best.ckpt`: the epoch with the lowest val/loss."""
+    """`best.ckpt`: the weights with the lowest val/loss, as they were when it was measured."""
 
     def __init__(self) -> None:
-        super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False, save_on_train_epoch_end=True)
+        super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False)
+        self._validated_step = -1
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Save into the run folder."""
         self.dirpath = str(_folder(trainer))
         self._last_global_step_saved = -1  # lightning 2.6 says 0, where a network that counts has yet to be saved
         super().setup(trainer, pl_module, stage)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save in mid-epoch; at an epoch's last step `on_train_epoch_end` does it, when the epoch is over too."""
+        self._validated_step = trainer.global_step
+        super().on_validation_end(trainer, pl_module)
+
+    def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
+        """Lightning would go by the settings, and save weights of later steps beside the last val/loss."""
+        return trainer.is_last_batch and self._validated_step == trainer.global_step
 
 
 class LastCheckpoint(Checkpoint):
