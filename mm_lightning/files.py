@@ -28,16 +28,19 @@ def complete(path: Path, setting: str) -> Iterator[Path]:
         raise
 
 
-def check_writable(path: Path, setting: str) -> None:
+def check_writable(path: Path, setting: str, suffix: str) -> None:
     """See that `complete` will be able to write, before time goes into what is to be written.
 
     Args:
         path: The file.
         setting: What the user calls it, for errors.
+        suffix: What its name must end in.
 
     Raises:
-        ValueError: If it cannot be written.
+        ValueError: If it cannot be written, or says to be something else.
     """
+    if path.suffix != suffix:
+        raise ValueError(f"{setting} is {path}; its name must end in {suffix}")
     if path.is_dir():
         raise ValueError(f"{setting}: {path} is a folder; give another name")
     try:

@@ -116,10 +116,8 @@ def check_output(picture: Path) -> None:
     Raises:
         ValueError: If not.
     """
-    if picture.suffix != ".png":
-        raise ValueError(f"output is {picture}; its name must end in .png")
-    for path in (picture, picture.with_suffix(".csv")):
-        check_writable(path, "output")
+    check_writable(picture, "output", ".png")
+    check_writable(picture.with_suffix(".csv"), "output", ".csv")
 
 
 def _line_at(place: float, places: NDArray[np.float64], losses: NDArray[np.float64]) -> float:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mm_lightning import shipped
 from mm_lightning.commands import COMMANDS
-from mm_lightning.files import complete
+from mm_lightning.files import check_writable, complete
 from mm_lightning.vocabulary import shown
 from mm_lightning.words import SplitName, Words, among, chunks, line_numbers, read, split
 
@@ -204,8 +204,8 @@ def main(args: list[str]) -> None:
     """
     config = parser().parse_args(args)
     output = config["output"]
-    if output is not None and output.suffix != ".json":
-        raise ValueError(f"output is {output}; its name must end in .json")
+    if output is not None:
+        check_writable(output, "output", ".json")
     report = describe(config["data.path"], config["data.split"])
     if output is not None:
         with complete(output, "output") as partial:

@@ -23,9 +23,12 @@ def test_what_fails_on_the_way_leaves_the_file_as_it_was(tmp_path: Path, error: 
 
 def test_what_cannot_be_written_is_told_before(tmp_path: Path):
     """Minutes of work for a file that has no place, or a trace left where one was looked for."""
-    check_writable(tmp_path / "a.txt", "output")
+    check_writable(tmp_path / "a.txt", "output", ".txt")
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"output: .*a\.txt cannot be written: No such file"):
-        check_writable(tmp_path / "absent/a.txt", "output")
+        check_writable(tmp_path / "absent/a.txt", "output", ".txt")
+    (tmp_path / "folder.txt").mkdir()
     with pytest.raises(ValueError, match="is a folder; give another name"):
-        check_writable(tmp_path, "output")
+        check_writable(tmp_path / "folder.txt", "output", ".txt")
+    with pytest.raises(ValueError, match=r"output is a\.png; its name must end in \.txt"):
+        check_writable(Path("a.png"), "output", ".txt")
