@@ -194,7 +194,8 @@ class Execution:
         clip = None
         if self._clip_val:
             clip = partial(clip_by_value if self._clip_algorithm == "value" else clip_by_norm, limit=self._clip_val)
-        rank_zero_info("compiling the step: a quarter of a minute the first time, a few seconds from then on")
+        time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for words of {self._width} places,"
+        rank_zero_info(f"compiling the step: {time} the first time, a few seconds from then on")
         optimizer = self._optimizer
         try:
             self._compiled_steps = CompiledSteps(
