@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mm_lightning.batches import Batch, Block
 from mm_lightning.datamodule import WordsDataModule
+from mm_lightning.lr_range import RangeTest
 from mm_lightning.module import LanguageModel
-from mm_lightning.range_test import RangeTest
 
 _FEWEST_STEPS = 100  # that show a valley through the noise of batches
 _FEWEST_POINTS = 10  # of a curve, where the loss grew out of bounds early

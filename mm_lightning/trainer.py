@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 
-from mm_lightning import checkpoint, quality_table, range_test
+from mm_lightning import checkpoint, lr_range, quality_table
 from mm_lightning.callbacks import SampleWriter
 from mm_lightning.datamodule import WordsDataModule
 from mm_lightning.files import complete
@@ -186,7 +186,7 @@ class Trainer(RunTrainer):
         Raises:
             ValueError: If there is nothing to find, or the files cannot be written.
         """
-        range_test.check_output(output)
+        lr_range.check_output(output)
         self.need_one_device()
         self.step_singly()
         if ckpt_path is not None:

@@ -14,7 +14,7 @@ from commands import ROOT, Command, run
 
 from mm_lightning.cli import main
 from mm_lightning.lr_find import run_range_test
-from mm_lightning.range_test import RangeTest
+from mm_lightning.lr_range import RangeTest
 
 MLP = ("--config", str(ROOT / "configs/mlp.yaml"))
 PNG = b"\x89PNG"

@@ -16,7 +16,7 @@ import mm_lightning
 PACKAGE = Path(mm_lightning.__file__).parent
 FLOORS = [  # lowest first; what stands on one line is peers, and neither imports the other
     ["commands", "files", "lines", "shipped", "runs", "checkpoint", "plots", "quiet"],
-    ["words", "range_test"],
+    ["words", "lr_range"],
     ["vocabulary", "nearest"],
     ["encoding", "networks", "report", "quality", "precedence"],
     ["batches", "sampling"],
@@ -44,7 +44,7 @@ LIGHT = [
     "report",
     "nearest",
     "quality",
-    "range_test",
+    "lr_range",
     "sweep.command",
     "__main__",
 ]
