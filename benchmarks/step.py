@@ -33,15 +33,21 @@ def run(*options: str, cache: str | None = None) -> tuple[Path, tempfile.Tempora
     return Path(folder.name) / "lightning_logs/version_0", folder
 
 
-def fit_seconds_per_step(*options: str) -> float:
-    """Time per step from a fifth of the run on, validation and checkpoints included, by the curves' own clock."""
+def points(*options: str) -> list[tuple[int, float]]:
+    """Step and time in seconds of the points of a fit's curve, from a fifth of the run on."""
     path, folder = run(*options)
     with folder:
         events = EventAccumulator(str(path), size_guidance={"scalars": 0})
         events.Reload()
-        points = events.Scalars("train/loss")
-    first, last = points[len(points) // 5], points[-1]
-    return float((last.wall_time - first.wall_time) / (last.step - first.step))
+        found = [(event.step, event.wall_time) for event in events.Scalars("train/loss")]
+    return found[len(found) // 5 :]
+
+
+def fit_seconds_per_step(*options: str) -> float:
+    """Time per step, validation and checkpoints included, by the curves' own clock."""
+    found = points(*options)
+    (first, began), (last, ended) = found[0], found[-1]
+    return (ended - began) / (last - first)
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, list[float]]:
