@@ -33,7 +33,7 @@ class Packing:
 
     def unpack(self, x: Tensor) -> Tensor:
         """(B, T, E) of (P, E), zero where there is padding."""
-        return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy(0, self.rows, x).view(*self.shape, -1)
+        return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy_(0, self.rows, x).view(*self.shape, -1)
 
 
 class Attention(nn.Module):
