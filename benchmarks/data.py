@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from lecture import BLOCK_SIZE, build, numbers
 
-from mm_lightning import words
-from mm_lightning.encoding import Windows, encode
-from mm_lightning.vocabulary import Vocabulary
+from mm_lightning.data.encoding import Windows, encode
+from mm_lightning.data.items import MAX_LENGTH, read_items
+from mm_lightning.data.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data/names.txt"
@@ -34,7 +34,7 @@ def lecture(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def ours(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The same as a batch of all windows."""
-    names = words.read(path)
+    names = read_items(path)
     windows = Windows(encode(names, Vocabulary(names.alphabet())), BLOCK_SIZE)
     return windows.gather(torch.arange(len(windows)))
 
@@ -60,7 +60,7 @@ def measure(rounds: int = ROUNDS, path: Path = DATA) -> dict[str, float]:
 
 def make_lines(count: int, path: Path) -> None:
     """A file of made-up names, each character drawn by the one before it as often as in the shipped names."""
-    names = words.read(DATA)
+    names = read_items(DATA)
     ids = encode(names, Vocabulary(names.alphabet())).stream.numpy()
     letters = np.array([ord("\n"), *map(ord, names.alphabet())], np.uint8)
     pairs = np.zeros((len(letters), len(letters)))
@@ -72,7 +72,7 @@ def make_lines(count: int, path: Path) -> None:
         for first in range(0, count, PIECE):
             columns = [np.zeros(min(PIECE, count - first), np.int64)]
             ended = np.zeros(len(columns[0]), bool)
-            while not ended.all() and len(columns) < words.MAX_LENGTH:
+            while not ended.all() and len(columns) < MAX_LENGTH:
                 following = (draw.random(len(ended))[:, None] > rising[columns[-1]]).sum(1)
                 columns.append(np.where(ended, -1, following.clip(max=len(letters) - 1)))
                 ended |= columns[-1] <= 0
@@ -101,10 +101,10 @@ def first_batch(path: str, began: float) -> None:
     """What `fit` does with the data before its first step, and the batches that it validates on; prints figures."""
     import lightning.pytorch as pl  # noqa: PLC0415 # timed
 
-    from mm_lightning.datamodule import WordsDataModule  # noqa: PLC0415 # timed
+    from mm_lightning.data.datamodule import ItemsDataModule  # noqa: PLC0415 # timed
 
     imported = {"import_seconds": time.perf_counter() - began, "import_mib": peak_mib()}
-    datamodule = WordsDataModule(path, block_size=BLOCK_SIZE)
+    datamodule = ItemsDataModule(path, block_size=BLOCK_SIZE)
     datamodule.trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     datamodule.setup("fit")
     batches = datamodule.train_dataloader()

@@ -16,7 +16,7 @@ WIDTH = 64
 
 
 class Items(Dataset[tuple[Tensor, Tensor]]):
-    """Words, encoded when they are asked for: x and y, (longest + 1,) each."""
+    """Items, encoded when they are asked for: x and y, (longest + 1,) each."""
 
     def __init__(self, words: list[str]) -> None:
         self.words = words

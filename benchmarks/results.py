@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from leaderboard import CHEAP, MODELS, SEEDS
 
-from mm_lightning import words
-from mm_lightning.datamodule import WordsDataModule
-from mm_lightning.module import LanguageModel
-from mm_lightning.quality_table import draw
+from mm_lightning.commands.quality import sample_items
+from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.items import Items, read_items
+from mm_lightning.data.splits import Splits, split_items
+from mm_lightning.evaluation.loss import score
+from mm_lightning.evaluation.quality import TrainingItems
 from mm_lightning.sampling import SamplingOptions
-from mm_lightning.scoring import score
-from mm_lightning.words import Splits, Words
+from mm_lightning.training.module import LanguageModel
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs/results.json"
@@ -53,7 +54,7 @@ def train(name: str, split: str, seed: int, path: Path) -> dict[str, Any]:
         model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
     figures = {"config": name, "split": split, "seed": seed, "seconds": seconds, **losses(model, path, split)}
     if (split, seed) == ("lecture", SEEDS[0]):
-        figures["samples"] = sample_quality(model, WordsDataModule(str(path)))
+        figures["samples"] = sample_quality(model, ItemsDataModule(str(path)))
     return figures
 
 
@@ -71,7 +72,7 @@ def cpu_seconds(command: list[str]) -> float:
 
 def splits_of(path: Path, split: str) -> Splits:
     """Train, dev and test words of the file."""
-    return words.split(words.read(path), "unique" if split == "unique" else "lecture", str(path))
+    return split_items(read_items(path), "unique" if split == "unique" else "lecture", str(path))
 
 
 def losses(model: LanguageModel, path: Path, split: str) -> dict[str, float]:
@@ -84,15 +85,18 @@ def losses(model: LanguageModel, path: Path, split: str) -> dict[str, float]:
     return {**result, "parameters": sum([p.numel() for p in model.network.parameters()] + counts)}
 
 
-def loss(model: LanguageModel, part: Words) -> float:
+def loss(model: LanguageModel, part: Items) -> float:
     """Nats per character, closing boundaries included."""
     return score(model.network, model.vocabulary, part).double().sum().item() / (len(part) + len(part.codes))
 
 
-def sample_quality(model: LanguageModel, data: WordsDataModule) -> dict[str, float | None]:
+def sample_quality(model: LanguageModel, data: ItemsDataModule) -> dict[str, float | None]:
     """Quality of the first 10,000 draws that end within the longest training word's length."""
-    drawn, valid = draw(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
-    return {**asdict(data.training.quality(drawn, valid)), "dev_hits": data.training.hits(drawn, data.splits.dev)}
+    drawn, valid = sample_items(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
+    return {
+        **asdict(TrainingItems.of(data).quality(drawn, valid)),
+        "dev_hits": TrainingItems.of(data).hits(drawn, data.splits.dev),
+    }
 
 
 def run(path: Path, only: list[str], side_by_side: int) -> None:
@@ -117,4 +121,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     run(options.file.resolve(), options.only, options.jobs)
     if not options.only:
-        leaderboard.write(json.loads(FIGURES.read_text()), WordsDataModule(str(options.file)), ROOT / "docs/results.md")
+        leaderboard.write(json.loads(FIGURES.read_text()), ItemsDataModule(str(options.file)), ROOT / "docs/results.md")

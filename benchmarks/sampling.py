@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from mm_lightning.cli import main
-from mm_lightning.module import LanguageModel
+from mm_lightning.cli.application import main
 from mm_lightning.sampling import SamplingOptions, sample
+from mm_lightning.training.module import LanguageModel
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3

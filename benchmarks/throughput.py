@@ -14,7 +14,7 @@ from step import DATA, points
 
 BATCH_SIZE = 32  # words
 ROUNDS = 3
-BLOCK = 100  # steps in one go, and between points of the curve
+SAMPLE_BATCH_SIZE = 100  # steps in one go, and between points of the curve
 ADAMW = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.0005", "--model.optimizer.fused", "true")
 MLP = ("MLP", "--model.network.block_size", "16", "--model.network.embed_dim", "64", "--model.network.hidden_dim", "64")
 CASES = {  # name: baseline and its steps, our network and its steps
@@ -34,8 +34,8 @@ def fit_targets_per_second(network: tuple[str, ...], steps: int) -> tuple[float,
     found = points(
         *("--data.path", str(DATA), "--data.batch_size", str(batch_size)),
         *("--model.network", f"mm_lightning.networks.{name}", *options, *ADAMW),
-        *("--trainer.max_steps", str(steps), "--trainer.steps_per_execution", str(BLOCK)),
-        *("--trainer.log_every_n_steps", str(BLOCK)),
+        *("--trainer.max_steps", str(steps), "--trainer.steps_per_execution", str(SAMPLE_BATCH_SIZE)),
+        *("--trainer.log_every_n_steps", str(SAMPLE_BATCH_SIZE)),
         *("--trainer.compile", "false" if name == "Transformer" else "true"),  # which it does not gain by
     )
     targets = batch_size if is_window else batch_size * mean

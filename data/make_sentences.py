@@ -4,7 +4,7 @@
 
 The grammar gives a model of words something to learn that the word before does not tell: verbs agree with a subject
 that may stand a whole clause away, bakers bake and sailors sail, animals live where they belong, and `yesterday` asks
-for the past. Words early in a list are more frequent, with weights as Zipf's law has them.
+for the past. Items early in a list are more frequent, with weights as Zipf's law has them.
 """
 
 import random

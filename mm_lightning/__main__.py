@@ -1,35 +1,35 @@
-"""`python -m mm_lightning`: what needs neither torch nor Lightning is done before they are imported."""
+"""The entrance, `python -m mm_lightning`: light commands run without importing torch or Lightning."""
 
 import sys
+from importlib import import_module
 
-from mm_lightning import report
-from mm_lightning.commands import COMMANDS, errors_of_one_line, fail, overview
-from mm_lightning.sweep import command as sweep
+from mm_lightning.commands.catalogue import COMMANDS, overview
+from mm_lightning.commands.errors import USAGE_STATUS, fail, one_line_errors
 
 
 def main() -> None:
-    """Do what the command line says.
+    """Run the command on the command line.
 
     Raises:
-        SystemExit: 2 for arguments that make no sense, 1 for what went wrong later, 130 or 143 after a signal.
+        SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure, 130 or 143 after a signal.
     """
     args = sys.argv[1:]
-    command = args[0] if args else ""
-    if command in ("-h", "--help"):
+    name = args[0] if args else ""
+    command = COMMANDS.get(name)
+    if name in ("-h", "--help"):
         print(overview(), end="")
-    elif command == "report":
-        with errors_of_one_line():
-            report.main(args[1:])
-    elif command == "sweep":
-        with errors_of_one_line():
-            sweep.main(args[1:])
-    elif command in COMMANDS or command.startswith("-"):
-        from mm_lightning import cli  # noqa: PLC0415 # takes seconds
+    elif command is not None and command.is_light:
+        assert command.module is not None
+        with one_line_errors():
+            import_module(command.module).main(args[1:])
+    elif command is not None or name.startswith("-"):
+        from mm_lightning.cli import application  # noqa: PLC0415 # takes seconds
 
-        cli.main(args)
+        application.main(args)
     else:
         known = ", ".join(COMMANDS)
-        fail(f"there is no command {command}; give one of {known}" if args else f"give a command: {known}", status=2)
+        message = f"there is no command {name}; give one of {known}" if args else f"give a command: {known}"
+        fail(message, USAGE_STATUS)
 
 
 if __name__ == "__main__":

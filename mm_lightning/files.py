@@ -1,12 +1,26 @@
-"""Files that appear when they are complete."""
+"""The files that come with the package, and files that appear only when they are complete."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mm_lightning import UserError
+
+_PACKAGE = Path(__file__).parent
+_ROOTS = (_PACKAGE / "shipped", _PACKAGE.parent)
+
+
+def find_shipped(path: str) -> str:
+    """The path as it is where it exists; else the shipped file of that name; else the path as it is."""
+    if not Path(path).exists() and Path(path).parts[:1] in {("data",), ("configs",)}:
+        for root in _ROOTS:
+            if (root / path).is_file():
+                return str(root / path)
+    return path
+
 
 @contextmanager
-def complete(path: Path, setting: str) -> Iterator[Path]:
+def write_atomically(path: Path, setting: str) -> Iterator[Path]:
     """Where to write a file; it gets its own name when all went well, and is removed when not.
 
     Args:
@@ -14,7 +28,7 @@ def complete(path: Path, setting: str) -> Iterator[Path]:
         setting: What the user calls it, for errors.
 
     Raises:
-        ValueError: If it cannot be written.
+        UserError: If it cannot be written.
     """
     partial = _partial(path)
     try:
@@ -29,7 +43,7 @@ def complete(path: Path, setting: str) -> Iterator[Path]:
 
 
 def check_writable(path: Path, setting: str, suffix: str) -> None:
-    """See that `complete` will be able to write, before time goes into what is to be written.
+    """See that `write_atomically` will be able to write, before time goes into what is to be written.
 
     Args:
         path: The file.
@@ -37,12 +51,12 @@ def check_writable(path: Path, setting: str, suffix: str) -> None:
         suffix: What its name must end in.
 
     Raises:
-        ValueError: If it cannot be written, or says to be something else.
+        UserError: If it cannot be written, or says to be something else.
     """
     if path.suffix != suffix:
-        raise ValueError(f"{setting} is {path}; its name must end in {suffix}")
+        raise UserError(f"{setting} is {path}; its name must end in {suffix}")
     if path.is_dir():
-        raise ValueError(f"{setting}: {path} is a folder; give another name")
+        raise UserError(f"{setting}: {path} is a folder; give another name")
     try:
         _partial(path).touch()
         _partial(path).unlink()
@@ -54,5 +68,5 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def _unwritable(path: Path, setting: str, error: OSError) -> ValueError:
-    return ValueError(f"{setting}: {path} cannot be written: {error.strerror}")
+def _unwritable(path: Path, setting: str, error: OSError) -> UserError:
+    return UserError(f"{setting}: {path} cannot be written: {error.strerror}")

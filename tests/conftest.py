@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import MLP
-from mm_lightning.vocabulary import Vocabulary
 
 torch.set_num_threads(1)  # tensors this small gain nothing from a second thread, and wait for it on a busy machine
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from commands import ROOT, run
+from run_command import ROOT, run
 
-from mm_lightning import words
-from mm_lightning.cli import main
-from mm_lightning.module import LanguageModel
-from mm_lightning.scoring import score
-from mm_lightning.words import Words
+from mm_lightning.cli.application import Application
+from mm_lightning.data.items import Items, read_items
+from mm_lightning.evaluation.loss import score
+from mm_lightning.training.module import LanguageModel
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 ALIKE = {  # recipes of the same classes as another, with other numbers; their own lives are slow tests
@@ -83,7 +82,7 @@ def test_recipes_alike_differ_in_numbers_only(config: str, other: str):
 
 def test_a_recipe_is_accepted(config: Path, some_data: Path):
     """A key or a value that is none of its class's."""
-    cli = main(["--config", str(config), "--data.path", str(some_data)], run=False)
+    cli = Application(["--config", str(config), "--data.path", str(some_data)], run=False)
     network = settings_of(config)["model"]["network"]
     assert type(cli.model.network).__name__ == network["class_path"].rpartition(".")[2]
 
@@ -103,11 +102,11 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
     drawn = run("predict", "--ckpt_path", checkpoint, "--sampling.num_samples", "7", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert len(drawn.stdout.splitlines()) == 7
-    known = list(words.read(tmp_path / "elsewhere.txt"))[:5]
+    known = list(read_items(tmp_path / "elsewhere.txt"))[:5]
     scored = run("score", "--ckpt_path", checkpoint, *known, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    expected = score(model.network, model.vocabulary, Words.of(known)).tolist()
+    expected = score(model.network, model.vocabulary, Items.of(known)).tolist()
     found = {line.split("\t")[0]: float(line.split("\t")[1]) for line in scored.stdout.splitlines()[1:]}
     assert found == pytest.approx(dict(zip(known, expected, strict=True)), abs=1e-4)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_lightning.files import check_writable, complete
+from mm_lightning.files import check_writable, write_atomically
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -13,7 +13,7 @@ def test_what_fails_on_the_way_leaves_the_file_as_it_was(tmp_path: Path, error: 
     path = tmp_path / "a.txt"
     path.write_text("before")
     expected = ValueError if isinstance(error, OSError) else KeyboardInterrupt
-    with pytest.raises(expected) as raised, complete(path, "output") as partial:
+    with pytest.raises(expected) as raised, write_atomically(path, "output") as partial:
         partial.write_text("ha")
         raise error
     if expected is ValueError:

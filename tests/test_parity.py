@@ -1,11 +1,12 @@
 """The lecture's numbers, from the whole recipe."""
 
 import pytest
-from commands import FIT, run
+from run_command import FIT, run
 
-from mm_lightning import words
-from mm_lightning.module import LanguageModel
-from mm_lightning.scoring import score
+from mm_lightning.data.items import read_items
+from mm_lightning.data.splits import split_items
+from mm_lightning.evaluation.loss import score
+from mm_lightning.training.module import LanguageModel
 
 
 @pytest.mark.slow
@@ -15,7 +16,7 @@ def test_the_lecture_recipe_reaches_the_lecture_losses(tmp_path, makemore):
     assert fitted.returncode == 0, fitted.stderr
     checkpoint = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
     model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    splits = words.split(words.read(makemore), "lecture", str(makemore))
+    splits = split_items(read_items(makemore), "lecture", str(makemore))
     for part, bar in ((splits.train, 2.14), (splits.dev, 2.175)):
         nll = score(model.network, model.vocabulary, part).double().sum().item()
         assert nll / (len(part) + len(part.codes)) <= bar

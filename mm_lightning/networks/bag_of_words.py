@@ -6,10 +6,10 @@ Attention whose weights are all equal; what it gains over a bigram is the past w
 import torch
 from torch import Tensor, nn
 
-from mm_lightning.networks.base import PositionEmbedding, State, WordNetwork
+from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
 
 
-class BagOfWords(WordNetwork):
+class BagOfWords(SequenceNetwork):
     """Predict each next character from the mean of all so far.
 
     Args:

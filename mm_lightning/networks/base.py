@@ -2,7 +2,7 @@
 
 Shape legend, here and everywhere: N windows, C context, B words, T positions, E embedding, H hidden, V vocabulary.
 
-A network maps ids to logits. Training knows only `forward`, scoring only `word_logits`, sampling only `reader` and
+A network maps ids to logits. Training knows only `forward`, scoring only `sequence_logits`, sampling only `reader` and
 `table`, export only `next_logits`, so nothing outside this package asks which network it holds.
 """
 
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mm_lightning.networks.table import WindowTable
-from mm_lightning.vocabulary import BOUNDARY
+from mm_lightning import UserError
+from mm_lightning.data.vocabulary import BOUNDARY
+from mm_lightning.networks.window_table import WindowTable
 
 State = tuple[Tensor, ...]  # what a network keeps of the ids it has read, one word a row; () before the first
 Advance = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -38,7 +39,7 @@ class Network(nn.Module, ABC):
         """One training batch in the network's own layout."""
 
     @abstractmethod
-    def word_logits(self, x: Tensor) -> Tensor:
+    def sequence_logits(self, x: Tensor) -> Tensor:
         """Logits (B, T, V) at every position of words x (B, T), each beginning with a boundary."""
 
     @abstractmethod
@@ -91,16 +92,16 @@ class WindowNetwork(Network):
         block_size: Context C in characters, at least 1.
 
     Raises:
-        ValueError: If the context is empty.
+        UserError: If the context is empty.
     """
 
     def __init__(self, block_size: int) -> None:
         super().__init__()
         if block_size < 1:
-            raise ValueError(f"block_size is {block_size}; a window needs at least 1 character of context")
+            raise UserError(f"block_size is {block_size}; a window needs at least 1 character of context")
         self.block_size = block_size
 
-    def word_logits(self, x: Tensor) -> Tensor:
+    def sequence_logits(self, x: Tensor) -> Tensor:
         """Logits (B, T, V): the windows of each word are exactly those it gives in training.
 
         Each window is computed once, however often it occurs: of those of 2,000 names, four in five are repeats.
@@ -137,7 +138,7 @@ class CountedNetwork(WindowNetwork):
         """Add examples, windows x (N, C) and what follows them y (N,), to what has been counted."""
 
 
-class WordNetwork(Network):
+class SequenceNetwork(Network):
     """A network that reads whole words, every position a target: `forward` is x (B, T) -> (B, T, V)."""
 
     @abstractmethod
@@ -148,7 +149,7 @@ class WordNetwork(Network):
         """Logits (B, T, V) of words x (B, T); padding behind a word changes nothing before it."""
         return self.read(x, ())[0]
 
-    def word_logits(self, x: Tensor) -> Tensor:
+    def sequence_logits(self, x: Tensor) -> Tensor:
         """As `forward`."""
         return self(x)  # type: ignore[no-any-return]
 

@@ -6,10 +6,10 @@ the table of counts; weight decay of the optimiser pulls it towards uniform, as 
 
 from torch import Tensor, nn
 
-from mm_lightning.networks.base import State, WordNetwork
+from mm_lightning.networks.base import SequenceNetwork, State
 
 
-class Bigram(WordNetwork):
+class Bigram(SequenceNetwork):
     """Predict the next character from the last one, by one matrix.
 
     Args:

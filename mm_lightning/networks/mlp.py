@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mm_lightning import UserError
 from mm_lightning.networks.base import WindowNetwork
 
 _WIDE = 16  # embedding from which on a lookup costs less than its product
@@ -76,7 +77,7 @@ class MLP(WindowNetwork):
     ) -> None:
         super().__init__(block_size)
         if num_layers < 1:
-            raise ValueError(f"num_layers is {num_layers}; it must be at least 1")
+            raise UserError(f"num_layers is {num_layers}; it must be at least 1")
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         layers: list[nn.Module] = [nn.Dropout(embed_dropout)]
         for width in [block_size * embed_dim] + [hidden_dim] * (num_layers - 1):

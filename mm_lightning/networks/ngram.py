@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mm_lightning import UserError
+from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import CountedNetwork
-from mm_lightning.vocabulary import BOUNDARY
 
 
 def look_up(keys: Tensor, values: Tensor, wanted: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ class NGramCounts(CountedNetwork):
         block_size: Context C in characters.
 
     Raises:
-        ValueError: If n-grams of this length cannot be numbered in 63 bits.
+        UserError: If n-grams of this length cannot be numbered in 63 bits.
     """
 
     grams: Tensor  # (K,) int64, sorted: the ids of an n-gram as digits of base V
@@ -45,7 +46,7 @@ class NGramCounts(CountedNetwork):
     def __init__(self, vocab_size: int, block_size: int) -> None:
         super().__init__(block_size)
         if vocab_size ** (block_size + 1) >= 1 << 63:
-            raise ValueError(f"block_size is {block_size}; that is too long to count over {vocab_size} ids")
+            raise UserError(f"block_size is {block_size}; that is too long to count over {vocab_size} ids")
         self.vocab_size = vocab_size
         self.register_buffer("grams", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
@@ -87,13 +88,13 @@ class NGram(NGramCounts):
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
 
     Raises:
-        ValueError: If the smoothing is negative.
+        UserError: If the smoothing is negative.
     """
 
     def __init__(self, vocab_size: int, block_size: int = 1, smoothing: float = 1.0) -> None:
         super().__init__(vocab_size, block_size)
         if smoothing < 0:
-            raise ValueError(f"smoothing is {smoothing}; it must be 0 or more")
+            raise UserError(f"smoothing is {smoothing}; it must be 0 or more")
         self.smoothing = smoothing
 
     def forward(self, x: Tensor) -> Tensor:

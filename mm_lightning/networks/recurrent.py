@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mm_lightning.networks.base import State, WordNetwork
+from mm_lightning.networks.base import SequenceNetwork, State
 
 
 class Recurrence(nn.Module, ABC):
@@ -123,7 +123,7 @@ class LSTMCells(Recurrence):
         return torch.sigmoid(show) * torch.tanh(memory), memory
 
 
-class Recurrent(WordNetwork):
+class Recurrent(SequenceNetwork):
     """Predict each next character from a state that is carried along the word.
 
     Args:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mm_lightning.networks.base import PositionEmbedding, State, WordNetwork
-from mm_lightning.vocabulary import BOUNDARY
+from mm_lightning import UserError
+from mm_lightning.data.vocabulary import BOUNDARY
+from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
 
 
 class Packing:
@@ -97,7 +98,7 @@ class Block(nn.Module):
         return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm_mlp(x))))), past
 
 
-class Transformer(WordNetwork):
+class Transformer(SequenceNetwork):
     """Predict each next character by attention to all before it (GPT-2's form).
 
     Args:
@@ -111,7 +112,7 @@ class Transformer(WordNetwork):
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
 
     Raises:
-        ValueError: If the heads cannot share the width.
+        UserError: If the heads cannot share the width.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class Transformer(WordNetwork):
     ) -> None:
         super().__init__()
         if embed_dim % num_heads:
-            raise ValueError(f"embed_dim is {embed_dim}; it must be a multiple of num_heads ({num_heads})")
+            raise UserError(f"embed_dim is {embed_dim}; it must be a multiple of num_heads ({num_heads})")
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         self.positions = PositionEmbedding(num_positions, embed_dim)
         self.dropout = nn.Dropout(dropout)

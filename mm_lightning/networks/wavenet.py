@@ -6,6 +6,7 @@ time through a layer with batch normalisation.
 
 from torch import Tensor, nn
 
+from mm_lightning import UserError
 from mm_lightning.networks.base import WindowNetwork
 
 
@@ -42,14 +43,14 @@ class WaveNet(WindowNetwork):
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
     Raises:
-        ValueError: If the context is no power of 2.
+        UserError: If the context is no power of 2.
     """
 
     def __init__(self, vocab_size: int, block_size: int = 8, embed_dim: int = 24, hidden_dim: int = 128) -> None:
         super().__init__(block_size)
         num_levels = block_size.bit_length() - 1
         if block_size < 2 or block_size != 1 << num_levels:
-            raise ValueError(f"block_size is {block_size}; a tree of pairs needs a power of 2, such as 8")
+            raise UserError(f"block_size is {block_size}; a tree of pairs needs a power of 2, such as 8")
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         widths = [embed_dim] + [hidden_dim] * (num_levels - 1)
         self.levels = nn.Sequential(*(JoinPairs(width, hidden_dim) for width in widths))

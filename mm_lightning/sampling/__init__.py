@@ -1,8 +1,17 @@
 """New words from a network, freely or under conditions."""
 
-from mm_lightning.sampling.conditioned import ConditionedSampler
-from mm_lightning.sampling.drawing import Sampler, probabilities, sample
-from mm_lightning.sampling.options import BLOCK, SamplingOptions
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.probabilities import probabilities
+from mm_lightning.sampling.sampler import Sampler, sample
 from mm_lightning.sampling.selection import Selection
+from mm_lightning.sampling.strategy import ConditionalSampler
 
-__all__ = ["BLOCK", "ConditionedSampler", "Sampler", "SamplingOptions", "Selection", "probabilities", "sample"]
+__all__ = [
+    "SAMPLE_BATCH_SIZE",
+    "ConditionalSampler",
+    "Sampler",
+    "SamplingOptions",
+    "Selection",
+    "probabilities",
+    "sample",
+]

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-BLOCK = 1024  # words drawn together
+from mm_lightning import UserError
+
+SAMPLE_BATCH_SIZE = 1024  # words drawn together
 
 
 @dataclass
 class SamplingOptions:
     r"""What to draw.
 
-    Words follow the model's own distribution among those that meet `prefix`, `suffix`, `contains`, `pattern`,
+    Items follow the model's own distribution among those that meet `prefix`, `suffix`, `contains`, `pattern`,
     `min_length` and `max_length`: exactly so for a short context (every window fits a table) and wherever one word in
     32 meets them by itself; for other networks by resampling among 64 draws per word, which comes close.
     `temperature`, `top_k` and `top_p` change the distribution first. `unique` and `only_new` leave words out. Drawing
@@ -19,7 +21,7 @@ class SamplingOptions:
     In a model of sentences, what is said of characters holds for words.
 
     Args:
-        num_samples: Words wanted.
+        num_samples: Items wanted.
         temperature: Divides the logits; 0 takes the most likely character each time.
         top_k: Draw from the k most likely characters only; null for all.
         top_p: Draw from the most likely characters that together reach this probability, in (0, 1].
@@ -73,10 +75,10 @@ class SamplingOptions:
         }
         for name, (holds, rule) in rules.items():
             if not holds:
-                raise ValueError(f"sampling.{name} is {getattr(self, name)}; it must be {rule}")
+                raise UserError(f"sampling.{name} is {getattr(self, name)}; it must be {rule}")
         chance = {"temperature": self.temperature != 1, "top_k": self.top_k is not None, "top_p": self.top_p < 1}
         for name in (name for name, is_set in chance.items() if is_set and self.beam is not None):
-            raise ValueError(
+            raise UserError(
                 f"sampling.{name} is {getattr(self, name)}, but sampling.beam ({self.beam}) draws nothing; "
                 "leave one of them out"
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mm_lightning.sampling.options import BLOCK, SamplingOptions
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 
 _DRAWS_PER_SAMPLE = 100  # how often to try, per word asked for, before giving up
 
@@ -13,10 +13,12 @@ class Selection:
     Args:
         options: What is wanted.
         is_new: Tells for each of some words whether the training split lacks it.
-        rows: Words drawn in a block.
+        rows: Items drawn in a block.
     """
 
-    def __init__(self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]], rows: int = BLOCK) -> None:
+    def __init__(
+        self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]], rows: int = SAMPLE_BATCH_SIZE
+    ) -> None:
         self.options = options
         self.rows = rows
         self.num_found = 0
@@ -24,15 +26,15 @@ class Selection:
         self._seen: set[str] = set()
 
     @property
-    def max_blocks(self) -> int:
+    def max_batches(self) -> int:
         """Blocks after which drawing stops; a beam search is one block."""
         if self.options.beam is not None:
             return 1
         return -(-_DRAWS_PER_SAMPLE * self.options.num_samples // self.rows)
 
-    def blocks(self) -> Iterator[int]:
+    def batches(self) -> Iterator[int]:
         """Numbers of the blocks to draw, until there are enough words or no more tries."""
-        return (i for i in range(self.max_blocks) if self.num_found < self.options.num_samples)
+        return (i for i in range(self.max_batches) if self.num_found < self.options.num_samples)
 
     def accept(self, drawn: list[str]) -> list[str]:
         """Those of the drawn words that count, in order."""
@@ -57,6 +59,6 @@ class Selection:
                 "ask for fewer, a wider sampling.beam or looser conditions"
             )
         return (
-            f"found {self.num_found} of {wanted} words in {self.max_blocks * self.rows} draws; "
+            f"found {self.num_found} of {wanted} words in {self.max_batches * self.rows} draws; "
             "ask for fewer, a higher temperature or looser conditions"
         )

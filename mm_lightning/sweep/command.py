@@ -13,11 +13,13 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from mm_lightning import shipped
-from mm_lightning.commands import COMMANDS, fail
-from mm_lightning.runs import LOGS
+from mm_lightning import UserError
+from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.errors import USAGE_STATUS, fail
+from mm_lightning.files import find_shipped
 from mm_lightning.sweep.plan import Config, Plan, SweepOptions, parse_value
 from mm_lightning.sweep.signals import Halted, Signals
+from mm_lightning.training.run_folders import LOGS
 
 _EPILOG = (
     "Dotted options are those of fit, as in --data.path FILE: every trial has them. "
@@ -28,7 +30,7 @@ _EPILOG = (
 def parser() -> ArgumentParser:
     """The command's own options."""
     result = ArgumentParser(
-        prog="mm_lightning sweep", description=COMMANDS["sweep"], epilog=_EPILOG, exit_on_error=False
+        prog="mm_lightning sweep", description=COMMANDS["sweep"].summary, epilog=_EPILOG, exit_on_error=False
     )
     result.add_argument("-c", "--config", action="config", help="File with the options below.")
     result.add_class_arguments(SweepOptions)
@@ -39,16 +41,16 @@ def plan(args: list[str]) -> Plan:
     """What the arguments ask for.
 
     Raises:
-        ValueError: If it makes no sense.
+        UserError: If it makes no sense.
         SystemExit: If an option is not understood.
     """
     own, overrides = _divide(args)
     if not any(arg.startswith(("-c", "--config", "--base", "-h", "--help")) for arg in own):
-        fail("sweep needs --config, for example --config configs/sweeps/mlp.yaml", status=2)
+        fail("sweep needs --config, for example --config configs/sweeps/mlp.yaml", USAGE_STATUS)
     try:
-        config = parser().parse_args([shipped.find(arg) for arg in own])
+        config = parser().parse_args([find_shipped(arg) for arg in own])
     except ArgumentError as error:
-        fail(str(error), status=2)
+        fail(str(error), USAGE_STATUS)
     options = SweepOptions(**{field.name: config[field.name] for field in fields(SweepOptions)})
     files = config["config"]
     return Plan(options, overrides, Path(files[-1]).stem if files else "sweep")
@@ -64,7 +66,7 @@ def _divide(args: list[str]) -> tuple[list[str], Config]:
         if not (option.startswith("--") and "." in option):
             own.append(f"{option}{given}{value}")
         elif not given and (not rest or rest[0].startswith("--")):
-            fail(f"{option} has no value", status=2)
+            fail(f"{option} has no value", USAGE_STATUS)
         else:
             settings[option.removeprefix("--")] = parse_value(value if given else rest.pop(0))
     return own, settings
@@ -74,12 +76,12 @@ def main(args: list[str]) -> None:
     """Search.
 
     Raises:
-        ValueError: If the search makes no sense, or no trial had a loss.
+        UserError: If the search makes no sense, or no trial had a loss.
         SystemExit: If an option is not understood, or a signal stopped the search.
     """
     wanted = plan(args)
     if find_spec("optuna") is None:
-        raise ValueError(
+        raise UserError(
             "sweep needs Optuna, which is not installed; uv sync --extra sweep, or pip install 'mm-lightning[sweep]'"
         )
     signals = Signals()
@@ -90,7 +92,7 @@ def main(args: list[str]) -> None:
         _search(wanted, signals)
     except OptunaError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise ValueError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
+        raise UserError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
     except Halted as halt:
         again = shlex.join(["python", "-m", "mm_lightning", "sweep", *args])
         _tell(f"{halt}; finished trials are kept, go on with: {again}")
@@ -127,7 +129,7 @@ def _search(wanted: Plan, signals: Signals) -> None:
         results.write_rows(study)  # of a worker that was killed before it could
         best = results.write_best(study)
     if best is None:
-        raise ValueError(f"no trial was completed; the last is {results.line(study, study.finished[-1])}")
+        raise UserError(f"no trial was completed; the last is {results.line(study, study.finished[-1])}")
     print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {best}")
     print(f"in TensorBoard: tensorboard --logdir {study.folder}")
 

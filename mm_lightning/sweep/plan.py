@@ -10,7 +10,8 @@ from typing import Any, Literal
 import yaml
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-from mm_lightning import shipped
+from mm_lightning import UserError
+from mm_lightning.files import find_shipped
 from mm_lightning.sweep.space import Point, Space, grid_size, parse_space
 
 Config = dict[str, Any]
@@ -39,7 +40,7 @@ class SweepOptions:
         name: Of the study, whose folder is lightning_logs/sweeps/NAME; null takes that of the file.
 
     Raises:
-        ValueError: If settings make no sense.
+        UserError: If settings make no sense.
     """
 
     base: str
@@ -62,18 +63,18 @@ class Plan:
         name: Of the study, if the options give none.
 
     Raises:
-        ValueError: If the base cannot be read or a setting makes no sense.
+        UserError: If the base cannot be read or a setting makes no sense.
     """
 
     def __init__(self, options: SweepOptions, overrides: Config, name: str) -> None:
         self.options = options
         self.name = name if options.name is None else options.name
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
-            raise ValueError(f"name is {self.name!r}; give one that a folder can have")
+            raise UserError(f"name is {self.name!r}; give one that a folder can have")
         self.space: Space = parse_space(options.space)
         self.fixed = {**options.fixed, **overrides}
         if both := sorted(self.fixed.keys() & self.space.keys()):
-            raise ValueError(f"{both[0]} is fixed and stands in space too; leave one out")
+            raise UserError(f"{both[0]} is fixed and stands in space too; leave one out")
         self.num_trials = self._num_trials()
         self.base: Config = _read(options.base)
         self.config({})
@@ -82,7 +83,7 @@ class Plan:
         """The configuration of a `fit` at a point of the space, or at no point.
 
         Raises:
-            ValueError: If a key leads nowhere.
+            UserError: If a key leads nowhere.
         """
         result = copy.deepcopy(self.base)
         for key, value in {**self.fixed, **point}.items():
@@ -98,7 +99,7 @@ class Plan:
         wanted = self.options.trials
         if self.options.sampler == "tpe":
             if wanted is None:
-                raise ValueError("trials is missing; give a number, for example --trials 20")
+                raise UserError("trials is missing; give a number, for example --trials 20")
             return int(wanted)
         size = grid_size(self.space)
         return size if wanted is None else min(int(wanted), size)
@@ -123,14 +124,14 @@ _Loader.add_implicit_resolver(
 
 def _read(base: str) -> Config:
     try:
-        content = yaml.load(Path(shipped.find(base)).read_text(encoding="utf-8"), _Loader)
+        content = yaml.load(Path(find_shipped(base)).read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ValueError(f"base {base} cannot be read ({reason}); give the configuration of a fit") from None
+        raise UserError(f"base {base} cannot be read ({reason}); give the configuration of a fit") from None
     except yaml.YAMLError as error:
-        raise ValueError(f"base {base} is no YAML: {error}") from None
+        raise UserError(f"base {base} is no YAML: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"base {base} holds no settings; give the configuration of a fit")
+        raise UserError(f"base {base} holds no settings; give the configuration of a fit")
     return content
 
 
@@ -152,6 +153,6 @@ def _put(config: Config, key: str, value: Any) -> None:
             inner = config[section] = {}
         if not isinstance(inner, dict):
             above = ".".join(sections[:number])
-            raise ValueError(f"{key} leads nowhere: {above} is {inner!r}; write it out as class_path and init_args")
+            raise UserError(f"{key} leads nowhere: {above} is {inner!r}; write it out as class_path and init_args")
         config = inner
     config[last] = value

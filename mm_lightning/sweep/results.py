@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from mm_lightning.files import complete
+from mm_lightning.files import write_atomically
 from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of
 
@@ -60,14 +60,14 @@ def write_best(study: Study) -> Path | None:
     """Write the settings of the best trial as a recipe; None if no trial is complete yet.
 
     Raises:
-        ValueError: If it cannot be written.
+        UserError: If it cannot be written.
     """
     if not study.complete:
         return None
     best, path = study.complete[0], study.folder / "best.yaml"
     header = f"# Trial {best.number} of the sweep {study.plan.name}. Expect val/loss {best.value:.4f}.\n"
     text = header + yaml.safe_dump(study.plan.config(best.params), sort_keys=False, allow_unicode=True)
-    with complete(path, f"sweep {study.plan.name}") as partial:
+    with write_atomically(path, f"sweep {study.plan.name}") as partial:
         partial.write_text(text, encoding="utf-8")
     return path
 

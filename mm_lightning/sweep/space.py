@@ -5,6 +5,8 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
+from mm_lightning import UserError
+
 Value = bool | int | float | str | None  # what a study can store
 Point = dict[str, Value]  # one value for each dotted key
 
@@ -39,10 +41,10 @@ class Range:
         """All of them, for a grid.
 
         Raises:
-            ValueError: If there is no end of them.
+            UserError: If there is no end of them.
         """
         if self.log or (self.step is None and not self.whole):
-            raise ValueError("a grid needs a choice, whole numbers or a step, and no log")
+            raise UserError("a grid needs a choice, whole numbers or a step, and no log")
         step = 1 if self.step is None else self.step
         numbers = [self.low + i * step for i in range(round((self.high - self.low) / step) + 1)]
         return [int(number) if self.whole else round(number, 12) for number in numbers]
@@ -76,16 +78,16 @@ def parse_space(space: dict[str, dict[str, Any]]) -> Space:
     """Read what a file says.
 
     Raises:
-        ValueError: If it makes no sense; the message names the key.
+        UserError: If it makes no sense; the message names the key.
     """
     if not space:
-        raise ValueError(f"space is empty; name at least one setting to search, each as {_FORMS}")
+        raise UserError(f"space is empty; name at least one setting to search, each as {_FORMS}")
     result: Space = {}
     for key, form in space.items():
         try:
             result[key] = _dimension(dict(form))
-        except ValueError as error:
-            raise ValueError(f"space {key}: {error}") from None
+        except UserError as error:
+            raise UserError(f"space {key}: {error}") from None
     return result
 
 
@@ -93,23 +95,23 @@ def _dimension(form: dict[str, Any]) -> Dimension:
     kinds = [kind for kind in ("int", "float", "choice") if kind in form]
     unknown = sorted(form.keys() - {"int", "float", "choice", "log", "step"})
     if len(kinds) != 1 or unknown:
-        raise ValueError(f"cannot be read{': ' + unknown[0] if unknown else ''}; give {_FORMS}")
+        raise UserError(f"cannot be read{': ' + unknown[0] if unknown else ''}; give {_FORMS}")
     kind = kinds[0]
     if not isinstance(form[kind], list):
-        raise ValueError(f"{kind} is {form[kind]!r}; give a list")
+        raise UserError(f"{kind} is {form[kind]!r}; give a list")
     return _choice(form) if kind == "choice" else _range(form, kind)
 
 
 def _choice(form: dict[str, Any]) -> Choice:
     options = form.pop("choice")
     if form:
-        raise ValueError(f"{next(iter(form))} has no meaning for a choice; leave it out")
+        raise UserError(f"{next(iter(form))} has no meaning for a choice; leave it out")
     if not options:
-        raise ValueError("choice is empty; give at least one value")
+        raise UserError("choice is empty; give at least one value")
     if wrong := [option for option in options if not isinstance(option, Value)]:
-        raise ValueError(f"choice has {wrong[0]!r}; give numbers, strings, true, false or null")
+        raise UserError(f"choice has {wrong[0]!r}; give numbers, strings, true, false or null")
     if len({repr(option) for option in options}) < len(options):
-        raise ValueError("choice has a value twice; leave one out")
+        raise UserError("choice has a value twice; leave one out")
     return Choice(tuple(options))
 
 
@@ -118,18 +120,18 @@ def _range(form: dict[str, Any], kind: str) -> Range:
     numbers = [*ends, *([] if step is None else [step])]
     if len(ends) != 2 or not all(_is_number(number, kind) for number in numbers):
         what = "two whole numbers" if kind == "int" else "two numbers"
-        raise ValueError(f"{kind} is {ends}{'' if step is None else f', step {step}'}; give {what}, low and high")
+        raise UserError(f"{kind} is {ends}{'' if step is None else f', step {step}'}; give {what}, low and high")
     low, high = ends
     if low > high:
-        raise ValueError(f"{kind} is {ends}, low above high; exchange them")
+        raise UserError(f"{kind} is {ends}, low above high; exchange them")
     if not isinstance(log, bool):
-        raise ValueError(f"log is {log!r}; give true or false")
+        raise UserError(f"log is {log!r}; give true or false")
     if log and low <= 0:
-        raise ValueError(f"{kind} is {ends}, which has no logarithm; with log: true low must be above 0")
+        raise UserError(f"{kind} is {ends}, which has no logarithm; with log: true low must be above 0")
     if log and step is not None:
-        raise ValueError("log and step exclude each other; leave one out")
+        raise UserError("log and step exclude each other; leave one out")
     if step is not None and (step <= 0 or not math.isclose((high - low) / step, round((high - low) / step))):
-        raise ValueError(f"step is {step}; it must be above 0 and lead from {low} to {high}")
+        raise UserError(f"step is {step}; it must be above 0 and lead from {low} to {high}")
     return Range(low, high, kind == "int", log, step)
 
 
@@ -142,16 +144,16 @@ def grid_size(space: Space) -> int:
     """Points of the grid.
 
     Raises:
-        ValueError: If a range has no end of numbers, or the grid is too large.
+        UserError: If a range has no end of numbers, or the grid is too large.
     """
     for key, dimension in space.items():
         try:
             dimension.values()
-        except ValueError as error:
-            raise ValueError(f"space {key}: {error}; or set sampler: tpe") from None
+        except UserError as error:
+            raise UserError(f"space {key}: {error}; or set sampler: tpe") from None
     size = math.prod(len(dimension.values()) for dimension in space.values())
     if size > _MAX_GRID:
-        raise ValueError(f"the grid has {size:,} points; give larger steps, or set sampler: tpe")
+        raise UserError(f"the grid has {size:,} points; give larger steps, or set sampler: tpe")
     return size
 
 

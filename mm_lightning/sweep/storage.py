@@ -6,6 +6,8 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from mm_lightning import UserError
+
 PATIENCE = 60  # seconds to wait for another process that is writing
 _FILES = {"sqlite": "study.db", "journal": "study.journal"}
 
@@ -30,11 +32,11 @@ def open_storage(folder: Path, kind: str) -> BaseStorage:
     """Open the file of a study.
 
     Raises:
-        ValueError: If the study is kept in another kind of file, or this one is damaged.
+        UserError: If the study is kept in another kind of file, or this one is damaged.
     """
     for other, name in _FILES.items():
         if other != kind and (folder / name).exists():
-            raise ValueError(f"storage is {kind}, but the study in {folder} is kept in {other}; set storage: {other}")
+            raise UserError(f"storage is {kind}, but the study in {folder} is kept in {other}; set storage: {other}")
     path = folder / _FILES[kind]
     try:
         if kind == "journal":
@@ -42,4 +44,4 @@ def open_storage(folder: Path, kind: str) -> BaseStorage:
         waiting = {"connect_args": {"timeout": PATIENCE}}
         return RDBStorage(f"sqlite:///{path.absolute()}", engine_kwargs=waiting)
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        raise ValueError(f"{path} cannot be read as a study ({str(error).splitlines()[0]}); remove it") from None
+        raise UserError(f"{path} cannot be read as a study ({str(error).splitlines()[0]}); remove it") from None

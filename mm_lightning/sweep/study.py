@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from mm_lightning import UserError
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.space import Choice, Dimension, grid_points
 from mm_lightning.sweep.storage import PATIENCE, open_storage
@@ -37,7 +38,7 @@ class Study:
         tell: Called with a line about what befell an earlier worker.
 
     Raises:
-        ValueError: If the folder holds another study, or cannot be used.
+        UserError: If the folder holds another study, or cannot be used.
     """
 
     def __init__(self, plan: Plan, folder: Path, max_steps: int, tell: Callable[[str], None]) -> None:
@@ -50,7 +51,7 @@ class Study:
         try:
             self._running.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ValueError(f"cannot make the study's folder {folder} ({error.strerror})") from None
+            raise UserError(f"cannot make the study's folder {folder} ({error.strerror})") from None
         self.lock = FileLock(folder / ".lock", timeout=PATIENCE)
         with self.lock:
             storage = open_storage(folder, plan.options.storage)
@@ -72,7 +73,7 @@ class Study:
             for key in known[name] | value:
                 old, new = known[name].get(key), value.get(key)
                 if old != new:
-                    raise ValueError(
+                    raise UserError(
                         f"the study in {self.folder} began with {name} {key}: {old}, now it is {new}, and its trials "
                         "could not be compared; give the new search a --name of its own, or remove the folder"
                     )

@@ -1,23 +1,22 @@
 """A trial: a short fit that leaves no run folder behind."""
 
-import io
 import math
-import tempfile
+from argparse import ArgumentError
 from collections.abc import Callable
-from contextlib import redirect_stderr
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-import yaml
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
-from mm_lightning import cli
-from mm_lightning.precedence import refuse_derived
+from mm_lightning import UserError
+from mm_lightning.cli import application
+from mm_lightning.cli.application import Application
+from mm_lightning.cli.precedence import refuse_derived
+from mm_lightning.commands import fit
 from mm_lightning.sweep.plan import Config, Plan
 from mm_lightning.sweep.signals import Signals
-from mm_lightning.trainer import Trainer
+from mm_lightning.training.trainer import Trainer
 
 _QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}  # of trainer
 _THREADS = torch.get_num_threads()  # of a step; a small one takes fewer, and the next trial's may be large
@@ -52,30 +51,24 @@ class _Watch(Callback):
             return
         loss = float(trainer.callback_metrics["val/loss"])
         if not math.isfinite(loss):
-            raise ValueError(f"val/loss became {loss} by step {trainer.global_step}")
+            raise UserError(f"val/loss became {loss} by step {trainer.global_step}")
         self.losses.append(loss)
         self._look(trainer.global_step, loss)
 
 
-def build(config: Config) -> cli.MmLightningCLI:
-    """Model, data and Trainer of a trial, checked as a `fit` is.
+def build(config: Config) -> Application:
+    """Build model, data and Trainer of a trial, checked as a `fit` is.
 
     Raises:
-        ValueError: If the configuration is refused.
+        UserError: If the configuration is refused.
     """
     quiet = {**config, "trainer": {**(config.get("trainer") or {}), **_QUIET}}
-    said = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "trial.yaml"
-        file.write_text(yaml.safe_dump(quiet), encoding="utf-8")
-        try:
-            with redirect_stderr(said):
-                built = cli.main(["--config", str(file)], run=False)
-        except SystemExit:  # the parser has said why
-            raise ValueError(said.getvalue().strip().removeprefix("error: ")) from None
-    assert built is not None
-    built.trainer.need_one_device()
-    built.prepare()
+    try:
+        built = application.build(quiet)
+    except ArgumentError as error:
+        raise UserError(str(error)) from None
+    built.trainer.require_one_device()
+    fit.prepare(built.trainer, built.model, built.datamodule)
     return built
 
 
@@ -97,13 +90,15 @@ def train(config: Config, look: Callable[[int, float], None], signals: Signals) 
     built.trainer.callbacks = [*filter(_trains, callbacks), watch]  # type: ignore[attr-defined]
     built.trainer.fit(built.model, datamodule=built.datamodule)
     if not watch.losses:
-        raise ValueError("there was no validation, so there is no val/loss")
+        raise UserError("there was no validation, so there is no val/loss")
     return min(watch.losses)
 
 
 def _trains(callback: Callback) -> bool:
     """Whether a callback can matter to the weights; those of this application write or print."""
-    return not (isinstance(callback, Checkpoint) or type(callback).__module__.startswith("mm_lightning.callbacks."))
+    return not (
+        isinstance(callback, Checkpoint) or type(callback).__module__.startswith("mm_lightning.training.callbacks.")
+    )
 
 
 def check(plan: Plan) -> Trainer:
@@ -113,23 +108,23 @@ def check(plan: Plan) -> Trainer:
         The Trainer of its base.
 
     Raises:
-        ValueError: If a key or a value is refused; the message names it.
+        UserError: If a key or a value is refused; the message names it.
     """
     refuse_derived(f"--{key}" for key in (*plan.fixed, *plan.space))
     try:
         trainer = build(plan.config({})).trainer
     except Exception as error:  # whatever a constructor says to its arguments
-        raise ValueError(f"base {plan.options.base}{' with what is fixed' if plan.fixed else ''}: {error}") from None
+        raise UserError(f"base {plan.options.base}{' with what is fixed' if plan.fixed else ''}: {error}") from None
     for key, dimension in plan.space.items():
         for value in dimension.ends:
             try:
                 build(plan.config({key: value}))
             except Exception as error:  # as above
-                raise ValueError(f"space {key} at {value}: {error}") from None
+                raise UserError(f"space {key} at {value}: {error}") from None
     if plan.options.pruner == "hyperband" and trainer.max_steps < 9:
-        raise ValueError(f"pruner hyperband needs trainer.max_steps of 9 or more; it is {trainer.max_steps}")
+        raise UserError(f"pruner hyperband needs trainer.max_steps of 9 or more; it is {trainer.max_steps}")
     if plan.options.pruner == "median" and "data.batch_size" in plan.space and trainer.check_val_every_n_epoch:
-        raise ValueError(
+        raise UserError(
             "pruner median compares trials at the same step, but with data.batch_size in space their epochs, after "
             "which they are validated, end at others; fix trainer.check_val_every_n_epoch: null and "
             "trainer.val_check_interval to a number of steps"

@@ -1,0 +1,239 @@
+"""The command line of the commands that need Lightning: parsing, precedence, and which callbacks a command gets."""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from typing_extensions import override
+
+from mm_lightning import UserError
+from mm_lightning.cli import precedence
+from mm_lightning.cli.library_warnings import silence_library_warnings
+from mm_lightning.cli.parser import CommandLine, Parser
+from mm_lightning.commands import fit
+from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
+from mm_lightning.commands.errors import one_line_errors
+from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.files import find_shipped
+from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training.callbacks import (
+    BestCheckpoint,
+    Charts,
+    Embeddings,
+    Histograms,
+    HyperParameters,
+    LastCheckpoint,
+    RandomState,
+    RunConfig,
+    SampleItems,
+    StepProgressBar,
+    Stopped,
+)
+from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.trainer import Trainer
+
+_WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
+_CKPT_HELP = {
+    "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
+    "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
+    "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
+}
+
+
+def _trainer_class(commands: list[str]) -> type[Trainer]:
+    """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
+    modules = {name: COMMANDS[name].module for name in commands}
+    return type("Trainer", (Trainer,), {name: import_module(module).run for name, module in modules.items() if module})
+
+
+class Application(CommandLine):
+    """One run of the command line, or model, data and Trainer built from settings without a command.
+
+    Args:
+        args: Command line, or nested settings; only without a command.
+        command: The command; None to build without running one.
+    """
+
+    checkpoint: Checkpoint | None = None
+    model: LanguageModel
+    datamodule: ItemsDataModule
+    trainer: Trainer
+
+    def __init__(self, args: ArgsType, command: str | None = None, run: bool = True) -> None:
+        with_trainer = [name for name, entry in COMMANDS.items() if not entry.is_light]
+        self._commands = [name for name in with_trainer if run and command in (None, name)]
+        help_texts = {name: f"{COMMANDS[name].summary} {COMMANDS[name].details}".strip() for name in self._commands}
+        super().__init__(
+            LanguageModel,
+            ItemsDataModule,
+            save_config_callback=RunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_class=_trainer_class(self._commands),
+            trainer_defaults={"num_sanity_val_steps": 0},
+            parser_class=Parser,
+            parser_kwargs={
+                "prog": "mm_lightning",
+                "description": DESCRIPTION,
+                **{name: {"description": text} for name, text in help_texts.items()},
+            },
+            args=args,
+            run=run,
+            auto_configure_optimizers=False,
+        )
+
+    @override
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # Lightning's is static, and called on self
+        """The commands to parse, each with those arguments of its function that are not options.
+
+        Only the command that is given: collecting the options of all would take longer than a short command runs.
+        """
+        data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
+        passed = data | {"ckpt_path", "weights_only", "verbose", "words"}
+        return dict.fromkeys(self._commands, passed)
+
+    @override
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the seed, fixed unless another is given, so that every run can be repeated."""
+        parser.add_argument(
+            "--seed_everything",
+            type=NonNegativeInt,
+            default=42,
+            help="Seed of initial weights, order of training and dropout.",
+        )
+
+    @override
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the callbacks that have settings, and link what data and model must agree on."""
+        parser.add_lightning_class_args(LastCheckpoint, "last")
+        parser.add_lightning_class_args(SampleItems, "samples")
+        parser.add_lightning_class_args(Histograms, "histograms")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)  # a NonNegativeInt cannot be saved
+        parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
+        parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
+
+    @override
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+        if not add_subcommands:
+            return
+        for name, parser in self.command_parsers().items():
+            parser.add_argument("--ckpt_path", type=str | None, help=_CKPT_HELP.get(name, _CKPT_HELP["score"]))
+            if name != "fit":
+                parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
+                parser.set_defaults({"trainer.enable_model_summary": False})
+            if name == "score":
+                parser.add_argument("words", nargs="*", help="Items to score.")
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the arguments: command line over `--config` over checkpoint.
+
+        Raises:
+            UserError: If the arguments contradict each other or the checkpoint.
+        """
+        if not isinstance(args, list):
+            self.config = parser.parse_object(args)
+            return
+        peek = precedence.peek(args, self.subcommands())
+        command = peek.command
+        if command is not None and peek.ckpt_path is not None:
+            path = run_folders.find_checkpoint(peek.ckpt_path, peek.root)
+            self.checkpoint = checkpoint.read(path, peek.text)
+            self.command_parsers()[command].set_defaults(precedence.defaults(self.checkpoint, command))
+        elif command is not None and not {"-h", "--help", "--print_config"} & set(args):
+            if command not in _WITHOUT_CHECKPOINT:
+                raise UserError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
+            if not any(arg.startswith(("-c", "--config", "--model")) for arg in args):
+                raise UserError(f"{command} needs --config, for example --config configs/mlp.yaml")
+        self.config = parser.parse_args(args)
+        config = self.config.get(command) if command else self.config
+        assert isinstance(config, Namespace)
+        if config.get("ckpt_path") != peek.ckpt_path:
+            raise UserError("ckpt_path stands in a config file; give --ckpt_path on the command line")
+        if self.checkpoint is not None:
+            precedence.check_architecture(config, self.checkpoint)
+            precedence.settle_alphabet(config, self.checkpoint)
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Make the Trainer, with this application's callbacks for `fit` and with none for the other commands."""
+        config = {**self.instantiated("trainer"), **kwargs}
+        callbacks = []
+        if self.subcommand in ("fit", None):
+            callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
+            callbacks += [self.instantiated(key) for key in ("samples", "histograms")]
+            callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
+            callbacks += [BestCheckpoint(), self.instantiated("last")]
+        else:
+            self.save_config_callback = None
+        return self.make_trainer(config, callbacks)  # type: ignore[return-value] # of our class
+
+    @override
+    def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Name the checkpoint's file, and read it as plain data only."""
+        arguments["ckpt_path"] = None if self.checkpoint is None else str(self.checkpoint.path)
+        if command == "score":
+            arguments["words"] = self.instantiated("words")
+            del arguments["datamodule"]
+        elif COMMANDS[command].module is None:  # Lightning's own
+            arguments["weights_only"] = True
+        return arguments
+
+    def before_fit(self) -> None:
+        """Check everything that can be wrong, then claim a run folder; called by Lightning."""
+        fit.prepare(self.trainer, self.model, self.datamodule, self.checkpoint)
+        fit.claim_run(self.trainer, self.checkpoint)
+
+    def fit(self, ckpt_path: str | None, **rest: Any) -> None:
+        """Train; called by Lightning in place of the Trainer's method."""
+        fit.train(self.trainer, self.model, self.datamodule, ckpt_path, resumed=self.checkpoint is not None)
+
+    def after_fit(self) -> None:
+        """Print what to do next; called by Lightning."""
+        fit.print_next_commands(self.trainer)
+
+
+def _block_size(network: Namespace | None) -> int | None:
+    """Context of a network's configuration; None for a sequence network, or where no network is given."""
+    block_size: int | None = None if network is None else network.get("init_args.block_size")
+    return block_size
+
+
+def build(settings: dict[str, Any]) -> Application:
+    """Build model, data and Trainer from nested settings, as a config file has them, without running a command.
+
+    Raises:
+        ArgumentError: If a setting is not understood.
+        UserError: If a value makes no sense.
+    """
+    silence_library_warnings()
+    return Application(settings, run=False)
+
+
+def main(args: list[str]) -> None:
+    """Run a command that needs Lightning.
+
+    Args:
+        args: The command line, without the program's name.
+
+    Raises:
+        SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure, 130 or 143 after a signal.
+    """
+    args = [find_shipped(arg) for arg in args]
+    command = args[0] if args and args[0] in COMMANDS else None
+    silence_library_warnings()
+    with one_line_errors(MisconfigurationException):
+        try:
+            Application(args, command)
+        except Stopped as stop:
+            again = f"python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
+            sys.stderr.write(f"{stop}; go on with: {again}\n")
+            sys.exit(128 + stop.signum)

@@ -1,0 +1,49 @@
+"""LightningCLI with its private parts behind public names, and a parser that raises instead of exiting.
+
+Every private attribute of LightningCLI that this application overrides, reads or writes stands in this file;
+`tests/test_contracts.py` checks each against the installed version.
+"""
+
+from argparse import ArgumentError
+from typing import Any, NoReturn
+
+from lightning.pytorch import Trainer as LightningTrainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from typing_extensions import override
+
+
+class Parser(LightningArgumentParser):
+    """Lightning's parser; an error is an `ArgumentError` with one line instead of pages of usage."""
+
+    @override
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise ArgumentError(None, message) from ex
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI without its own reading of checkpoints, with public names for what subclasses need."""
+
+    def command_parsers(self) -> dict[str, LightningArgumentParser]:
+        """The parser of each subcommand, by name."""
+        return self._subcommand_parsers
+
+    def instantiated(self, key: str) -> Any:
+        """The instantiated value of a key, with or without a subcommand."""
+        return self._get(self.config_init, key)
+
+    def make_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> LightningTrainer:
+        """The Trainer of `trainer_class` with these callbacks after those of the configuration."""
+        return self._instantiate_trainer(config, callbacks)
+
+    def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of the command's function; subclasses change what Lightning proposes."""
+        return arguments
+
+    @override
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: `parse_arguments` has already applied the checkpoint, at lowest precedence."""
+
+    @override
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        return self.command_arguments(subcommand, super()._prepare_subcommand_kwargs(subcommand))

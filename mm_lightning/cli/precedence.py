@@ -1,0 +1,139 @@
+"""Command line over `--config` over checkpoint.
+
+LightningCLI lets a checkpoint's hyper-parameters overrule what the user types (lightning 2.6). Here they become the
+defaults of the command's options before these are parsed. What makes up the network cannot be changed that way;
+trying to is an error.
+"""
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from mm_lightning import UserError
+from mm_lightning.data.vocabulary import brief
+from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.run_folders import LOGS
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What must be known before the arguments can be parsed.
+
+    Args:
+        command: The subcommand, if any.
+        ckpt_path: Value of --ckpt_path, if any.
+        root: Folder of runs.
+        text: All that the user says, config files included.
+    """
+
+    command: str | None
+    ckpt_path: str | None
+    root: Path
+    text: str
+
+
+_DERIVED = {  # what the application fills in itself, and from what
+    "--data.block_size": "--model.network.init_args.block_size",
+    "--data.seed": "--seed_everything",
+    "--model.alphabet": "--data.alphabet",
+}
+
+
+def refuse_derived(options: Iterable[str]) -> None:
+    """Refuse what the application fills in itself.
+
+    Raises:
+        UserError: If one of the options is such.
+    """
+    for option in options:
+        if option in _DERIVED:
+            raise UserError(f"{option} follows from {_DERIVED[option]}; set that instead")
+
+
+def peek(args: list[str], commands: Iterable[str]) -> Peek:
+    """Look ahead in the arguments.
+
+    Raises:
+        UserError: If one is given that follows from another.
+    """
+    refuse_derived(arg.partition("=")[0] for arg in args)
+    command = next((arg for arg in args if arg in commands), None)
+    peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    peeker.add_argument("--ckpt_path")
+    peeker.add_argument("-c", "--config", action="append", default=[])
+    peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
+    known, _ = peeker.parse_known_args(args)
+    files = [Path(path).read_text(encoding="utf-8") for path in known.config if Path(path).is_file()]
+    return Peek(command, known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
+
+
+_OF_A_STEP = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # what a step is made of
+
+
+def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
+    """A checkpoint's settings as defaults: model and data, for `fit` what is plain of the rest, for `plot` its steps.
+
+    The alphabet waits for `settle_alphabet`: the parser takes a string for YAML where a list may stand, `[]` for one.
+
+    Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks would be run.
+    """
+    model = {key: value for key, value in ckpt.model.items() if key != "alphabet"}
+    data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
+    result = {f"model.{key}": value for key, value in model.items()}
+    result |= {f"data.{key}": value for key, value in data.items()}
+    if command == "fit":
+        result["seed_everything"] = ckpt.data["seed"]
+        for section in ("trainer", "last", "samples", "histograms"):
+            for key, value in ckpt.config.get(section, {}).items():
+                if value is None or isinstance(value, bool | int | float) or _is_plain_name(value):
+                    result[f"{section}.{key}"] = value
+                else:
+                    rank_zero_info(f"{section}.{key} is not taken from the checkpoint; give it again if it matters")
+    elif command == "plot":
+        settings = ckpt.config.get("trainer", {})
+        result |= {f"trainer.{key}": settings[key] for key in _OF_A_STEP if settings.get(key) is not None}
+    return result
+
+
+def _is_plain_name(value: Any) -> bool:
+    """Whether a setting is a word such as bf16-mixed; with a dot it could be the import path of a class."""
+    return isinstance(value, str) and "." not in value
+
+
+def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
+    """Raise if the command asks for another network than the checkpoint has."""
+    wanted = config["model"]["network"].as_dict()
+    for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
+        raise UserError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
+
+
+def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
+    """Take the checkpoint's alphabet; raise if the command asks for another, or for another way to make it."""
+    data, own = config["data"], ckpt.model["alphabet"]
+    for key in ("tokens", "max_vocab"):
+        if data[key] != ckpt.data.get(key, data[key]):
+            raise UserError(
+                f"data.{key} is {data[key]}, but the checkpoint {ckpt.path} was trained with {ckpt.data[key]}; "
+                "leave it out"
+            )
+    if data["alphabet"] not in (None, own):
+        raise UserError(
+            f"data.alphabet is {brief(data['alphabet'])!r}, but the checkpoint {ckpt.path} was trained with "
+            f"{brief(own)!r}; leave it out"
+        )
+    data["alphabet"] = own
+
+
+def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys at which two nested settings differ, with both values."""
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return {} if new == old else {key: (new, old)}
+    result: dict[str, tuple[Any, Any]] = {}
+    for name in sorted(new.keys() | old.keys()):
+        result |= _differences(new.get(name), old.get(name), f"{key}.{name}")
+    return result

@@ -1,0 +1,1 @@
+"""Conditions on samples: what an item must be, and how items are sampled under it."""

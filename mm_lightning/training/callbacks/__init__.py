@@ -1,0 +1,25 @@
+"""What happens around training, a file each."""
+
+from mm_lightning.training.callbacks.charts import Charts
+from mm_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, Stopped
+from mm_lightning.training.callbacks.embeddings import Embeddings
+from mm_lightning.training.callbacks.histograms import Histograms
+from mm_lightning.training.callbacks.hparams import HyperParameters
+from mm_lightning.training.callbacks.progress import StepProgressBar
+from mm_lightning.training.callbacks.random_state import RandomState
+from mm_lightning.training.callbacks.run_config import RunConfig
+from mm_lightning.training.callbacks.samples import SampleItems
+
+__all__ = [
+    "BestCheckpoint",
+    "Charts",
+    "Embeddings",
+    "Histograms",
+    "HyperParameters",
+    "LastCheckpoint",
+    "RandomState",
+    "RunConfig",
+    "SampleItems",
+    "StepProgressBar",
+    "Stopped",
+]

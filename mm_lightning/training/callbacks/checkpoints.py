@@ -1,0 +1,128 @@
+"""The two checkpoints of a run: the best by val/loss, and the last, from which it goes on."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+
+from mm_lightning import UserError
+from mm_lightning.training.run_folders import BEST, CHECKPOINTS, LAST
+
+
+class Stopped(Exception):  # noqa: N818 # an event, not an error
+    """A signal ended training after its state was saved.
+
+    Args:
+        signum: The signal.
+        checkpoint: Where the state is.
+        step: Optimiser steps done.
+    """
+
+    def __init__(self, signum: int, checkpoint: Path, step: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after {step} steps")
+        self.signum = signum
+        self.checkpoint = checkpoint
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """`best.ckpt`: the weights with the lowest val/loss, as they were when it was measured."""
+
+    def __init__(self) -> None:
+        super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False)
+        self._validated_step = -1
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Save into the run folder."""
+        self.dirpath = str(_folder(trainer))
+        self._last_global_step_saved = -1  # lightning 2.6 says 0, where a network that counts has yet to be saved
+        super().setup(trainer, pl_module, stage)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save in mid-epoch; at an epoch's last step `on_train_epoch_end` does it, when the epoch is over too."""
+        self._validated_step = trainer.global_step
+        super().on_validation_end(trainer, pl_module)
+
+    def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
+        """Lightning would go by the settings, and save weights of later steps beside the last val/loss."""
+        return trainer.is_last_batch and self._validated_step == trainer.global_step
+
+
+class LastCheckpoint(Checkpoint):
+    """`last.ckpt`: every so many steps, after every epoch, at the end, and when SIGINT or SIGTERM asks to stop.
+
+    Stopping waits for the end of the step at hand, whose state is whole. A second signal stops at once.
+
+    Args:
+        every_n_train_steps: Optimiser steps between two saves.
+    """
+
+    def __init__(self, every_n_train_steps: int = 1000) -> None:
+        if every_n_train_steps < 1:
+            raise UserError(f"last.every_n_train_steps is {every_n_train_steps}; it must be at least 1")
+        self.every_n_train_steps = every_n_train_steps
+        self.path = Path()  # known when training is about to begin
+        self._saved_step = -1
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to signals."""
+        self.path = _folder(trainer) / f"{LAST}.ckpt"
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[signum] = signal.signal(signum, self._on_signal)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save in mid-epoch. At an epoch's last step `on_train_epoch_end` does it, when validation is over too."""
+        stop = self._stop_asked(trainer)
+        step = trainer.global_step
+        if trainer.is_last_batch or step == self._saved_step:
+            return
+        if stop or step % self.every_n_train_steps == 0 or step == trainer.max_steps:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save the state after validation."""
+        self._save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave signals to others again."""
+        self._restore_handlers()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Leave signals to others again."""
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        for signum, handler in self._handlers.items():
+            signal.signal(signum, handler)
+        self._handlers.clear()
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            raise KeyboardInterrupt
+        self._signal = signum
+
+    def _stop_asked(self, trainer: pl.Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self._signal is not None
+        if trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):  # all ranks stop together
+            self._signal = self._signal or signal.SIGTERM
+        return self._signal is not None
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step != self._saved_step:
+            trainer.save_checkpoint(self.path, weights_only=False)
+            self._saved_step = trainer.global_step
+        if self._signal is not None and trainer.global_step:  # without a step it was a count, and that is done
+            raise Stopped(self._signal, self.path, trainer.global_step)
+
+
+def _folder(trainer: pl.Trainer) -> Path:
+    """Where checkpoints go; only the first rank, which writes them, knows its run folder."""
+    run: Path | None = getattr(trainer, "run_folder", None)
+    return (run or Path(trainer.default_root_dir)) / CHECKPOINTS

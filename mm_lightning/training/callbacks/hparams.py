@@ -1,0 +1,33 @@
+"""The run's settings in TensorBoard's HPARAMS tab, with the val loss beside them."""
+
+import math
+
+import lightning.pytorch as pl
+from jsonargparse import dict_to_namespace
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from mm_lightning.data.vocabulary import brief
+
+
+class HyperParameters(Callback):
+    """Announce `hp/val_loss` with the settings: a metric that is not announced at the start never shows.
+
+    Lightning's logger does so too, but draws the announcement as a point of the curve.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the settings, once per run; earlier hooks do not know the step at which it goes on."""
+        if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
+            return
+        from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves
+
+        model = {**pl_module.hparams, "alphabet": brief(pl_module.hparams["alphabet"])}
+        groups = {"model": model, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
+        settings = {
+            key: value if isinstance(value, bool | int | float | str) else str(value)
+            for key, value in dict_to_namespace({name: dict(group) for name, group in groups.items()}).items()
+            if "._" not in key
+        }
+        for summary in hparams(settings, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
+            trainer.logger.experiment.file_writer.add_summary(summary)

@@ -1,0 +1,30 @@
+"""The configuration of a run: in its folder for people, in its checkpoints for resuming."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.cli import SaveConfigCallback
+
+from mm_lightning.training.checkpoint import CONFIG_KEY
+
+
+class RunConfig(SaveConfigCallback):
+    """Lightning's callback, made to bear a second `fit` in the same run folder, and part of the checkpoint."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write config.yaml; a resumed run's replaces that of its first part."""
+        run: Path | None = getattr(trainer, "run_folder", None)
+        if run is not None:
+            (run / self.config_filename).write_text(self._yaml, encoding="utf-8")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The configuration as YAML."""
+        return {CONFIG_KEY: self._yaml}
+
+    @cached_property
+    def _yaml(self) -> str:
+        config = self.config.clone()
+        config["ckpt_path"] = None  # this describes the run, not how it was last started
+        return str(self.parser.dump(config, skip_none=False))

@@ -1,0 +1,157 @@
+"""Checkpoint files: written whole or not at all, read without running a byte of them as code.
+
+A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
+settings that made them, with which the command line builds the same objects again.
+"""
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.fabric.utilities.types import _PATH
+
+from mm_lightning import UserError
+
+CONFIG_KEY = "config"  # the whole configuration of the run, as YAML
+_TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.ReduceLROnPlateau")
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write beside the target, then rename: a crash or a full disk leaves the previous checkpoint as it was.
+
+    Lightning's own writer goes through the system's folder for temporary files, often on another disk, where the last
+    step is a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
+        """Save tensors and plain data.
+
+        Raises:
+            UserError: If the file cannot be written.
+        """
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            with suppress(OSError):
+                partial.unlink()
+            reason = getattr(error, "strerror", None) or "is the disk full?"
+            raise UserError(
+                f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of its run.
+
+    Args:
+        path: Its file.
+        model: Arguments of the LightningModule.
+        data: Arguments of the datamodule.
+        config: The run's whole configuration; empty if it was not started from the command line.
+        step: Optimiser steps done.
+    """
+
+    path: Path
+    model: dict[str, Any]
+    data: dict[str, Any]
+    config: dict[str, Any]
+    step: int
+
+
+def read(path: Path, trusted: str = "") -> Checkpoint:
+    """Open a checkpoint of this application.
+
+    Args:
+        path: The file.
+        trusted: Text that comes from the user; a class of another package is used only if it is named there.
+
+    Raises:
+        UserError: If the file is missing, damaged, of another application, or names code that is not ours to run.
+    """
+    content = load(path)
+    model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
+    if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
+        raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
+    model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
+    _refuse_code(model, path, trusted)
+    try:
+        config = yaml.safe_load(content.get("callbacks", {}).get("RunConfig", {}).get(CONFIG_KEY, "")) or {}
+        return Checkpoint(path, model, data, config, int(content["global_step"]))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged: its configuration or its step cannot be read") from error
+
+
+def load_weights(module: torch.nn.Module, path: Path) -> None:
+    """Put a checkpoint's weights into a module of the same architecture."""
+    module.load_state_dict(load(path)["state_dict"])
+
+
+def load_model(model: torch.nn.Module, path: Path, device: torch.device) -> None:
+    """Put a checkpoint's weights into a model, move it to the device and set eval mode."""
+    load_weights(model, path)
+    model.to(device).eval()
+
+
+def digest(path: Path) -> str | None:
+    """That of the training words, as the datamodule has it; None where no training was done on any."""
+    state = load(path).get("ItemsDataModule", {})
+    return str(state["digest"]) if "digest" in state else None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """All that a checkpoint holds.
+
+    Raises:
+        UserError: If the file is missing or damaged.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the .ckpt file inside it")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        detail = getattr(error, "strerror", None) or "damaged, cut short, or no checkpoint at all"
+        raise UserError(f"{path} cannot be read as a checkpoint: {detail}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds {type(content).__name__}, not a checkpoint")
+    return content
+
+
+def _refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
+    """Settings become objects, so a hostile file could name a class or function that does harm when called."""
+    settings = {key: value for key, value in model.items() if key != "alphabet"}
+    _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
+
+
+def _refuse_classes(value: Any, path: Path, trusted: set[str]) -> None:
+    """Refuse foreign classes, and every other string with a dot: it could be the import path of a function."""
+    if isinstance(value, dict):
+        name = str(value.get("class_path", _TRUSTED[0]))
+        if not name.startswith(_TRUSTED) and name not in trusted:
+            raise UserError(
+                f"{path} names {name}, which is not part of this application; "
+                "if you trust it, name it with --config or on the command line"
+            )
+        for key, inner in value.items():
+            if key != "class_path":
+                _refuse_classes(inner, path, trusted)
+                if isinstance(inner, str) and "." in inner:
+                    raise UserError(f"{path} sets {key} to {inner}, which could name code to run; it is not opened")
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            _refuse_classes({"an element": inner}, path, trusted)

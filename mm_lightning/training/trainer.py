@@ -1,0 +1,201 @@
+"""Lightning's Trainer as runs need it: steps in blocks, folders that nobody shares, threads by the size of a step."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from filelock import FileLock
+from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
+
+from mm_lightning import UserError
+from mm_lightning.data.batches import ItemBatches, TrainBatches
+from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training.block_steps.execution import Execution
+from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.run_folders import CHECKPOINTS, LOGS
+
+_SMALL_STEP = 50_000_000  # multiply-adds; below, handing work to a second thread costs more than it saves
+
+
+class Trainer(pl.Trainer):
+    """Lightning's Trainer with steps in blocks, checkpoints written atomically and run folders that nobody shares.
+
+    Args:
+        steps_per_execution: Most optimiser steps K that are carried out in one go between looks at signals, bar and
+            intervals. Above 1 it spares a small network most of Lightning's time per step, and changes nothing else:
+            limits, intervals and curves count optimiser steps, and weights are the same to the bit unless compiled.
+        compile: With steps_per_execution above 1, compile them to one loop, whose weights differ by rounding; null does
+            so in long runs of window networks on a CPU. A checkpoint remembers what was decided.
+
+    Raises:
+        UserError: If settings cannot be combined.
+    """
+
+    def __init__(self, *args: Any, steps_per_execution: int = 1, compile: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.steps_per_execution = steps_per_execution
+        self.compile = compile
+        _check_blocks(self, steps_per_execution, compile)
+        self._clip = self.gradient_clip_val, self.gradient_clip_algorithm
+        if steps_per_execution > 1:
+            self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
+        on_cpu = isinstance(self.accelerator, CPUAccelerator)
+        if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
+            raise UserError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
+        self.run_folder: Path | None = None
+        self._logs_to_run = kwargs.get("logger") in (None, True)
+        self._lock: FileLock | None = None
+
+    def fit(  # type: ignore[override] # what this application trains
+        self,
+        model: LanguageModel,
+        train_dataloaders: TrainBatches | None = None,
+        val_dataloaders: Sequence[ItemBatches] | None = None,
+        datamodule: ItemsDataModule | None = None,
+        ckpt_path: str | None = None,
+        weights_only: bool | None = None,
+    ) -> None:
+        """Train.
+
+        Args:
+            model: The model.
+            train_dataloaders: Batches, in place of a datamodule; only for steps one by one.
+            val_dataloaders: Batches of the dev split, in place of a datamodule.
+            datamodule: The data.
+            ckpt_path: Checkpoint to go on from.
+            weights_only: Whether it is read without running code.
+        """
+        execution = None
+        if self.steps_per_execution > 1:
+            assert datamodule is not None, "loaders hand out single batches"
+            longest = int(datamodule.train_lengths.max()) + 1
+            execution = Execution(
+                self, model, model.network, self.steps_per_execution, longest, self.compile, *self._clip
+            )
+        model.execute(execution)
+        if datamodule is not None:
+            datamodule.steps_ahead = None if execution is None else execution.steps_ahead
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+
+    def step_singly(self) -> None:
+        """Carry out steps one by one, whatever the settings say."""
+        self.steps_per_execution, self.compile = 1, None
+        self.gradient_clip_val, self.gradient_clip_algorithm = self._clip
+
+    def choose_threads(self, model: LanguageModel, targets: int) -> None:
+        """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
+
+        Args:
+            model: The model.
+            targets: Characters that a step predicts.
+        """
+        parameters = sum(p.numel() for p in model.network.parameters())
+        small = 3 * parameters * targets < _SMALL_STEP
+        if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)
+            rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
+
+    def check_one_pass(self, datamodule: ItemsDataModule, resumed: Checkpoint | None) -> None:
+        """Refuse what a closed-form fit cannot heed.
+
+        Raises:
+            UserError: If examples would be counted twice or not at all, or there is nothing to go on with.
+        """
+        if resumed is not None:
+            raise UserError(f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path")
+        self.require_one_device()
+        for name, value, wanted in (
+            ("data.batch_size", datamodule.batch_size, None),
+            ("trainer.max_epochs", self.max_epochs, 1),
+            ("trainer.max_steps", self.max_steps, -1),
+            ("trainer.steps_per_execution", self.steps_per_execution, 1),
+        ):
+            if value != wanted:
+                shown = "null" if wanted is None else wanted
+                raise UserError(f"{name} is {value}, but counting sees every example once; set it to {shown}")
+
+    @rank_zero_only
+    def claim_run(self, resumed: Checkpoint | None) -> None:
+        """Take a run folder: that of the checkpoint if its run got no further, else a new one.
+
+        Going on from an earlier checkpoint in the same folder would write over what came after it.
+
+        Raises:
+            UserError: If the folder cannot be made or another process is training in it.
+        """
+        if resumed is not None and run_folders.is_last(resumed.path):
+            self.run_folder = run_folders.run_of(resumed.path)
+        else:
+            self.run_folder = run_folders.create(Path(self.default_root_dir) / LOGS)
+            if resumed is not None:
+                rank_zero_info(f"{resumed.path} is not where its run stopped: going on in {self.run_folder}")
+        assert self.run_folder is not None
+        self._lock = run_folders.hold(self.run_folder)
+        if self._logs_to_run:
+            self.logger = TensorBoardLogger(
+                self.run_folder.parent,
+                name="",
+                version=self.run_folder.name,
+                default_hp_metric=False,
+                purge_step=None if resumed is None else resumed.step + 1,  # hide what a killed run did after it
+            )
+
+    def release_run(self) -> None:
+        """Let others go on with the run."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def discard_run(self) -> None:
+        """Remove the folder of a run that never began; one with a checkpoint did, even without a step."""
+        if self.run_folder is not None and not (self.run_folder / CHECKPOINTS).exists():
+            shutil.rmtree(self.run_folder)
+
+    def require_one_device(self) -> None:
+        """Refuse several.
+
+        Raises:
+            UserError: If there are.
+        """
+        if self.world_size > 1:
+            raise UserError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
+
+
+def _check_blocks(trainer: pl.Trainer, steps: int, compile: bool | None) -> None:
+    """Refuse what several steps in one go cannot do.
+
+    Raises:
+        UserError: Names both settings.
+    """
+    if steps < 1:
+        raise UserError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
+    if steps == 1 and compile:
+        raise UserError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
+    if steps > 1:
+        _check_callbacks(trainer.callbacks, steps)  # type: ignore[attr-defined] # set by a connector
+    for name, value in (("accumulate_grad_batches", trainer.accumulate_grad_batches), ("devices", trainer.world_size)):
+        if steps > 1 and value != 1:
+            raise UserError(
+                f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
+            )
+
+
+def _check_callbacks(callbacks: list[Callback], steps: int) -> None:
+    """Refuse callbacks that wait for what happens within a step."""
+    for callback in callbacks:
+        for hook in ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"):
+            if is_overridden(hook, callback, Callback):
+                raise UserError(
+                    f"trainer.callbacks has {type(callback).__name__}, whose {hook} comes with every single step, and "
+                    f"trainer.steps_per_execution is {steps}; set --trainer.steps_per_execution 1"
+                )

@@ -1,0 +1,235 @@
+"""The learning-rate range test: a rate that trains, and nothing else left behind."""
+
+import csv
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from run_command import ROOT, Command, run
+
+from mm_lightning.cli.application import Application, main
+from mm_lightning.commands.lr_find import run_range_test
+from mm_lightning.evaluation.range_test import RangeTest
+
+MLP = ("--config", str(ROOT / "configs/mlp.yaml"))
+PNG = b"\x89PNG"
+
+
+def table(path="lr_find.csv"):
+    """Learning rates, losses and smoothed losses."""
+    with Path(path).open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["lr", "loss", "smoothed_loss"]
+    return np.array(rows[1:], float).T
+
+
+def rates_of(steps):
+    """Evenly from exponent -3 to 0; the Tuner leaves out the second of steps + 1 rates."""
+    return 10 ** (-3 + 3 * np.r_[0, 2 : steps + 1] / steps)
+
+
+def names(folder="."):
+    return sorted(path.name for path in Path(folder).iterdir())
+
+
+def lr_find(words, *options):
+    main(["lr_find", "--data.path", str(words), *MLP, *options])
+
+
+@pytest.mark.parametrize("floor", [-2.5, -1.0])
+def test_the_suggestion_is_where_the_floor_of_the_valley_begins(floor):
+    """Catches a suggestion on the slope, in the middle of the floor, or led astray by the noise of batches."""
+    exponents = np.linspace(-4, 0, 1000)
+    fall = np.maximum(floor - exponents, 0)
+    rise = np.maximum(exponents - (floor + 0.8), 0)
+    losses = 2.0 + 0.5 * fall + 3 * rise**2 + np.random.default_rng(0).normal(0, 0.2, 1000)
+    found = RangeTest(10**exponents, losses)
+    assert np.log10(found.suggestion) == pytest.approx(floor, abs=0.3)
+    assert not found.still_falling
+
+
+def test_smoothing_neither_lags_nor_bends_a_line():
+    """Catches a running average, which shows the loss of smaller rates, and ends that are pulled towards the middle."""
+    exponents = np.linspace(-3, 0, 500)
+    found = RangeTest(10**exponents, 2 - 0.3 * exponents)
+    assert found.smoothed == pytest.approx(found.losses)
+    assert found.still_falling
+
+
+def test_a_loss_that_only_rises_has_no_valley():
+    """Catches the first rate of the test sold as a good one."""
+    exponents = np.linspace(-3, 0, 500)
+    with pytest.raises(ValueError, match=r"only rises from learning rate 0\.001 on; lower --min_exponent"):
+        _ = RangeTest(10**exponents, 5 + exponents).suggestion
+
+
+@pytest.mark.parametrize("seed", [0, 42, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
+def test_the_lectures_network_gets_the_lectures_rate(tmp_path, monkeypatch, capsys, seed):
+    """Catches a rule that hangs on the luck of the batches: the lecture finds 0.1 by eye."""
+    monkeypatch.chdir(tmp_path)
+    lr_find("data/names.txt", "--seed_everything", str(seed))
+    out = capsys.readouterr().out.splitlines()
+    rate = float(out[0].removeprefix("suggested learning rate: "))
+    assert 0.03 < rate < 0.5
+    assert out[1:] == [
+        f"use it with fit:  --model.optimizer.init_args.lr {rate:.2g}",
+        "picture: lr_find.png, numbers: lr_find.csv",
+    ]
+    rates, losses, smoothed = table()
+    assert rates == pytest.approx(rates_of(1000), rel=1e-5)
+    assert losses[:20] == pytest.approx(3.3, abs=0.2)
+    assert smoothed.min() == pytest.approx(2.6, abs=0.1)
+    assert Path("lr_find.png").read_bytes().startswith(PNG)
+    assert names() == ["lr_find.csv", "lr_find.png"]
+
+
+SGD = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.1", "--model.optimizer.momentum", "0.5")
+ONE_CYCLE = (
+    *("--model.lr_scheduler", "torch.optim.lr_scheduler.OneCycleLR"),
+    *("--model.lr_scheduler.max_lr", "0.3", "--model.lr_scheduler.total_steps", "50"),
+)
+SHORT = ("--num_steps", "100")
+
+
+def test_the_schedule_is_left_out(words, capsys, caplog):
+    """Catches a schedule that moves the rate, or the momentum, and a flag that the schedule would overrule."""
+    lr_find(words, *SGD, "--model.lr_scheduler", "null", *SHORT)
+    plain = table()
+    assert "use it with fit:  --model.optimizer.init_args.lr" in capsys.readouterr().out
+    lr_find(words, *SGD, *ONE_CYCLE, *SHORT)
+    assert np.array_equal(plain, table())
+    assert "use it with fit:  --model.lr_scheduler.init_args.max_lr" in capsys.readouterr().out
+    assert "OneCycleLR overrules the optimiser's lr" in caplog.text
+
+
+@pytest.mark.parametrize("schedule", [(), (*SGD, *ONE_CYCLE)], ids=["step", "one cycle"])
+def test_fit_takes_the_flag_as_it_is_printed(words, capsys, schedule):
+    """Catches a flag that fit does not know, or that changes nothing."""
+    lr_find(words, *schedule, *SHORT)
+    flag, rate = re.search(r"use it with fit:  (\S+) (\S+)", capsys.readouterr().out).groups()
+    main(["fit", "--data.path", str(words), *MLP, *schedule, flag, rate, "--trainer.max_steps", "3"])
+    saved = torch.load("lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
+    group = saved["optimizer_states"][0]["param_groups"][0]
+    assert group["max_lr" if schedule else "initial_lr"] == float(rate)
+
+
+CASES = {
+    "words": ("--model.network", "mm_lightning.networks.GRU", "--model.optimizer", "torch.optim.AdamW"),
+    "bf16": ("--trainer.precision", "bf16-mixed", "--trainer.gradient_clip_val", "1"),
+    "repeated looks": (
+        *("--model.optimizer", "torch.optim.LBFGS", "--model.optimizer.max_iter", "3"),
+        *("--model.lr_scheduler", "null"),
+    ),
+    "accumulated": ("--trainer.steps_per_execution", "1", "--trainer.accumulate_grad_batches", "2"),
+    "short": ("--trainer.max_epochs", "1", "--trainer.max_time", "00:00:00:00"),
+    "logged": ("--trainer.logger", "true", "--trainer.log_every_n_steps", "1", "--trainer.enable_progress_bar", "true"),
+    "validated": ("--trainer.val_check_interval", "3"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_settings_of_a_run_can_be_tested(words, monkeypatch, capsys, case):
+    """Catches a limit, interval or logger of the run that is in the way, and a step that counts twice."""
+    monkeypatch.setattr(
+        "mm_lightning.training.module.LanguageModel.validation_step", lambda *_: pytest.fail("validated")
+    )
+    lr_find(words, *CASES[case], *SHORT)
+    rates, losses, _ = table()
+    assert rates == pytest.approx(rates_of(100)[: len(rates)], rel=1e-5)
+    assert len(rates) == 100 or case == "repeated looks"  # which diverges early
+    assert np.isfinite(losses).all()
+    assert names() == ["lr_find.csv", "lr_find.png", "words.txt"]
+    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "suggested learning rate",
+        "use it with fit",
+        "picture",
+    ]
+
+
+def test_a_test_moves_nothing(words):
+    """Catches weights, running statistics or random state that are not what they were before."""
+    network = ("--model.network.class_path", "dropout_mlp.DropoutMLP")
+    cli = Application(["--data.path", str(words), *network, *SGD, *ONE_CYCLE], run=False)
+    before = {key: value.clone() for key, value in cli.model.state_dict().items()}
+    random_state = torch.get_rng_state()
+    run_range_test(cli.trainer, cli.model, cli.datamodule, (-3, 0), 100)
+    after = cli.model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert len(cli.model.configure_optimizers()) == 2  # with its schedule again
+    assert names() == ["words.txt"]
+
+
+def test_a_test_ends_where_the_loss_is_lost(words, capsys):
+    """Catches an error, or a curve of numbers that are none, where rates are too high to train with."""
+    lr_find(words, "--max_exponent", "30", "--num_steps", "400", "--output", "far.png")
+    rates, losses, smoothed = table("far.csv")
+    assert 20 < len(rates) < 100
+    assert np.isfinite(losses).all()
+    assert np.isfinite(smoothed).all()
+    assert 0.01 < float(capsys.readouterr().out.split()[3]) < 1
+    assert Path("far.png").read_bytes().startswith(PNG)
+
+
+def test_a_test_can_begin_with_a_checkpoint(words):
+    """Catches a checkpoint that is asked for and not used."""
+    fit = ("--data.path", str(words), *MLP, "--model.optimizer.lr", "0.3", "--trainer.max_steps", "200")
+    main(["fit", *fit])
+    listed = sorted(Path("lightning_logs").rglob("*"))
+    main(["lr_find", "--ckpt_path", "last", *SHORT])
+    assert table()[1][:10].mean() < 2
+    assert sorted(Path("lightning_logs").rglob("*")) == listed
+
+
+COUNTS = ("--model.network", "mm_lightning.networks.NGram", "--model.optimizer", "null", "--model.lr_scheduler", "null")
+REFUSED = [
+    (("--min_exponent", "0"), "min_exponent is 0 and max_exponent is 0; the first must be lower"),
+    (("--max_exponent", "400"), "min_exponent is -3 and max_exponent is 400; go no further than 30"),
+    (("--num_steps", "99"), "num_steps is 99; it must be at least 100"),
+    (("--output", "x.pdf"), "output is x.pdf; its name must end in .png"),
+    (("--output", "nosuch/x.png"), "output: nosuch/x.png cannot be written: No such file or directory"),
+    (("--output", "folder.png"), "output: folder.png is a folder"),
+    (COUNTS, "NGram is fitted by counting, which has no learning rate to find"),
+    (("--trainer.fast_dev_run", "true"), "trainer.fast_dev_run is set"),
+    (("--min_exponent", "20", "--max_exponent", "30"), "the loss grew out of bounds within"),
+    (("--trainer.accelerator", "cpu", "--trainer.devices", "2"), "this command runs on one device"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_what_cannot_be_tested_is_refused(words, capsys, options, message):
+    """Catches a traceback, minutes spent on a picture that cannot be saved, and files that are half made."""
+    Path("folder.png").mkdir()
+    with pytest.raises(SystemExit) as end:
+        lr_find(words, "--trainer.steps_per_execution", "1", *SHORT, *options)
+    assert end.value.code == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
+    assert names() == ["folder.png", "words.txt"]
+
+
+def test_a_config_is_needed(tmp_path):
+    """Catches a traceback from a model that nobody described."""
+    result = run("lr_find", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: lr_find needs --config")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_test_leaves_nothing(tmp_path, signum):
+    """Catches the Tuner's own checkpoint left behind, a picture of half a test, and success reported for it."""
+    command = Command("lr_find", *MLP, "--num_steps", 10**6, cwd=tmp_path)
+    while "Finding best initial lr" not in Path(command.stderr).read_text():
+        assert command.process.is_alive(), command.wait().stderr
+        time.sleep(0.01)
+    os.kill(command.process.pid, signum)
+    result = command.wait()
+    assert result.returncode == {2: 130, 15: -15, 9: -9}[signum]
+    assert result.stdout == ""
+    assert names(tmp_path) == []
