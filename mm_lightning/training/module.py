@@ -57,7 +57,7 @@ class LanguageModel(pl.LightningModule):
         self.automatic_optimization = not self.is_counted
         self.execution: Execution | None = None
         self.scheduled = True  # False leaves the schedule out, where another sets the learning rate
-        self._optimization = Optimization(self.network, optimizer, lr_scheduler)
+        self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self._loss_sum = torch.zeros(
             (), dtype=torch.float64
         )  # no buffer, which DDP would overwrite with the first rank's
@@ -68,7 +68,7 @@ class LanguageModel(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler | None:
         """The injected optimiser and scheduler; None for a network that counts."""
-        return self._optimization.configuration(self.execution is not None, self.scheduled)
+        return self.optimization.configuration(self.execution is not None, self.scheduled)
 
     def on_train_start(self) -> None:
         """Keep the running loss where the losses are."""
@@ -204,7 +204,7 @@ class LanguageModel(pl.LightningModule):
         count_alike(checkpoint)
         saved = checkpoint["hyper_parameters"]
         if any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler")):
-            self._optimization.replace_in(checkpoint)
+            self.optimization.replace_in(checkpoint)
 
 
 _DIVERGED = "training diverged; lower the learning rate and go on from an earlier checkpoint, which is untouched"

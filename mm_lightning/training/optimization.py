@@ -85,7 +85,11 @@ class Optimization:
         ):
             saved.update(fresh)
 
-    def _make(self, scheduled: bool = True) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+    def make_optimizer(self) -> Optimizer:
+        """A new optimiser of the network's weights, without a schedule."""
         assert self._optimizer is not None
-        optimizer = self._optimizer(self._network.parameters())
+        return self._optimizer(self._network.parameters())
+
+    def _make(self, scheduled: bool = True) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
+        optimizer = self.make_optimizer()
         return optimizer, self._lr_scheduler(optimizer) if scheduled and self._lr_scheduler is not None else None
