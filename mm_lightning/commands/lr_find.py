@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 
 from mm_lightning import UserError
-from mm_lightning.data.batches import Batch, Block
+from mm_lightning.data.batches import Batch
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.evaluation.range_test import RangeTest, check_output
 from mm_lightning.training import checkpoint
@@ -108,7 +109,7 @@ def _recorded(model: LanguageModel) -> Iterator[dict[int, tuple[float, float]]]:
     take_step = model.training_step
 
     @wraps(take_step)
-    def training_step(batch: Batch | Block, batch_idx: int) -> Tensor | None:
+    def training_step(batch: Batch, batch_idx: int) -> Tensor | None:
         loss = take_step(batch, batch_idx)
         assert loss is not None
         trainer = model.trainer
@@ -122,12 +123,12 @@ def _recorded(model: LanguageModel) -> Iterator[dict[int, tuple[float, float]]]:
         return loss
 
     model.training_step = training_step  # type: ignore[method-assign] # for the while
-    model.scheduled = False
+    schedule, model.optimization.lr_scheduler = model.optimization.lr_scheduler, None
     try:
         yield points
     finally:
         del model.training_step  # which lets the class's own appear again
-        model.scheduled = True
+        model.optimization.lr_scheduler = schedule
 
 
 class _Memory(CheckpointIO):
@@ -178,7 +179,8 @@ def run(
     """
     check_output(output)
     trainer.require_one_device()
-    trainer.step_singly()
+    trainer.blocks = replace(trainer.blocks, max_steps=1, compile=None)
+    trainer.gradient_clip_val = trainer.clipping.limit
     if ckpt_path is not None:
         checkpoint.load_weights(model, Path(ckpt_path))
     datamodule.setup("fit")

@@ -4,7 +4,7 @@ Lightning re-creates a `DataLoader`'s shuffle from epoch 0 when it resumes, and 
 a pure function of (seed, position, rank), gathered from tensors already on the device, many batches at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from mm_lightning import UserError
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems
 
 Batch = tuple[Tensor, Tensor]
-Inputs = Tensor | Sequence[Tensor]
-Block = tuple[Inputs, Inputs]  # x and y of several batches, each stacked if all are of one shape
+_GATHERED_EXAMPLES = 8192  # gathered together where all batches have one shape
 _SCORED_POSITIONS = 1 << 14  # padded positions scored at once: bounds the memory of a batch with long words
 _SCORED_LOGITS = 1 << 24  # and of their logits, 64 MiB in float32, where there are many ids
 
@@ -33,7 +32,6 @@ class TrainBatches:
         position: Batches already seen by this run.
         rank: Which share of each global batch is ours.
         world_size: Number of shares; n ranks with batches of B see what one sees with batches of nB.
-        steps_ahead: Says how many batches the next block shall have; None for single batches.
 
     Raises:
         UserError: If there are fewer examples than shares.
@@ -47,7 +45,6 @@ class TrainBatches:
         position: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        steps_ahead: Callable[[], int] | None = None,
     ) -> None:
         if len(examples) < world_size:
             raise UserError(f"{len(examples)} training examples cannot be shared by {world_size} devices; use fewer")
@@ -57,36 +54,34 @@ class TrainBatches:
         self.position = position
         self.rank = rank
         self.world_size = world_size
-        self.steps_ahead = steps_ahead
 
     def __len__(self) -> int:
         """Batches per epoch and rank."""
         return max(1, len(self.examples) // (self.batch_size * self.world_size))
 
-    def __iter__(self) -> Iterator[Batch] | Iterator[Block]:
-        """As many batches as an epoch has, from the position on, into the next epoch's shuffle where need be."""
+    def __iter__(self) -> Iterator[Batch]:
+        for order in self.orders():
+            yield from self._gather(order)
+
+    def orders(self) -> Iterator[Tensor]:
+        """The batches of one epoch's length from the position on, as indices of examples (batches, batch_size).
+
+        They come in two parts where they reach into the next epoch's shuffle. The caller advances the position.
+        """
         end = self.position + len(self)
         while self.position < end:
             epoch, first = divmod(self.position, len(self))
             order = self._order(epoch).view(len(self), self.world_size, self.batch_size)[:, self.rank]
-            order = order[first : first + end - self.position]
-            yield from self._slices(order) if self.steps_ahead is None else self._blocks(order, self.steps_ahead)
+            yield order[first : first + end - self.position]
 
-    def _slices(self, order: Tensor) -> Iterator[Batch]:
+    def _gather(self, order: Tensor) -> Iterator[Batch]:
         """Batches of examples `order` (batches, batch_size)."""
-        for rows in torch.split(order, max(1, self.examples.chunk // self.batch_size)):
+        num_batches = _GATHERED_EXAMPLES // self.batch_size if self.examples.has_one_shape else 1
+        for rows in torch.split(order, max(1, num_batches)):
             x, y = self.examples.gather(rows.flatten())
             for batch in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
                 self.position += 1
                 yield batch
-
-    def _blocks(self, order: Tensor, steps_ahead: Callable[[], int]) -> Iterator[Block]:
-        """The same batches, several at a time."""
-        while len(order):
-            rows = order[: steps_ahead()]
-            self.position += len(rows)
-            order = order[len(rows) :]
-            yield self.examples.gather_block(rows)
 
     def _order(self, epoch: int) -> Tensor:
         """The epoch's examples, as many as fill its batches."""

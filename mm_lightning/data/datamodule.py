@@ -1,6 +1,6 @@
 """The LightningDataModule: a file of words, its splits, and batches of them on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Literal
 
@@ -66,7 +66,7 @@ class ItemsDataModule(pl.LightningDataModule):
         self._alphabet = alphabet
         self._batches: TrainBatches | None = None
         self._state: dict[str, Any] = {}
-        self.steps_ahead: Callable[[], int] | None = None  # set by a Trainer that wants several batches at a time
+        self.make_loader: Callable[[TrainBatches], Iterable[Any]] | None = None  # set by a Trainer to group batches
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -141,15 +141,15 @@ class ItemsDataModule(pl.LightningDataModule):
                 "resume with the same data, or start a new run"
             )
 
-    def train_dataloader(self) -> TrainBatches:
+    def train_dataloader(self) -> Iterable[Any]:
         """Shuffled batches of the train split, from where the run stopped."""
         examples = self._examples(self._train)
         position = self._state.get("position", 0)
         trainer = self._trainer()
         self._batches = TrainBatches(
-            examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size, self.steps_ahead
+            examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size
         )
-        return self._batches
+        return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
         """The first of the dev split's examples, at most so many, as x and y of a training batch."""

@@ -5,7 +5,6 @@ example, the window before it is the context, and a boundary inside the window t
 need no offsets at all.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -66,16 +65,12 @@ def encode(words: Items, vocabulary: Vocabulary) -> EncodedItems:
 class Examples(Protocol):
     """What a network trains on: a numbered set of inputs and targets on one device."""
 
-    chunk: int  # examples worth gathering at once
+    has_one_shape: bool  # whether every example has the same shape, so that batches can be gathered together
     device: torch.device
 
     def __len__(self) -> int: ...
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs x and targets y of these examples, int64."""
-        ...
-
-    def gather_block(self, rows: Tensor) -> tuple[Tensor | Sequence[Tensor], Tensor | Sequence[Tensor]]:
-        """Inputs and targets of each batch of examples `rows` (n, batch_size), stacked where all have one shape."""
         ...
 
 
@@ -87,7 +82,7 @@ class Windows:
         block_size: Context C in ids.
     """
 
-    chunk = 8192
+    has_one_shape = True
 
     def __init__(self, words: EncodedItems, block_size: int) -> None:
         self.device = words.stream.device
@@ -105,11 +100,6 @@ class Windows:
             spans[:, i] *= spans[:, i + 1] != BOUNDARY
         return spans[:, :-1].long(), spans[:, -1].long()
 
-    def gather_block(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """X (n, batch_size, C) and y (n, batch_size)."""
-        x, y = self.gather(rows.flatten())
-        return x.view(*rows.shape, -1), y.view_as(rows)
-
 
 class PaddedItems:
     """Every word as one example: x is the word after a boundary, y the word before one, both padded to the longest.
@@ -118,7 +108,7 @@ class PaddedItems:
         words: The words, on the device where batches are wanted.
     """
 
-    chunk = 1  # batches gathered together would all be as wide as their longest word
+    has_one_shape = False  # batches gathered together would all be as wide as their longest item
 
     def __init__(self, words: EncodedItems) -> None:
         self.device = words.stream.device
@@ -135,14 +125,3 @@ class PaddedItems:
         y = ids.where(places <= lengths, IGNORE)
         x = F.pad(ids.where(places < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
         return x, y
-
-    def gather_block(self, rows: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """X and y of each batch, as wide as its own longest word."""
-        xs, ys = zip(*map(self.gather, rows), strict=True)
-        return xs, ys
-
-
-def stack(xs: Sequence[Tensor], ys: Sequence[Tensor], width: int) -> tuple[Tensor, Tensor]:
-    """X and y (batches, n, width) of batches of padded words, all padded alike."""
-    x = torch.stack([F.pad(x, (0, width - x.shape[1]), value=BOUNDARY) for x in xs])
-    return x, torch.stack([F.pad(y, (0, width - y.shape[1]), value=IGNORE) for y in ys])

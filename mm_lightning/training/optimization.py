@@ -1,27 +1,62 @@
-"""Optimiser and schedule, made of what the command line injects."""
+"""Optimiser, schedule and gradient clipping, as the configuration injects them."""
 
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
-from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
-from torch.optim import LBFGS, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from lightning_utilities.core.rank_zero import rank_zero_info
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from mm_lightning import UserError
 from mm_lightning.networks.base import CountedNetwork, Network
 
+Schedule = LRScheduler | ReduceLROnPlateau
+
+
+class GradientClipping(NamedTuple):
+    """Gradient clipping with the Trainer's settings.
+
+    Args:
+        limit: Largest norm of all gradients together, or largest absolute value of each; None or 0 for no clipping.
+        algorithm: "norm" (None means the same) or "value".
+    """
+
+    limit: float | None = None
+    algorithm: str | None = None
+
+    def clip_(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Clip the gradients of parameters in place."""
+        if not self.limit:
+            return
+        if self.algorithm == "value":
+            clip_grad_value_(parameters, clip_value=self.limit)
+        else:
+            clip_grad_norm_(parameters, self.limit)
+
+    def clipped(self, gradients: list[Tensor]) -> list[Tensor]:
+        """The clipped gradients, computed without changing the given ones."""
+        if not self.limit:
+            return gradients
+        if self.algorithm == "value":
+            return [gradient.clamp(-self.limit, self.limit) for gradient in gradients]
+        factor = (self.limit / (get_total_norm(gradients) + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_ has it
+        return [gradient * factor for gradient in gradients]
+
 
 class Optimization:
-    """How a network is trained.
+    """Makes the optimiser of a network and the schedule of its learning rate.
 
     Args:
         network: The network.
-        optimizer: Makes the optimiser of its weights; None for a network that counts.
+        optimizer: Makes the optimiser of the weights; None for a counted network.
         lr_scheduler: Makes the schedule of the optimiser, stepped per optimiser step (ReduceLROnPlateau: per epoch).
 
     Raises:
-        UserError: If a network that learns by gradient has no optimiser, or one that counts has.
+        UserError: If a network that learns by gradient has no optimiser, or a counted one has an optimiser.
     """
 
     def __init__(
@@ -35,61 +70,94 @@ class Optimization:
             raise UserError(f"{name} learns by gradient; give model.optimizer, for example torch.optim.AdamW")
         self._network = network
         self._optimizer = optimizer
-        self._lr_scheduler = lr_scheduler
+        self.lr_scheduler = lr_scheduler
 
-    def configuration(self, in_blocks: bool, scheduled: bool = True) -> OptimizerLRScheduler | None:
-        """What Lightning wants to know; None for a network that counts.
-
-        Args:
-            in_blocks: Whether several steps are carried out in one go.
-            scheduled: False leaves the schedule out.
+    def make_optimizer(self) -> Optimizer:
+        """A new optimiser of the network's weights.
 
         Raises:
-            UserError: If optimiser or schedule cannot be stepped that way.
+            UserError: If torch refuses a setting.
         """
-        if self._optimizer is None:
+        assert self._optimizer is not None, "a counted network has no optimiser"
+        try:
+            return self._optimizer(self._network.parameters())
+        except ValueError as error:
+            raise UserError(f"model.optimizer: {error}") from error
+
+    def make_schedule(self, optimizer: Optimizer, horizon: Callable[[], float]) -> Schedule | None:
+        """A new schedule of an optimiser; None for a constant learning rate.
+
+        Args:
+            optimizer: The optimiser.
+            horizon: Returns the optimiser steps of the whole run, infinity for a run without an end. Called only for a
+                schedule that spans the run.
+
+        Raises:
+            UserError: If the schedule ends before the run, or torch refuses a setting.
+        """
+        if self.lr_scheduler is None:
             return None
-        optimizer, scheduler = self._make(scheduled)
-        if in_blocks and isinstance(optimizer, LBFGS):
-            raise UserError(
-                "model.optimizer is LBFGS, which evaluates a batch several times a step; "
-                "set --trainer.steps_per_execution 1 or take another optimiser"
-            )
-        if scheduler is None:
-            return optimizer
-        plateau = isinstance(scheduler, ReduceLROnPlateau)
-        if plateau and in_blocks:
-            raise UserError(
-                "model.lr_scheduler is ReduceLROnPlateau, which looks at a metric each epoch; "
-                "set --trainer.steps_per_execution 1 or take another schedule"
-            )
-        config: LRSchedulerConfigType = {"scheduler": scheduler, "interval": "epoch" if plateau else "step"}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            config["monitor"] = scheduler.monitor
-        return {"optimizer": optimizer, "lr_scheduler": config}
+        try:
+            if not _spans_the_run(self.lr_scheduler):
+                return self.lr_scheduler(optimizer)
+            return _spanning(self.lr_scheduler, optimizer, horizon())
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(f"model.lr_scheduler: {error}") from error
 
-    def replace_in(self, checkpoint: dict[str, Any]) -> None:
-        """Put these settings and this schedule, wound on to the checkpoint's step, into a checkpoint's state.
+    def restart_schedule(self, checkpoint: dict[str, Any], horizon: Callable[[], float]) -> None:
+        """Put today's settings and today's schedule, advanced to the checkpoint's step, into a checkpoint.
 
-        Torch restores a learning rate with the optimiser's state, so a new one would else be lost without a word.
+        torch restores the learning rate with the optimiser's state, so a new one would otherwise be ignored.
         """
-        optimizer, scheduler = self._make()
-        if scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau):
+        optimizer = self.make_optimizer()
+        schedule = self.make_schedule(optimizer, horizon)
+        if schedule is not None and not isinstance(schedule, ReduceLROnPlateau):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that the optimiser did not step in between is meant
+                warnings.simplefilter("ignore")  # the schedule steps without the optimiser on purpose
                 for _ in range(checkpoint["global_step"]):
-                    scheduler.step()
-        checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]
+                    schedule.step()
+        checkpoint["lr_schedulers"] = [] if schedule is None else [schedule.state_dict()]
         for saved, fresh in zip(
             checkpoint["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"], strict=True
         ):
             saved.update(fresh)
 
-    def make_optimizer(self) -> Optimizer:
-        """A new optimiser of the network's weights, without a schedule."""
-        assert self._optimizer is not None
-        return self._optimizer(self._network.parameters())
+    def has_new_horizon(self, checkpoint: dict[str, Any], horizon: Callable[[], float]) -> bool:
+        """Whether the schedule spans the run, and a checkpoint's schedule spanned another number of steps."""
+        if self.lr_scheduler is None or _total_steps(self.lr_scheduler) is not None:
+            return False
+        saved = [state.get("total_steps") for state in checkpoint["lr_schedulers"]]
+        return _spans_the_run(self.lr_scheduler) and saved != [horizon()]
 
-    def _make(self, scheduled: bool = True) -> tuple[Optimizer, LRScheduler | ReduceLROnPlateau | None]:
-        optimizer = self.make_optimizer()
-        return optimizer, self._lr_scheduler(optimizer) if scheduled and self._lr_scheduler is not None else None
+
+def _spans_the_run(make_schedule: LRSchedulerCallable) -> bool:
+    """Whether the schedule is one whose length in steps is that of the run: torch's OneCycleLR."""
+    parts = (make_schedule, getattr(make_schedule, "func", None), *getattr(make_schedule, "args", ()))
+    is_one_cycle = any(isinstance(part, type) and issubclass(part, OneCycleLR) for part in parts)
+    return is_one_cycle and getattr(make_schedule, "keywords", {}).get("epochs") is None
+
+
+def _total_steps(make_schedule: LRSchedulerCallable) -> int | None:
+    """The length that the configuration gives a schedule."""
+    result: int | None = getattr(make_schedule, "keywords", {}).get("total_steps")
+    return result
+
+
+def _spanning(make_schedule: LRSchedulerCallable, optimizer: Optimizer, horizon: float) -> Schedule:
+    """A schedule that spans the run, or the longer time that the configuration gives it."""
+    wanted = _total_steps(make_schedule)
+    key = "model.lr_scheduler.init_args.total_steps"
+    if wanted is None:
+        if horizon == float("inf"):
+            raise UserError(f"the run has no end for the schedule to reach; set trainer.max_steps, or {key}")
+        return make_schedule(optimizer, total_steps=int(horizon))  # type: ignore[call-arg] # of a partial
+    if wanted < horizon < float("inf"):
+        raise UserError(
+            f"{key} is {wanted}, but the run has {int(horizon)} steps (trainer.max_steps or max_epochs): "
+            "the schedule would end before the run; set total_steps to null to follow the run"
+        )
+    if wanted > horizon:
+        rank_zero_info(f"the schedule spans {wanted:,} steps and the run {int(horizon):,}: the rate stays high")
+    return make_schedule(optimizer)

@@ -10,19 +10,22 @@ import lightning.pytorch as pl
 import torch
 from filelock import FileLock
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.training import checkpoint, run_folders
-from mm_lightning.training.block_steps.execution import Execution
+from mm_lightning.training.block_steps.block_loader import BlockLoader
+from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
+from mm_lightning.training.block_steps.settings import BlockSettings
+from mm_lightning.training.block_steps.stepper import BlockSteps
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.optimization import GradientClipping
 from mm_lightning.training.run_folders import CHECKPOINTS, LOGS
+from mm_lightning.training.steppers import Stepper, default_stepper
 
 _SMALL_STEP = 50_000_000  # multiply-adds; below, handing work to a second thread costs more than it saves
 
@@ -43,12 +46,11 @@ class Trainer(pl.Trainer):
 
     def __init__(self, *args: Any, steps_per_execution: int = 1, compile: bool | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.steps_per_execution = steps_per_execution
-        self.compile = compile
-        _check_blocks(self, steps_per_execution, compile)
-        self._clip = self.gradient_clip_val, self.gradient_clip_algorithm
+        self.clipping = GradientClipping(self.gradient_clip_val, self.gradient_clip_algorithm)
+        self.blocks = BlockSettings(steps_per_execution, compile, self.clipping)
+        self.blocks.check(self)
         if steps_per_execution > 1:
-            self.gradient_clip_val = None  # which Lightning refuses beside manual optimisation
+            self.gradient_clip_val = None  # Lightning refuses clipping under manual optimisation; the stepper clips
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise UserError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
@@ -76,22 +78,20 @@ class Trainer(pl.Trainer):
             ckpt_path: Checkpoint to go on from.
             weights_only: Whether it is read without running code.
         """
-        execution = None
-        if self.steps_per_execution > 1:
-            assert datamodule is not None, "loaders hand out single batches"
-            longest = int(datamodule.train_lengths.max()) + 1
-            execution = Execution(
-                self, model, model.network, self.steps_per_execution, longest, self.compile, *self._clip
-            )
-        model.execute(execution)
-        if datamodule is not None:
-            datamodule.steps_ahead = None if execution is None else execution.steps_ahead
+        model.use_stepper(self._make_stepper(model, datamodule))
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
 
-    def step_singly(self) -> None:
-        """Carry out steps one by one, whatever the settings say."""
-        self.steps_per_execution, self.compile = 1, None
-        self.gradient_clip_val, self.gradient_clip_algorithm = self._clip
+    def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule | None) -> Stepper:
+        """Choose the stepper of a fit, and the loader that goes with it."""
+        most = self.blocks.max_steps
+        if most == 1:
+            if datamodule is not None:
+                datamodule.make_loader = None
+            return default_stepper(model.network)
+        if datamodule is None:
+            raise ValueError(f"steps_per_execution is {most}, and loaders yield single batches; give a datamodule")
+        datamodule.make_loader = lambda batches: BlockLoader(batches, lambda: steps_until_next_event(self, most))
+        return BlockSteps(model.network, self.blocks, width=int(datamodule.train_lengths.max()) + 1)
 
     def choose_threads(self, model: LanguageModel, targets: int) -> None:
         """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
@@ -119,7 +119,7 @@ class Trainer(pl.Trainer):
             ("data.batch_size", datamodule.batch_size, None),
             ("trainer.max_epochs", self.max_epochs, 1),
             ("trainer.max_steps", self.max_steps, -1),
-            ("trainer.steps_per_execution", self.steps_per_execution, 1),
+            ("trainer.steps_per_execution", self.blocks.max_steps, 1),
         ):
             if value != wanted:
                 shown = "null" if wanted is None else wanted
@@ -169,33 +169,3 @@ class Trainer(pl.Trainer):
         """
         if self.world_size > 1:
             raise UserError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
-
-
-def _check_blocks(trainer: pl.Trainer, steps: int, compile: bool | None) -> None:
-    """Refuse what several steps in one go cannot do.
-
-    Raises:
-        UserError: Names both settings.
-    """
-    if steps < 1:
-        raise UserError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
-    if steps == 1 and compile:
-        raise UserError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
-    if steps > 1:
-        _check_callbacks(trainer.callbacks, steps)  # type: ignore[attr-defined] # set by a connector
-    for name, value in (("accumulate_grad_batches", trainer.accumulate_grad_batches), ("devices", trainer.world_size)):
-        if steps > 1 and value != 1:
-            raise UserError(
-                f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
-            )
-
-
-def _check_callbacks(callbacks: list[Callback], steps: int) -> None:
-    """Refuse callbacks that wait for what happens within a step."""
-    for callback in callbacks:
-        for hook in ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step"):
-            if is_overridden(hook, callback, Callback):
-                raise UserError(
-                    f"trainer.callbacks has {type(callback).__name__}, whose {hook} comes with every single step, and "
-                    f"trainer.steps_per_execution is {steps}; set --trainer.steps_per_execution 1"
-                )

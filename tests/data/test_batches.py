@@ -60,7 +60,7 @@ def test_epochs_and_seeds_shuffle_differently():
 @pytest.mark.parametrize("chunk", [1, 20, 8192])
 def test_batches_resume_from_any_position(monkeypatch: pytest.MonkeyPatch, chunk: int):
     """A resumed run that repeats or skips batches, within an epoch or over the border of two, whatever the chunk."""
-    monkeypatch.setattr(Windows, "chunk", chunk)
+    monkeypatch.setattr(batches, "_GATHERED_EXAMPLES", chunk)
     whole = epochs(TrainBatches(numbered(43), 8, seed=3), 4)
     assert len(whole) == 20
     for position in range(15):

@@ -8,7 +8,6 @@ or ends. A resumed run, whose blocks are cut otherwise, still repeats the uninte
 
 import os
 import shutil
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,8 +20,7 @@ from mm_lightning import UserError
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.optimizer_rules import Tensors, rule_of
-
-Clip = Callable[[Tensors], Tensors]  # of gradients
+from mm_lightning.training.optimization import GradientClipping
 
 
 def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, device: torch.device) -> str | None:
@@ -65,7 +63,7 @@ class CompiledSteps:
         x: (n, N, C) or (n, B, T) inputs of some block; tells the shapes.
         y: (n, N) or (n, B, T) targets.
         autocast: Whether to compute in bfloat16 where that is sound.
-        clip: Limits the gradients, if given.
+        clipping: Gradient clipping.
 
     Raises:
         Exception: Whatever torch raises where it cannot compile.
@@ -79,14 +77,14 @@ class CompiledSteps:
         x: Tensor,
         y: Tensor,
         autocast: bool = False,
-        clip: Clip | None = None,
+        clipping: GradientClipping = GradientClipping(),  # noqa: B008 # immutable
     ) -> None:
         self._network = network
         self._group = optimizer.param_groups[0]
         self._optimizer = optimizer
         self._max_steps = max_steps
         self._autocast = autocast
-        self._clip = clip
+        self._clipping = clipping
         self._rule = rule_of(optimizer)
         self._fixed = self._fixed_settings()
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -185,7 +183,7 @@ class CompiledSteps:
     ) -> tuple[Tensor, Tensors]:
         """Loss of one batch, and weights, buffers and optimiser state after its step."""
         grads, (loss, buffers) = grad_and_value(self._loss, has_aux=True)(weights, buffers, x, y)
-        grads = list(grads) if self._clip is None else self._clip(list(grads))
+        grads = self._clipping.clipped(list(grads))
         weights, state = [weight.clone() for weight in weights], [part.clone() for part in state]  # updated in place
         count = len(weights)
         parts = {key: state[i * count : (i + 1) * count] for i, key in enumerate(self._rule.state)}

@@ -1,10 +1,9 @@
-"""How optimisers update, and gradients are limited, as functions: what a compiled step is made of."""
+"""The update rules of optimisers as functions, for the compiled step."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils import get_total_norm
 from torch.optim import Adam, Optimizer
 from torch.optim.sgd import sgd
 
@@ -70,14 +69,3 @@ class AdamRule(Rule):
 def rule_of(optimizer: Optimizer) -> Rule:
     """The rule of SGD, Adam or AdamW with one group of weights."""
     return (AdamRule if isinstance(optimizer, Adam) else Rule)(optimizer.param_groups[0])
-
-
-def clip_by_norm(grads: Tensors, limit: float) -> Tensors:
-    """Gradients scaled so that their norm is at most the limit, as torch's `clip_grad_norm_` does in place."""
-    factor = (limit / (get_total_norm(grads) + 1e-6)).clamp(max=1.0)
-    return [grad * factor for grad in grads]
-
-
-def clip_by_value(grads: Tensors, limit: float) -> Tensors:
-    """Gradients with each element at most the limit in size."""
-    return [grad.clamp(-limit, limit) for grad in grads]

@@ -55,7 +55,7 @@ class Histograms(Callback):
         self._written_step = step  # gradients may be accumulated over several batches of one step
         assert isinstance(pl_module, LanguageModel)
         assert isinstance(trainer.logger, TensorBoardLogger)
-        x, y = batch if pl_module.execution is None else (inputs[-1] for inputs in batch)
+        x, y = pl_module.stepper.last_batch(batch)
         for tag, values in measure(pl_module.network, x, y).items():
             finite = values.detach().float().cpu()
             finite = finite[finite.isfinite()]

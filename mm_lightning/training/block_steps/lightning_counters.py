@@ -1,0 +1,70 @@
+"""The counters of Lightning's loops, made to count optimiser steps where one training_step carries out a block.
+
+Every counter of Lightning that this application reads or writes, public or private, is touched in this file. Limits,
+intervals, curves and checkpoints then mean the same for any number of steps per block.
+"""
+
+from typing import Any, cast
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+def steps_until_next_event(trainer: pl.Trainer, most: int) -> int:
+    """Number of steps until the next validation, checkpoint, epoch end or end of the run, at most `most`."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    done, step = progress.current.ready, trainer.global_step
+    intervals = [most]
+    for callback in trainer.callbacks:  # type: ignore[attr-defined] # set by a connector
+        if isinstance(callback, ModelCheckpoint):
+            intervals.append(callback._every_n_train_steps or most)
+        else:
+            intervals.append(getattr(callback, "every_n_train_steps", None) or most)
+    ahead = [every - step % every for every in intervals]
+    ahead.append(int(trainer.num_training_batches) - done)
+    if trainer.max_steps > 0:
+        ahead.append(trainer.max_steps - step)
+    if trainer.val_check_batch not in (None, float("inf")):
+        every = int(cast(float, trainer.val_check_batch))
+        ahead.append(every - (progress.total.ready if trainer.check_val_every_n_epoch is None else done) % every)
+    return min(ahead)
+
+
+def count_batches(trainer: pl.Trainer, num_steps: int) -> None:
+    """Count a block as one batch per step; Lightning itself counts one batch for the whole block."""
+    loop = trainer.fit_loop.epoch_loop
+    for tracker in (loop.batch_progress.total, loop.batch_progress.current):
+        for stage in ("ready", "started", "processed", "completed"):
+            setattr(tracker, stage, getattr(tracker, stage) + num_steps - 1)
+    loop.batch_progress.is_last_batch = loop.batch_progress.current.ready == trainer.num_training_batches
+    loop._batches_that_stepped += num_steps - 1
+
+
+def count_steps(trainer: pl.Trainer, num_steps: int) -> None:
+    """Add steps to `global_step`, which under manual optimisation counts calls of Lightning's optimiser wrapper."""
+    progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    progress.total.ready += num_steps
+    progress.total.completed += num_steps
+
+
+def steps_left(trainer: pl.Trainer) -> float:
+    """Optimiser steps until the end of the run; infinity for a run without an end."""
+    if trainer.max_steps > 0:
+        return trainer.max_steps - trainer.global_step
+    epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
+    return epochs * trainer.num_training_batches if epochs > 0 else float("inf")
+
+
+def align_step_counters(checkpoint: dict[str, Any]) -> None:
+    """Set a checkpoint's counters of automatic and of manual optimisation to its step.
+
+    A run may resume with another number of steps per block.
+    """
+    if "loops" not in checkpoint:
+        return
+    loop, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+    for total in (
+        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"],
+        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"],
+    ):
+        total.update(ready=step, completed=step)

@@ -1,0 +1,180 @@
+"""Several optimiser steps in one training_step (Keras' `steps_per_execution`), one by one or as a compiled loop.
+
+Lightning's work around a step takes several times as long as a small network's step itself. Here that work is done once
+per block.
+"""
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.cli import ReduceLROnPlateau
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_warn
+from torch import Tensor
+from torch.optim import LBFGS, Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from typing_extensions import override
+
+from mm_lightning import UserError
+from mm_lightning.data.batches import Batch
+from mm_lightning.evaluation.loss import cross_entropy
+from mm_lightning.networks.base import Network
+from mm_lightning.training.block_steps.block_loader import Block, Inputs, stack
+from mm_lightning.training.block_steps.compiled_loop import CompiledSteps, obstacle
+from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_left
+from mm_lightning.training.block_steps.settings import BlockSettings
+from mm_lightning.training.optimization import Schedule
+from mm_lightning.training.steppers import Stepper, Steps
+
+_BREAK_EVEN_STEPS = 50_000  # steps that earn back some 15 seconds of compiling, at 0.3 ms a step
+
+
+class BlockSteps(Stepper):
+    """Blocks of optimiser steps under Lightning's manual optimisation, on one device.
+
+    Args:
+        network: The network in training.
+        settings: Steps of a block, compilation, gradient clipping.
+        width: Positions of the longest training item; compiled batches of sequences are all padded to it.
+    """
+
+    is_automatic = False
+
+    def __init__(self, network: Network, settings: BlockSettings, width: int) -> None:
+        self.is_compiled = settings.compile  # as decided, here or in the part of the run before a checkpoint
+        self._network = network
+        self._settings = settings
+        self._width = width
+        self._compiled_steps: CompiledSteps | None = None
+        self._has_begun = False
+
+    @override
+    def last_batch(self, batch: Block) -> Batch:
+        xs, ys = batch
+        return xs[-1], ys[-1]
+
+    @override
+    def resume(self, was_compiled: bool | None) -> None:
+        if self.is_compiled is None:
+            self.is_compiled = was_compiled
+
+    @override
+    def check(self, optimizer: Optimizer, schedule: Schedule | None) -> None:
+        if isinstance(optimizer, LBFGS):
+            raise UserError(
+                "model.optimizer is LBFGS, which evaluates a batch several times a step; "
+                "set --trainer.steps_per_execution 1 or take another optimiser"
+            )
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise UserError(
+                "model.lr_scheduler is ReduceLROnPlateau, which looks at a metric each epoch; "
+                "set --trainer.steps_per_execution 1 or take another schedule"
+            )
+
+    @override
+    def run(self, trainer: pl.Trainer, batch: Block) -> Steps:
+        """Carry out a block: one step per batch.
+
+        Raises:
+            UserError: If `trainer.compile` is true and the steps cannot be compiled.
+        """
+        xs, ys = batch
+        count_batches(trainer, len(xs))
+        if not self._has_begun:
+            self._begin(trainer, xs, ys)
+        compiled = self._compiled_steps
+        # torch's own first step makes the optimiser's state, and schedules wait for it
+        is_ready = compiled is not None and trainer.global_step > 0 and compiled.ready
+        num_single = 0 if is_ready else len(xs) if compiled is None else 1
+        parts = [self._run_singly(trainer, xs[:num_single], ys[:num_single])] if num_single else []
+        if compiled is not None and num_single < len(xs):
+            x, y = self._in_one_shape(xs[num_single:], ys[num_single:])
+            parts.append(_run_compiled(compiled, x, y, _schedule(trainer)))
+        count_steps(trainer, len(xs))
+        return Steps(torch.cat([part.losses for part in parts]), [rate for part in parts for rate in part.rates])
+
+    def _run_singly(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs) -> Steps:
+        """Carry out steps in torch's own operations; Lightning's wrapper takes as long again as a small network."""
+        optimizer, schedule = trainer.optimizers[0], _schedule(trainer)
+        losses, rates = [], []
+        for x, y in zip(xs, ys, strict=True):
+            rates.append(optimizer.param_groups[0]["lr"])
+            loss = cross_entropy(self._network(x), y)
+            optimizer.zero_grad()
+            with torch.autocast(x.device.type, enabled=False):  # autocast is on around the whole block
+                self._update(trainer, optimizer, loss)
+            torch.clear_autocast_cache()  # it holds the weights from before the update
+            if schedule is not None:
+                schedule.step()
+            losses.append(loss.detach())
+        return Steps(torch.stack(losses), rates)
+
+    def _update(self, trainer: pl.Trainer, optimizer: Optimizer, loss: Tensor) -> None:
+        scaler = getattr(trainer.precision_plugin, "scaler", None)  # of 16-mixed
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        self._settings.clipping.clip_(self._network.parameters())
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+
+    def _in_one_shape(self, xs: Inputs, ys: Inputs) -> tuple[Tensor, Tensor]:
+        if isinstance(xs, Tensor) and isinstance(ys, Tensor):
+            return xs, ys
+        return stack(list(xs), list(ys), self._width)
+
+    def _begin(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs) -> None:
+        """Compile the steps, or say why not."""
+        self._has_begun = True
+        if self.is_compiled is False:
+            return
+        precision = str(trainer.precision)
+        reason = obstacle(trainer.optimizers[0], _schedule(trainer), precision, xs[0].device)
+        if reason and self._settings.compile:
+            raise UserError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
+        if self.is_compiled is None and not reason:
+            reason = _cost(trainer, xs)
+        if reason:
+            self.is_compiled = False
+            rank_zero_info(f"steps are not compiled: {reason}")
+            return
+        self._compile(trainer.optimizers[0], xs, ys, precision == "bf16-mixed")
+
+    def _compile(self, optimizer: Optimizer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
+        time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for words of {self._width} places,"
+        rank_zero_info(f"compiling the step: {time} the first time, a few seconds from then on")
+        x, y = self._in_one_shape(xs, ys)
+        try:
+            self._compiled_steps = CompiledSteps(
+                self._network, optimizer, self._settings.max_steps, x, y, has_autocast, self._settings.clipping
+            )
+        except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
+            message = str(error).strip() or type(error).__name__
+            rank_zero_warn(f"compiling failed ({message.splitlines()[0]}); going on without")
+        self.is_compiled = self._compiled_steps is not None
+
+
+def _run_compiled(compiled: CompiledSteps, x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:
+    """Carry out one compiled step for each of x (n, ...) and y (n, ...)."""
+    settings = []
+    for ahead in range(len(x)):
+        settings.append(compiled.moving_settings(ahead))
+        if schedule is not None:
+            schedule.step()
+    return Steps(compiled(x, y, settings), [values[0] for values in settings])
+
+
+def _schedule(trainer: pl.Trainer) -> LRScheduler | None:
+    """The schedule that is stepped per optimiser step; `BlockSteps.check` refuses every other kind."""
+    configs = trainer.lr_scheduler_configs
+    return configs[0].scheduler if configs else None
+
+
+def _cost(trainer: pl.Trainer, xs: Inputs) -> str | None:
+    """Why compiling costs more time than it saves, if so."""
+    if not isinstance(xs, Tensor):
+        return "it takes minutes for whole words, and pays for small recurrences only (--trainer.compile true)"
+    if steps_left(trainer) < _BREAK_EVEN_STEPS:
+        return f"a run of under {_BREAK_EVEN_STEPS:,} steps is done sooner without"
+    return None

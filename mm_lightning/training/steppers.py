@@ -1,0 +1,131 @@
+"""How training carries out optimiser steps: the `Stepper` protocol, single steps, and counting.
+
+The Trainer chooses a stepper once per fit; the LightningModule asks the stepper for steps and knows nothing else about
+them. `block_steps/` has the third stepper, which carries out several steps in one call.
+"""
+
+from typing import Any, NamedTuple, Protocol
+
+import lightning.pytorch as pl
+from torch import Tensor
+from torch.optim import Optimizer
+
+from mm_lightning.data.batches import Batch
+from mm_lightning.evaluation.loss import cross_entropy
+from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.training.optimization import Schedule
+
+
+class Steps(NamedTuple):
+    """The optimiser steps of one call.
+
+    Args:
+        losses: Loss of each step's batch (n,), in nats per target.
+        rates: Learning rate of each step.
+        objective: The loss for Lightning to minimise; None where the steps are already done.
+    """
+
+    losses: Tensor
+    rates: list[float]
+    objective: Tensor | None = None
+
+
+class Stepper(Protocol):
+    """Carries out the optimiser steps of a fit.
+
+    Attributes:
+        is_automatic: Whether Lightning runs the backward pass and steps the optimiser.
+        is_compiled: Whether the steps are compiled; None while undecided.
+    """
+
+    is_automatic: bool
+    is_compiled: bool | None
+
+    def run(self, trainer: pl.Trainer, batch: Any) -> Steps | None:
+        """Carry out the steps of an element of the loader; None where there is no loss."""
+        ...
+
+    def last_batch(self, batch: Any) -> Batch:
+        """X and y of the last step in an element of the loader."""
+        ...
+
+    def resume(self, was_compiled: bool | None) -> None:
+        """Keep to the compilation that a checkpoint's run had decided on, so that the run repeats bit for bit."""
+        ...
+
+    def check(self, optimizer: Optimizer, schedule: Schedule | None) -> None:
+        """Refuse an optimiser or a schedule that this stepper cannot step.
+
+        Raises:
+            UserError: Names the settings that exclude each other.
+        """
+        ...
+
+
+class _BatchStepper:
+    """What the steppers of single batches have in common."""
+
+    is_compiled: bool | None = None
+
+    def last_batch(self, batch: Batch) -> Batch:
+        """The batch itself."""
+        return batch
+
+    def resume(self, was_compiled: bool | None) -> None:
+        """Ignore the decision: single steps are never compiled."""
+
+    def check(self, optimizer: Optimizer, schedule: Schedule | None) -> None:
+        """Accept every optimiser and every schedule."""
+
+
+class SingleSteps(_BatchStepper):
+    """One step per batch under Lightning's automatic optimisation, with every feature that Lightning has.
+
+    Args:
+        network: The network in training.
+    """
+
+    is_automatic = True
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def run(self, trainer: pl.Trainer, batch: Batch) -> Steps:
+        """Compute the loss of a batch, for Lightning to minimise."""
+        x, y = batch
+        loss = cross_entropy(self._network(x), y) * _rank_weight(trainer, y)
+        return Steps(loss.detach()[None], [trainer.optimizers[0].param_groups[0]["lr"]], loss)
+
+
+class CountingSteps(_BatchStepper):
+    """No steps: a counted network adds every batch to its counts.
+
+    Args:
+        network: The network that counts.
+    """
+
+    is_automatic = False
+
+    def __init__(self, network: CountedNetwork) -> None:
+        self._network = network
+
+    def run(self, trainer: pl.Trainer, batch: Batch) -> None:
+        """Count a batch."""
+        self._network.count(*batch)
+
+
+def default_stepper(network: Network) -> Stepper:
+    """The stepper of a network outside of a fit, and of a fit that asks for no blocks."""
+    return CountingSteps(network) if isinstance(network, CountedNetwork) else SingleSteps(network)
+
+
+def _rank_weight(trainer: pl.Trainer, y: Tensor) -> Tensor | float:
+    """The rank's number of targets over the mean of all ranks.
+
+    DDP averages over ranks, while the loss is a mean over targets. Window batches have as many targets on every rank.
+    """
+    if trainer.world_size == 1 or y.dim() == 1:
+        return 1.0
+    targets = (y >= 0).sum().float()
+    mean = trainer.strategy.reduce(targets.clone(), reduce_op="mean")  # works in place
+    return targets / mean
