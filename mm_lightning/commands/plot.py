@@ -114,7 +114,7 @@ class Gallery:
         """The steps that the run would make next, at the learning rate that it has reached."""
         if self._model.is_counted:
             raise UserError(f"{self._network} is fitted by counting, without steps")
-        self._data.load_state_dict(self._content[type(self._data).__qualname__])
+        self._data.load_state_dict(self._content[checkpoint.DATA])
         with isolate_rng():
             torch.manual_seed(self._data.seed)  # of dropout
             ratios = update_ratios(

@@ -1,7 +1,9 @@
 """Checkpoint files: written whole or not at all, read without running a byte of them as code.
 
 A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
-settings that made them, with which the command line builds the same objects again.
+settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
+renaming a class loses nothing. Lightning names some states after classes; the names are translated where Lightning
+reads and writes.
 """
 
 import os
@@ -15,10 +17,18 @@ import torch
 import yaml
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.fabric.utilities.types import _PATH
+from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.data.datamodule import ItemsDataModule
 
-CONFIG_KEY = "config"  # the whole configuration of the run, as YAML
+DATA = "data"  # state of the datamodule
+BEST_CHECKPOINT, RANDOM_STATE, RUN_CONFIG = "best_checkpoint", "random_state", "run_config"  # states of callbacks
+CONFIG_KEY = "config"  # the whole configuration of the run as YAML, in the state of the callback
+_LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
+_OLD_DATA = "WordsDataModule"  # keys of version 0.1
+_OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
+_OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
 _TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.ReduceLROnPlateau")
 
 
@@ -29,18 +39,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     step is a copy.
     """
 
+    @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: _PATH, storage_options: Any | None = None) -> None:
         """Save tensors and plain data.
 
         Raises:
             UserError: If the file cannot be written.
         """
+        content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
         target = Path(path)
         partial = target.with_name(f".{target.name}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
-                torch.save(checkpoint, file)
+                torch.save(content, file)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
@@ -52,16 +64,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"
             ) from error
 
+    @override
+    def load_checkpoint(
+        self, path: _PATH, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Load a checkpoint of this or an older version, as plain data whatever is asked for."""
+        content = load(Path(path))
+        return {_LIGHTNING_DATA if key == DATA else key: value for key, value in content.items()}
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint says of its run.
+    """The settings and the step of a checkpoint's run.
 
     Args:
-        path: Its file.
+        path: The checkpoint's file.
         model: Arguments of the LightningModule.
         data: Arguments of the datamodule.
-        config: The run's whole configuration; empty if it was not started from the command line.
+        config: The whole configuration of the run; empty if the run was not started from the command line.
         step: Optimiser steps done.
     """
 
@@ -73,14 +93,14 @@ class Checkpoint:
 
 
 def read(path: Path, trusted: str = "") -> Checkpoint:
-    """Open a checkpoint of this application.
+    """Read the settings of a checkpoint.
 
     Args:
         path: The file.
-        trusted: Text that comes from the user; a class of another package is used only if it is named there.
+        trusted: Text from the user; a class of another package is used only if the text names it.
 
     Raises:
-        UserError: If the file is missing, damaged, of another application, or names code that is not ours to run.
+        UserError: If the file is missing, damaged, of another application, or names foreign code.
     """
     content = load(path)
     model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
@@ -89,7 +109,7 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
     model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
     _refuse_code(model, path, trusted)
     try:
-        config = yaml.safe_load(content.get("callbacks", {}).get("RunConfig", {}).get(CONFIG_KEY, "")) or {}
+        config = yaml.safe_load(content.get("callbacks", {}).get(RUN_CONFIG, {}).get(CONFIG_KEY, "")) or {}
         return Checkpoint(path, model, data, config, int(content["global_step"]))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: its configuration or its step cannot be read") from error
@@ -101,19 +121,19 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
 
 
 def load_model(model: torch.nn.Module, path: Path, device: torch.device) -> None:
-    """Put a checkpoint's weights into a model, move it to the device and set eval mode."""
+    """Put a checkpoint's weights into a model, move the model to the device and set eval mode."""
     load_weights(model, path)
     model.to(device).eval()
 
 
 def digest(path: Path) -> str | None:
-    """That of the training words, as the datamodule has it; None where no training was done on any."""
-    state = load(path).get("ItemsDataModule", {})
+    """Digest of the training items, as the datamodule computes it; None for a checkpoint without training data."""
+    state = load(path).get(DATA, {})
     return str(state["digest"]) if "digest" in state else None
 
 
 def load(path: Path) -> dict[str, Any]:
-    """All that a checkpoint holds.
+    """The whole content of a checkpoint, under the keys of this version.
 
     Raises:
         UserError: If the file is missing or damaged.
@@ -129,11 +149,28 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} cannot be read as a checkpoint: {detail}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a checkpoint")
-    return content
+    return _upgraded(content)
+
+
+def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's content with the keys of older versions renamed."""
+    result = {DATA if key == _OLD_DATA else key: value for key, value in content.items()}
+    if isinstance(states := result.get("callbacks"), dict):
+        result["callbacks"] = {_OLD_CALLBACKS.get(str(key).partition("{")[0], key): states[key] for key in states}
+    if isinstance(weights := result.get("state_dict"), dict):
+        result["state_dict"] = {_renamed(str(key)): value for key, value in weights.items()}
+    return result
+
+
+def _renamed(weight: str) -> str:
+    for old, new in _OLD_WEIGHTS.items():
+        if weight.startswith(old):
+            return new + weight.removeprefix(old)
+    return weight
 
 
 def _refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
-    """Settings become objects, so a hostile file could name a class or function that does harm when called."""
+    """Refuse settings that could name a class or function outside this application: settings become objects."""
     settings = {key: value for key, value in model.items() if key != "alphabet"}
     _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
 

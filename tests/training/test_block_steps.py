@@ -103,9 +103,9 @@ def test_blocks_are_single_steps_to_the_bit(words, single, case):
     blocks, block_curves = fit(words, *(CASES | EAGER_ONLY)[case], at_once=at_once)
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch", "train_loss"):
         assert equal(steps[key], blocks[key]), key
-    assert steps["ItemsDataModule"] == blocks["ItemsDataModule"]
-    assert steps["callbacks"]["RandomState"].keys() == blocks["callbacks"]["RandomState"].keys()
-    assert equal(steps["callbacks"]["RandomState"], blocks["callbacks"]["RandomState"])
+    assert steps["data"] == blocks["data"]
+    assert steps["callbacks"]["random_state"].keys() == blocks["callbacks"]["random_state"].keys()
+    assert equal(steps["callbacks"]["random_state"], blocks["callbacks"]["random_state"])
     assert single_curves == block_curves
     assert [step for step, _ in block_curves["train/loss"]] == list(range(4, STEPS + 1, 4))
 

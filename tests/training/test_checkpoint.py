@@ -27,7 +27,7 @@ def content(**changes: Any) -> dict[str, Any]:
     return {
         "hyper_parameters": MODEL,
         "datamodule_hyper_parameters": {"path": "names.txt", "seed": 1, "_class_path": "x"},
-        "callbacks": {"RunConfig": {"config": "trainer:\n  max_steps: 7\n"}},
+        "callbacks": {"run_config": {"config": "trainer:\n  max_steps: 7\n"}},
         "state_dict": {"weight": torch.arange(6.0).view(2, 3), "bias": torch.zeros(2)},
         "global_step": 5,
     } | changes
@@ -240,7 +240,7 @@ def test_a_checkpoint_cut_short_anywhere_is_an_error(tmp_path: Path):
         pytest.param(content(hyper_parameters={"lr": 0.1}), id="no alphabet"),
         pytest.param(content(hyper_parameters=None), id="no settings"),
         pytest.param({key: value for key, value in content().items() if key != "global_step"}, id="no step"),
-        pytest.param(content(callbacks={"RunConfig": {"config": "a: [b"}}), id="config that is no YAML"),
+        pytest.param(content(callbacks={"run_config": {"config": "a: [b"}}), id="config that is no YAML"),
         pytest.param([1, 2], id="list"),
         pytest.param(torch.zeros(3), id="tensor"),
     ],
@@ -264,5 +264,5 @@ def test_a_config_in_a_checkpoint_makes_no_objects(tmp_path: Path):
     marker = tmp_path / "marker"
     text = f"!!python/object/apply:builtins.open ['{marker}', 'w']"
     with pytest.raises((ValueError, yaml.YAMLError)):
-        read(saved(tmp_path, content(callbacks={"RunConfig": {"config": text}})))
+        read(saved(tmp_path, content(callbacks={"run_config": {"config": text}})))
     assert not marker.exists()

@@ -56,7 +56,7 @@ def test_resumed_run_equals_uninterrupted_run(words, whole, step):
     resumed = last()
     for key in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "train_loss"):
         assert equal(whole[key], resumed[key]), key
-    assert whole["ItemsDataModule"] == resumed["ItemsDataModule"]
+    assert whole["data"] == resumed["data"]
     assert [p.name for p in sorted(Path("lightning_logs").iterdir())] == ["version_0"]
 
 
@@ -158,7 +158,7 @@ def test_a_checkpoint_cannot_name_a_class_for_the_trainer(words, tmp_path, monke
     fit(words, steps=5)
     path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
     content = torch.load(path, weights_only=True)
-    state = content["callbacks"]["RunConfig"]
+    state = content["callbacks"]["run_config"]
     assert "callbacks: null" in state["config"]
     state["config"] = state["config"].replace("callbacks: null", "callbacks: evil_module.Callback")
     torch.save(content, path)

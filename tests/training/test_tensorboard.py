@@ -140,7 +140,7 @@ def test_looking_changes_nothing_and_a_resumed_run_looks_alike(words, way):
     for key in ("state_dict", "optimizer_states", "train_loss", "global_step"):
         assert equal(plain[key], looked[key]), key
         assert equal(plain[key], resumed[key]), key
-    assert equal(plain["callbacks"]["RandomState"], looked["callbacks"]["RandomState"])
+    assert equal(plain["callbacks"]["random_state"], looked["callbacks"]["random_state"])
     assert len(found.Tags()["histograms"]) > 10
     for tag in found.Tags()["histograms"]:
         shown = [(event.step, event.histogram_value) for event in found.Histograms(tag)]

@@ -7,8 +7,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.training.checkpoint import BEST_CHECKPOINT
 from mm_lightning.training.run_folders import BEST, CHECKPOINTS, LAST
 
 
@@ -34,6 +36,12 @@ class BestCheckpoint(ModelCheckpoint):
         super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False)
         self._validated_step = -1
 
+    @property
+    @override
+    def state_key(self) -> str:
+        return BEST_CHECKPOINT
+
+    @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Save into the run folder."""
         self.dirpath = str(_folder(trainer))

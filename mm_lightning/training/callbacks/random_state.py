@@ -1,7 +1,7 @@
-"""The state of torch's random generators, as a part of the checkpoint.
+"""The state of torch's global random generators in the checkpoint.
 
-Batches and samples have streams of their own; what draws from the global one is dropout and its kind. Lightning does
-not save it, so a resumed run would drop other units.
+Batches and samples have random streams of their own; dropout uses the global generator. Lightning does not save its
+state, so a resumed run would drop other units.
 """
 
 from typing import Any
@@ -10,21 +10,25 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
+from typing_extensions import override
+
+from mm_lightning.training.checkpoint import RANDOM_STATE
 
 
 class RandomState(Callback):
-    """Save the random state of every rank, and set it again when a run is resumed."""
+    """Save the random state of every rank, and restore it when a run resumes."""
 
     def __init__(self) -> None:
         self._trainer: pl.Trainer | None = None
         self._loaded: dict[str, Tensor] = {}
 
+    @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Keep the trainer, which knows the ranks."""
         self._trainer = trainer
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Set what the checkpoint had, the last thing before the first step."""
+        """Restore the states of the checkpoint, as the last thing before the first step."""
         for kind, states in self._loaded.items():
             if trainer.global_rank < len(states):
                 state = states[trainer.global_rank].clone()  # torch 2.15 reads a view from its base's start
@@ -33,8 +37,14 @@ class RandomState(Callback):
                 elif trainer.strategy.root_device.type == "cuda":
                     torch.cuda.set_rng_state(state, trainer.strategy.root_device)
 
+    @property
+    @override
+    def state_key(self) -> str:
+        return RANDOM_STATE
+
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """(ranks, bytes) for each kind of generator."""
+        """State of each kind of generator on every rank (ranks, bytes)."""
         assert self._trainer is not None
         device = self._trainer.strategy.root_device
         states = {"cpu": torch.get_rng_state()}
@@ -42,11 +52,13 @@ class RandomState(Callback):
             states["cuda"] = torch.cuda.get_rng_state(device)
         return {kind: self._gather(state) for kind, state in states.items()}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep it for `on_train_start`."""
+        """Keep the states for `on_train_start`."""
         self._loaded = state_dict
 
     def _gather(self, state: Tensor) -> Tensor:
+        """States of all ranks (ranks, bytes) from the state (bytes,) of each."""
         assert self._trainer is not None
         gathered = self._trainer.strategy.all_gather(state.to(self._trainer.strategy.root_device))
         return gathered.cpu().view(self._trainer.world_size, -1)

@@ -6,19 +6,27 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
+from typing_extensions import override
 
-from mm_lightning.training.checkpoint import CONFIG_KEY
+from mm_lightning.training.checkpoint import CONFIG_KEY, RUN_CONFIG
 
 
 class RunConfig(SaveConfigCallback):
-    """Lightning's callback, made to bear a second `fit` in the same run folder, and part of the checkpoint."""
+    """Lightning's callback, which also accepts a second `fit` in the run folder and writes into checkpoints."""
 
+    @override
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write config.yaml; a resumed run's replaces that of its first part."""
         run: Path | None = getattr(trainer, "run_folder", None)
         if run is not None:
             (run / self.config_filename).write_text(self._yaml, encoding="utf-8")
 
+    @property
+    @override
+    def state_key(self) -> str:
+        return RUN_CONFIG
+
+    @override
     def state_dict(self) -> dict[str, Any]:
         """The configuration as YAML."""
         return {CONFIG_KEY: self._yaml}
