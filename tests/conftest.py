@@ -38,7 +38,7 @@ def network(vocabulary: Vocabulary) -> MLP:
 
 @pytest.fixture(scope="session")
 def words_text() -> str:
-    """36 short words: 23 batches of 5 windows."""
+    """36 short words, whose train split gives 26 batches of 5 windows."""
     return "\n".join(f"{a}{b}{c}" for a in "bdk" for b in ("a", "ei", "o") for c in ("n", "lla", "s", ""))
 
 

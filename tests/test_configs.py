@@ -37,6 +37,11 @@ def counts(config: Path) -> bool:
     return "optimizer" not in settings_of(config)["model"]
 
 
+def has_one_cycle(config: Path) -> bool:
+    """Whether the schedule spans the run, so that a run stopped by a lower max_steps would have another schedule."""
+    return "OneCycleLR" in config.read_text(encoding="utf-8")
+
+
 @pytest.fixture
 def some_data(config: Path, tmp_path: Path) -> Path:
     """Some lines of the recipe's own data, spread over the file."""
@@ -90,10 +95,11 @@ def test_a_recipe_is_accepted(config: Path, some_data: Path):
 @pytest.mark.parametrize("config", LIVED)
 def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
     """A recipe that trains, but cannot go on, be opened, sampled from or scored with by its checkpoint alone."""
-    steps = () if counts(config) else ("--trainer.max_steps", "20")
+    schedule = ("--model.lr_scheduler.init_args.total_steps", "20") if has_one_cycle(config) else ()
+    steps = () if counts(config) else ("--trainer.max_steps", "20", *schedule)
     checkpoint = fit(config, some_data, tmp_path / "whole", *steps)
     if not counts(config):
-        fit(config, some_data, tmp_path / "parts", "--trainer.max_steps", "7")
+        fit(config, some_data, tmp_path / "parts", "--trainer.max_steps", "7", *schedule)
         parts = fit(config, some_data, tmp_path / "parts", *steps, "--ckpt_path", "last")
         resumed, whole = weights(parts), weights(checkpoint)
         assert resumed.keys() == whole.keys()

@@ -19,6 +19,12 @@ _SCORED_POSITIONS = 1 << 14  # padded positions scored at once: bounds the memor
 _SCORED_LOGITS = 1 << 24  # and of their logits, 64 MiB in float32, where there are many ids
 
 
+def batches_per_epoch(num_examples: int, batch_size: int | None, world_size: int) -> int:
+    """Number of batches of an epoch on each rank; `batch_size` None for all examples at once."""
+    per_rank = max(1, num_examples // world_size)
+    return max(1, per_rank // min(batch_size or num_examples, per_rank))
+
+
 class TrainBatches:
     """Shuffled batches, one pass over the examples an epoch, all of one size.
 
@@ -57,7 +63,7 @@ class TrainBatches:
 
     def __len__(self) -> int:
         """Batches per epoch and rank."""
-        return max(1, len(self.examples) // (self.batch_size * self.world_size))
+        return batches_per_epoch(len(self.examples), self.batch_size, self.world_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for order in self.orders():

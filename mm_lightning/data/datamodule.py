@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mm_lightning import UserError
-from mm_lightning.data.batches import ItemBatches, TrainBatches
+from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items, isin_sorted, read_items
 from mm_lightning.data.splits import SplitName, Splits, split_items
@@ -98,11 +98,19 @@ class ItemsDataModule(pl.LightningDataModule):
         return self._train.lengths
 
     @property
+    def num_examples(self) -> int:
+        """Number of training examples: windows, or items for a sequence network."""
+        return len(self._train.stream) if self.block_size else len(self._train.lengths)
+
+    def batches_per_epoch(self, world_size: int) -> int:
+        """Number of training batches of an epoch on each of `world_size` devices."""
+        return batches_per_epoch(self.num_examples, self.batch_size, world_size)
+
+    @property
     def targets_per_step(self) -> int:
         """Tokens and closing boundaries that a device predicts in one step, in the mean."""
-        words, targets = len(self._train.lengths), len(self._train.stream)
-        examples = targets if self.block_size else words
-        return min(self.batch_size or examples, examples) * targets // examples
+        examples = self.num_examples
+        return min(self.batch_size or examples, examples) * len(self._train.stream) // examples
 
     @cached_property
     def _train_hashes(self) -> tuple[NDArray[np.uint64], str]:

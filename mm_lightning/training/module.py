@@ -19,7 +19,7 @@ from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import item_nll
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import ConditionalSampler
-from mm_lightning.training.block_steps.lightning_counters import align_step_counters
+from mm_lightning.training.block_steps.lightning_counters import align_step_counters, steps_of_run
 from mm_lightning.training.optimization import Optimization
 from mm_lightning.training.steppers import Stepper, Steps, default_stepper
 
@@ -121,7 +121,10 @@ class LanguageModel(pl.LightningModule):
 
     def _num_steps(self) -> float:
         """Optimiser steps of the whole run; infinity for a run without an end."""
-        return float(self.trainer.estimated_stepping_batches)
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
+        if datamodule is None:
+            return float(self.trainer.estimated_stepping_batches)
+        return steps_of_run(self.trainer, datamodule.batches_per_epoch(self.trainer.world_size))
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:

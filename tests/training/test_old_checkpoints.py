@@ -1,7 +1,7 @@
 """Checkpoints of every version that was released open, score, sample and resume for ever.
 
-`old_checkpoints/` was written by version 0.1, before the package had folders: 40 steps of small networks of each kind on
-the shipped data.
+`old_checkpoints/` was written by version 0.1, before the package had folders: 40 steps of small
+networks of each kind on the shipped data.
 """
 
 from pathlib import Path

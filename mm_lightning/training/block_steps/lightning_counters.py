@@ -4,6 +4,7 @@ Every counter of Lightning that this application reads or writes, public or priv
 intervals, curves and checkpoints then mean the same for any number of steps per block.
 """
 
+import math
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -53,6 +54,20 @@ def steps_left(trainer: pl.Trainer) -> float:
         return trainer.max_steps - trainer.global_step
     epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
     return epochs * trainer.num_training_batches if epochs > 0 else float("inf")
+
+
+def steps_of_run(trainer: pl.Trainer, batches_per_epoch: int) -> float:
+    """Optimiser steps of the whole run; infinity for a run without an end.
+
+    Lightning's `estimated_stepping_batches` makes the training loader, and on resume too early: before the position in
+    the data is restored.
+    """
+    most = float("inf") if trainer.max_steps == -1 else trainer.max_steps
+    if trainer.max_epochs in (None, -1):
+        return most
+    limit = trainer.limit_train_batches  # a number of batches, or a share of them
+    batches = min(limit, batches_per_epoch) if isinstance(limit, int) else int(batches_per_epoch * limit)
+    return min(most, math.ceil(batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
 
 
 def align_step_counters(checkpoint: dict[str, Any]) -> None:
