@@ -119,6 +119,13 @@ class LanguageModel(pl.LightningModule):
             config |= {"interval": "epoch", "monitor": schedule.monitor}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
+    def _is_in_fit(self) -> bool:
+        """Whether a Trainer fits the model; a checkpoint can also be opened without one."""
+        try:
+            return self.trainer.state.fn == TrainerFn.FITTING
+        except RuntimeError:
+            return False
+
     def _num_steps(self) -> float:
         """Optimiser steps of the whole run; infinity for a run without an end."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
@@ -228,5 +235,5 @@ class LanguageModel(pl.LightningModule):
         align_step_counters(checkpoint)
         saved = checkpoint["hyper_parameters"]
         has_new_settings = any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler"))
-        if has_new_settings or self.optimization.has_new_horizon(checkpoint, self._num_steps):
+        if has_new_settings or (self._is_in_fit() and self.optimization.has_new_horizon(checkpoint, self._num_steps)):
             self.optimization.restart_schedule(checkpoint, self._num_steps)
