@@ -1,0 +1,220 @@
+"""Every private part of a library that the package overrides, reads or writes exists and means what is relied on.
+
+A release of Lightning, torch or jsonargparse that changes one of them fails here, and not silently in a run.
+"""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from torch import nn
+from torch.utils.data import DataLoader
+
+import mm_lightning
+from mm_lightning.cli.application import Application
+from mm_lightning.training.block_steps import lightning_counters
+
+PACKAGE = Path(mm_lightning.__file__).parent
+PRIVATE_PARTS = {  # the only files that may reach into a library, and the names they reach for
+    "cli/parser.py": {
+        "_get",
+        "_instantiate_trainer",
+        "_parse_ckpt_path",
+        "_prepare_subcommand_kwargs",
+        "_subcommand_parsers",
+    },
+    "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
+    "training/callbacks/checkpoints.py": {"_last_global_step_saved", "_should_save_on_train_epoch_end"},
+}
+LIBRARY_CLASSES = (LightningCLI, LightningArgumentParser, pl.Trainer, pl.LightningModule, ModelCheckpoint, nn.Module)
+NUM_BATCHES = 3
+
+
+class TinyModule(pl.LightningModule):
+    """One weight, trained for a few steps, as Lightning's own tests have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.layer(batch).sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class LoopWatcher(Callback):
+    """Counters of Lightning's loops as they stand after each batch."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int, int]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        loop = trainer.fit_loop.epoch_loop
+        self.seen.append(
+            (loop.batch_progress.current.ready, loop.batch_progress.total.ready, loop._batches_that_stepped)
+        )
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[pl.Trainer, LoopWatcher, ModelCheckpoint]:
+    """A fit of three batches by plain Lightning."""
+    watcher = LoopWatcher()
+    saver = ModelCheckpoint(tmp_path_factory.mktemp("contract"), every_n_train_steps=2)
+    trainer = pl.Trainer(
+        max_steps=NUM_BATCHES,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[watcher, saver],
+    )
+    trainer.fit(TinyModule(), DataLoader(torch.ones(NUM_BATCHES, 2)))
+    return trainer, watcher, saver
+
+
+def private_names(path: Path) -> set[str]:
+    """Names with one leading underscore that a file uses on any object, defines as methods, or imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith("mm_lightning"):
+            names |= {alias.name for alias in node.names} | set(str(node.module).split("."))
+    return {name for name in names if re.match(r"_[a-z]", name)}
+
+
+def of_the_package() -> set[str]:
+    """Private names that the package itself gives: functions, classes, and attributes set on self."""
+    names = set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                names.add(node.name)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                names.add(node.attr)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+    return names - set().union(*PRIVATE_PARTS.values())
+
+
+def test_private_parts_stand_in_the_files_made_for_them():
+    """Catches a private name of a library used in a file where no contract is looked for."""
+    own = of_the_package()
+    for path in PACKAGE.rglob("*.py"):
+        allowed = PRIVATE_PARTS.get(path.relative_to(PACKAGE).as_posix(), set())
+        assert private_names(path) - own <= allowed, path
+        assert allowed <= private_names(path), f"{path} no longer uses all that is listed"
+
+
+def test_no_method_overrides_a_private_one_by_accident():
+    """Catches a private method of ours that has the name of one of Lightning's and replaces it."""
+    for path in PACKAGE.rglob("*.py"):
+        allowed = PRIVATE_PARTS.get(path.relative_to(PACKAGE).as_posix(), set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                bases = " ".join(map(ast.unparse, node.bases))
+                methods = {f.name for f in node.body if isinstance(f, ast.FunctionDef) and re.match(r"_[a-z]", f.name)}
+                for library in LIBRARY_CLASSES:
+                    if re.search(rf"\b{library.__name__}\b", bases):
+                        assert not {m for m in methods if hasattr(library, m)} - allowed, (path, node.name)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (LightningCLI, "_parse_ckpt_path", ["self"]),
+        (LightningCLI, "_prepare_subcommand_kwargs", ["self", "subcommand"]),
+        (LightningCLI, "_instantiate_trainer", ["self", "config", "callbacks"]),
+        (LightningCLI, "_get", ["self", "config", "key", "default"]),
+        (ModelCheckpoint, "_should_save_on_train_epoch_end", ["self", "trainer"]),
+        (LightningArgumentParser, "error", ["self", "message", "ex"]),
+    ],
+)
+def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str]):
+    """Catches an override that is called with other arguments."""
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    ("caller", "called"),
+    [
+        (LightningCLI.__init__, "self._parse_ckpt_path()"),
+        (LightningCLI._run_subcommand, "self._prepare_subcommand_kwargs(subcommand)"),
+        (LightningCLI._run_subcommand, 'getattr(self, f"before_{subcommand}"'),
+        (LightningCLI._run_subcommand, "getattr(self, subcommand, default)"),
+        (LightningCLI._run_subcommand, 'getattr(self, f"after_{subcommand}"'),
+        (ModelCheckpoint.on_train_epoch_end, "self._should_save_on_train_epoch_end(trainer)"),
+        (ModelCheckpoint.on_validation_end, "self._should_save_on_train_epoch_end(trainer)"),
+    ],
+)
+def test_an_override_is_called(caller: object, called: str):
+    """Catches an override that Lightning no longer calls, so that its own behaviour comes back without a word."""
+    assert called in inspect.getsource(caller)
+
+
+def test_the_parsers_of_subcommands_are_known_by_name():
+    """Catches defaults of a checkpoint that are set on a parser nobody uses."""
+
+    class Parsed(Application):
+        def instantiate_classes(self) -> None:
+            """Parse only."""
+
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Run nothing."""
+
+    application = Parsed(["fit", "--model.network", "mm_lightning.networks.Bigram"], "fit")
+    assert application.command_parsers().keys() == {"fit"}
+    assert isinstance(application.command_parsers()["fit"], LightningArgumentParser)
+
+
+def test_loops_count_batches_as_relied_on(watched):
+    """Catches counters that a block would advance without an effect, or with another one."""
+    trainer, watcher, _ = watched
+    assert watcher.seen == [(i, i, i - 1) for i in range(1, NUM_BATCHES + 1)]
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == NUM_BATCHES
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    assert progress.is_last_batch
+    for stage in ("ready", "started", "processed", "completed"):
+        assert getattr(progress.current, stage) == NUM_BATCHES
+
+
+def test_counted_steps_are_global_steps(watched):
+    """Catches steps of a block that `global_step` does not show."""
+    trainer, _, _ = watched
+    assert trainer.global_step == NUM_BATCHES
+    trainer.lightning_module.automatic_optimization = False
+    before = trainer.global_step
+    lightning_counters.count_steps(trainer, 5)
+    assert trainer.global_step == before + 5
+    trainer.lightning_module.automatic_optimization = True
+
+
+def test_a_checkpoint_saves_by_steps_as_relied_on(watched):
+    """Catches an interval of checkpoints that a block does not see, and a save that is skipped as done."""
+    _, _, saver = watched
+    assert saver._every_n_train_steps == 2
+    assert saver._last_global_step_saved == 2
+    assert ModelCheckpoint()._every_n_train_steps == 0, "only an interval that is set cuts blocks"
+
+
+def test_checkpoints_have_the_keys_of_lightning(watched):
+    """Catches states that are saved and never found again."""
+    trainer, _, _ = watched
+    loops = trainer.fit_loop.state_dict()
+    optimizer_step = loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]
+    assert optimizer_step.keys() >= {"ready", "completed"}
+    assert loops["epoch_loop.manual_optimization.optim_step_progress"]["total"].keys() >= {"ready", "completed"}
+    assert pl.LightningModule.CHECKPOINT_HYPER_PARAMS_KEY == "hyper_parameters"
+    assert pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY == "datamodule_hyper_parameters"
+    connector = inspect.getsource(type(trainer._checkpoint_connector))
+    assert connector.count("datamodule.__class__.__qualname__") == 3, "training/checkpoint.py translates this key"
