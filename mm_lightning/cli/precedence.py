@@ -1,8 +1,7 @@
-"""Command line over `--config` over checkpoint.
+"""Precedence of settings: command line over `--config` over checkpoint.
 
-LightningCLI lets a checkpoint's hyper-parameters overrule what the user types (lightning 2.6). Here they become the
-defaults of the command's options before these are parsed. What makes up the network cannot be changed that way;
-trying to is an error.
+LightningCLI lets a checkpoint's hyper-parameters overrule the command line (lightning 2.6). Here they become the
+defaults of the options before parsing. A setting that contradicts the checkpoint's network is an error.
 """
 
 import argparse
@@ -22,13 +21,13 @@ from mm_lightning.training.run_folders import LOGS
 
 @dataclass(frozen=True)
 class Peek:
-    """What must be known before the arguments can be parsed.
+    """Arguments that are needed before the others can be parsed.
 
     Args:
         command: The subcommand, if any.
         ckpt_path: Value of --ckpt_path, if any.
-        root: Folder of runs.
-        text: All that the user says, config files included.
+        root: Folder of the runs.
+        text: The whole command line and the content of its config files.
     """
 
     command: str | None
@@ -37,7 +36,7 @@ class Peek:
     text: str
 
 
-_DERIVED = {  # what the application fills in itself, and from what
+_DERIVED = {  # options that the application sets itself, and the option each follows from
     "--data.block_size": "--model.network.init_args.block_size",
     "--data.seed": "--seed_everything",
     "--model.alphabet": "--data.alphabet",
@@ -45,10 +44,10 @@ _DERIVED = {  # what the application fills in itself, and from what
 
 
 def refuse_derived(options: Iterable[str]) -> None:
-    """Refuse what the application fills in itself.
+    """Refuse options that the application sets itself.
 
     Raises:
-        UserError: If one of the options is such.
+        UserError: Names the option to set instead.
     """
     for option in options:
         if option in _DERIVED:
@@ -56,10 +55,10 @@ def refuse_derived(options: Iterable[str]) -> None:
 
 
 def peek(args: list[str], commands: Iterable[str]) -> Peek:
-    """Look ahead in the arguments.
+    """Find command, checkpoint and folder of the runs in the arguments.
 
     Raises:
-        UserError: If one is given that follows from another.
+        UserError: If an option is given that follows from another.
     """
     refuse_derived(arg.partition("=")[0] for arg in args)
     command = next((arg for arg in args if arg in commands), None)
@@ -72,15 +71,15 @@ def peek(args: list[str], commands: Iterable[str]) -> Peek:
     return Peek(command, known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 
-_OF_A_STEP = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # what a step is made of
+_STEP_SETTINGS = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # of the Trainer
 
 
 def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
-    """A checkpoint's settings as defaults: model and data, for `fit` what is plain of the rest, for `plot` its steps.
+    """A checkpoint's settings as defaults of a command's options.
 
-    The alphabet waits for `settle_alphabet`: the parser takes a string for YAML where a list may stand, `[]` for one.
-
-    Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks would be run.
+    All commands take model and data. `fit` also takes plain values of the other sections, and `plot` the Trainer's
+    settings of a step. Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks
+    would be run. `settle_alphabet` sets the alphabet: the parser would read a string such as `[]` as a YAML list.
     """
     model = {key: value for key, value in ckpt.model.items() if key != "alphabet"}
     data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
@@ -96,24 +95,32 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
                     rank_zero_info(f"{section}.{key} is not taken from the checkpoint; give it again if it matters")
     elif command == "plot":
         settings = ckpt.config.get("trainer", {})
-        result |= {f"trainer.{key}": settings[key] for key in _OF_A_STEP if settings.get(key) is not None}
+        result |= {f"trainer.{key}": settings[key] for key in _STEP_SETTINGS if settings.get(key) is not None}
     return result
 
 
 def _is_plain_name(value: Any) -> bool:
-    """Whether a setting is a word such as bf16-mixed; with a dot it could be the import path of a class."""
+    """Whether a setting is a string such as bf16-mixed; with a dot it could be the import path of a class."""
     return isinstance(value, str) and "." not in value
 
 
 def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
-    """Raise if the command asks for another network than the checkpoint has."""
+    """Refuse settings of another network than the checkpoint's.
+
+    Raises:
+        UserError: Names the setting and both values.
+    """
     wanted = config["model"]["network"].as_dict()
     for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
         raise UserError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
 
 
 def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
-    """Take the checkpoint's alphabet; raise if the command asks for another, or for another way to make it."""
+    """Set the alphabet to the checkpoint's.
+
+    Raises:
+        UserError: If the command asks for another alphabet, or for other settings that make one.
+    """
     data, own = config["data"], ckpt.model["alphabet"]
     for key in ("tokens", "max_vocab"):
         if data[key] != ckpt.data.get(key, data[key]):
@@ -130,7 +137,7 @@ def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
 
 
 def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys at which two nested settings differ, with both values."""
+    """The two values at each dotted key where two nested settings differ."""
     if not isinstance(new, dict) or not isinstance(old, dict):
         return {} if new == old else {key: (new, old)}
     result: dict[str, tuple[Any, Any]] = {}

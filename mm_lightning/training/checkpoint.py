@@ -67,7 +67,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Load a checkpoint of this or an older version, as plain data whatever is asked for."""
+        """Load a checkpoint of this or an older version, to the CPU.
+
+        Raises:
+            UserError: If the file is missing or damaged.
+            ValueError: If code in the file is to be run.
+        """
+        if weights_only is False:
+            raise ValueError("checkpoints are plain data; weights_only=False is not supported")
         content = load(Path(path))
         return {_LIGHTNING_DATA if key == DATA else key: value for key, value in content.items()}
 

@@ -19,7 +19,11 @@ from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import item_nll
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import ConditionalSampler
-from mm_lightning.training.block_steps.lightning_counters import align_step_counters, steps_of_run
+from mm_lightning.training.block_steps.lightning_counters import (
+    align_step_counters,
+    limited_batches,
+    steps_of_run,
+)
 from mm_lightning.training.optimization import Optimization
 from mm_lightning.training.steppers import Stepper, Steps, default_stepper
 
@@ -131,7 +135,8 @@ class LanguageModel(pl.LightningModule):
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
         if datamodule is None:
             return float(self.trainer.estimated_stepping_batches)
-        return steps_of_run(self.trainer, datamodule.batches_per_epoch(self.trainer.world_size))
+        num_batches = datamodule.batches_per_epoch(self.trainer.world_size)
+        return steps_of_run(self.trainer, limited_batches(self.trainer, num_batches))
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:

@@ -1,7 +1,6 @@
 """Run folders: `ROOT/lightning_logs/version_N`, one per `fit`, with its config, curves and checkpoints.
 
-A folder is made in one step that only one process can win, and held by a lock while its run goes on, so two runs
-never share one.
+Only one process can create a folder, and a lock is held while its run trains. So two runs never share a folder.
 """
 
 import re
@@ -17,10 +16,10 @@ LAST, BEST = "last", "best"
 
 
 def find_checkpoint(name: str, root: Path) -> Path:
-    """The file that `--ckpt_path` means: `last` or `best` of the newest run below root, or a path.
+    """Resolve the value of `--ckpt_path` to a file: `last` or `best` of the newest run below `root`, or a path.
 
     Raises:
-        UserError: If there is no such file.
+        UserError: If the newest run has no such checkpoint, or there is no run.
     """
     if name not in (LAST, BEST):
         return Path(name)
@@ -34,22 +33,22 @@ def find_checkpoint(name: str, root: Path) -> Path:
 
 
 def run_of(checkpoint: Path) -> Path | None:
-    """The run folder to which a checkpoint file belongs, if any."""
+    """The run folder of a checkpoint file; None for a file outside of a run folder."""
     folder = checkpoint.absolute().parent
     return folder.parent if folder.name == CHECKPOINTS else None
 
 
 def is_last(checkpoint: Path) -> bool:
-    """Whether its run went no further than this checkpoint."""
+    """Whether a checkpoint is the last one of its run."""
     run = run_of(checkpoint)
     return run is not None and checkpoint.absolute() == _path(run, LAST)
 
 
 def create(root: Path) -> Path:
-    """Make the next run folder below root.
+    """Create the next run folder below `root`.
 
     Raises:
-        UserError: If it cannot be made.
+        UserError: If the folder cannot be created.
     """
     while True:
         runs = _runs(root)
@@ -62,7 +61,7 @@ def create(root: Path) -> Path:
                 raise UserError(
                     f"{path.parent} is a file; choose another place with --trainer.default_root_dir"
                 ) from None
-            continue  # another run was faster: take the next number
+            continue  # another run was faster; try the next number
         except OSError as error:
             raise UserError(
                 f"cannot make the run folder {path} ({error.strerror}); "
@@ -71,11 +70,11 @@ def create(root: Path) -> Path:
         return path
 
 
-def hold(run: Path) -> FileLock:
-    """Claim a run folder until this process ends, however it ends.
+def lock(run: Path) -> FileLock:
+    """Lock a run folder; the system releases the lock however this process ends.
 
     Raises:
-        UserError: If another process holds it.
+        UserError: If another process holds the lock, or the folder is not writable.
     """
     lock = FileLock(run / ".lock")
     try:

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as runs need it: steps in blocks, folders that nobody shares, threads by the size of a step."""
+"""Lightning's Trainer with run folders, atomic checkpoints, blocks of steps, and threads by the size of a step."""
 
 import os
 import shutil
@@ -27,18 +27,18 @@ from mm_lightning.training.optimization import GradientClipping
 from mm_lightning.training.run_folders import CHECKPOINTS, LOGS
 from mm_lightning.training.steppers import Stepper, default_stepper
 
-_SMALL_STEP = 50_000_000  # multiply-adds; below, handing work to a second thread costs more than it saves
+_SMALL_STEP_MULTIPLY_ADDS = 50_000_000  # below, a second thread costs more than it saves
 
 
 class Trainer(pl.Trainer):
-    """Lightning's Trainer with steps in blocks, checkpoints written atomically and run folders that nobody shares.
+    """Lightning's Trainer with steps in blocks, atomic checkpoints and a run folder for each run.
 
     Args:
-        steps_per_execution: Most optimiser steps K that are carried out in one go between looks at signals, bar and
-            intervals. Above 1 it spares a small network most of Lightning's time per step, and changes nothing else:
-            limits, intervals and curves count optimiser steps, and weights are the same to the bit unless compiled.
-        compile: With steps_per_execution above 1, compile them to one loop, whose weights differ by rounding; null does
-            so in long runs of window networks on a CPU. A checkpoint remembers what was decided.
+        steps_per_execution: Largest number of optimiser steps in one block, at least 1. A block saves a small network
+            most of Lightning's time per step. Limits, intervals and curves still count optimiser steps, and the weights
+            are the same bit for bit unless compiled.
+        compile: Whether to compile the steps of a block to one loop; needs steps_per_execution above 1. Weights then
+            differ by rounding. null compiles long runs of window networks on a CPU. A checkpoint keeps the decision.
 
     Raises:
         UserError: If settings cannot be combined.
@@ -68,21 +68,24 @@ class Trainer(pl.Trainer):
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
     ) -> None:
-        """Train.
+        """Train a model, from the start or from a checkpoint.
 
         Args:
             model: The model.
-            train_dataloaders: Batches, in place of a datamodule; only for steps one by one.
+            train_dataloaders: Batches, in place of a datamodule; only for single steps.
             val_dataloaders: Batches of the dev split, in place of a datamodule.
             datamodule: The data.
-            ckpt_path: Checkpoint to go on from.
-            weights_only: Whether it is read without running code.
+            ckpt_path: Checkpoint to resume from.
+            weights_only: True or None; checkpoints are always read without running code.
+
+        Raises:
+            ValueError: If steps come in blocks and there is no datamodule.
         """
         model.use_stepper(self._make_stepper(model, datamodule))
         super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
 
     def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule | None) -> Stepper:
-        """Choose the stepper of a fit, and the loader that goes with it."""
+        """Choose the stepper of a fit, and the loader that the stepper needs."""
         most = self.blocks.max_steps
         if most == 1:
             if datamodule is not None:
@@ -94,23 +97,23 @@ class Trainer(pl.Trainer):
         return BlockSteps(model.network, self.blocks, width=int(datamodule.train_lengths.max()) + 1)
 
     def choose_threads(self, model: LanguageModel, targets: int) -> None:
-        """Use one CPU thread for a step too small to share; OMP_NUM_THREADS overrides.
+        """Set one CPU thread for a step that is too small to share; the variable OMP_NUM_THREADS overrides.
 
         Args:
             model: The model.
-            targets: Characters that a step predicts.
+            targets: Number of targets in a step.
         """
         parameters = sum(p.numel() for p in model.network.parameters())
-        small = 3 * parameters * targets < _SMALL_STEP
+        small = 3 * parameters * targets < _SMALL_STEP_MULTIPLY_ADDS
         if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)
             rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
 
     def check_one_pass(self, datamodule: ItemsDataModule, resumed: Checkpoint | None) -> None:
-        """Refuse what a closed-form fit cannot heed.
+        """Refuse settings under which a counted network would not count every example once.
 
         Raises:
-            UserError: If examples would be counted twice or not at all, or there is nothing to go on with.
+            UserError: Names the setting, or the checkpoint whose counting is done.
         """
         if resumed is not None:
             raise UserError(f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path")
@@ -127,12 +130,12 @@ class Trainer(pl.Trainer):
 
     @rank_zero_only
     def claim_run(self, resumed: Checkpoint | None) -> None:
-        """Take a run folder: that of the checkpoint if its run got no further, else a new one.
+        """Claim a run folder: that of the last checkpoint of a run, else a new one.
 
-        Going on from an earlier checkpoint in the same folder would write over what came after it.
+        Resuming from an earlier checkpoint in the same folder would overwrite the later ones.
 
         Raises:
-            UserError: If the folder cannot be made or another process is training in it.
+            UserError: If the folder cannot be created, or another process trains in it.
         """
         if resumed is not None and run_folders.is_last(resumed.path):
             self.run_folder = run_folders.run_of(resumed.path)
@@ -141,31 +144,33 @@ class Trainer(pl.Trainer):
             if resumed is not None:
                 rank_zero_info(f"{resumed.path} is not where its run stopped: going on in {self.run_folder}")
         assert self.run_folder is not None
-        self._lock = run_folders.hold(self.run_folder)
+        self._lock = run_folders.lock(self.run_folder)
         if self._logs_to_run:
             self.logger = TensorBoardLogger(
                 self.run_folder.parent,
                 name="",
                 version=self.run_folder.name,
                 default_hp_metric=False,
-                purge_step=None if resumed is None else resumed.step + 1,  # hide what a killed run did after it
+                purge_step=None
+                if resumed is None
+                else resumed.step + 1,  # hides points of a killed run after the checkpoint
             )
 
     def release_run(self) -> None:
-        """Let others go on with the run."""
+        """Unlock the run folder."""
         if self._lock is not None:
             self._lock.release()
 
     def discard_run(self) -> None:
-        """Remove the folder of a run that never began; one with a checkpoint did, even without a step."""
+        """Remove the folder of a run without a checkpoint."""
         if self.run_folder is not None and not (self.run_folder / CHECKPOINTS).exists():
             shutil.rmtree(self.run_folder)
 
     def require_one_device(self) -> None:
-        """Refuse several.
+        """Refuse several devices.
 
         Raises:
-            UserError: If there are.
+            UserError: If there are several.
         """
         if self.world_size > 1:
             raise UserError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")

@@ -69,16 +69,16 @@ def test_a_root_that_is_a_file_is_an_error(tmp_path: Path):
 
 def test_a_run_is_held_once(tmp_path: Path):
     """A run resumed while it still trains: both would write its checkpoints."""
-    lock = run_folders.hold(tmp_path)
+    lock = run_folders.lock(tmp_path)
     with pytest.raises(ValueError, match="another process is training in"):
-        run_folders.hold(tmp_path)
+        run_folders.lock(tmp_path)
     lock.release()
-    run_folders.hold(tmp_path).release()
+    run_folders.lock(tmp_path).release()
 
 
 def test_two_runs_are_held_at_once(tmp_path: Path):
     """One lock for all runs, which would forbid training two models."""
-    first, second = run_folders.hold(run_folders.create(tmp_path)), run_folders.hold(run_folders.create(tmp_path))
+    first, second = run_folders.lock(run_folders.create(tmp_path)), run_folders.lock(run_folders.create(tmp_path))
     assert first.is_locked
     assert second.is_locked
     first.release()
@@ -89,7 +89,7 @@ def test_holding_a_folder_that_is_not_there_is_an_error(tmp_path: Path):
     """A lock in a folder made on the fly, or a traceback."""
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot write in the run folder"):
-        run_folders.hold(tmp_path / "file")
+        run_folders.lock(tmp_path / "file")
 
 
 @pytest.mark.parametrize("name", ["last", "best"])

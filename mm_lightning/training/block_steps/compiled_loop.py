@@ -1,9 +1,9 @@
 """A block of optimiser steps as one compiled loop.
 
-Gradients come from `torch.func`, updates are functions too, so that a step is a pure function of weights, buffers and
-optimiser state, and the block one `torch.while_loop` over it. torch compiles that to a loop in C++ whose body is a
-single step: compiling takes no longer for a longer block, and a step is the same machine code wherever a block begins
-or ends. A resumed run, whose blocks are cut otherwise, still repeats the uninterrupted one bit for bit.
+Gradients come from `torch.func`, and updates are functions. So a step is a pure function of weights, buffers and
+optimiser state, and a block is one `torch.while_loop` over steps. torch compiles the block to a loop in C++ whose body
+is a single step: compile time does not grow with the block, and a step is the same machine code in every block. A
+resumed run has other blocks, and still repeats the uninterrupted run bit for bit.
 """
 
 import os
@@ -24,13 +24,13 @@ from mm_lightning.training.optimization import GradientClipping
 
 
 def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, device: torch.device) -> str | None:
-    """What stands in the way of compiling steps, if anything, as "SETTING is VALUE".
+    """The reason why steps cannot be compiled, as "SETTING is VALUE"; None where they can.
 
     Args:
         optimizer: The optimiser.
-        scheduler: Its schedule.
+        scheduler: The schedule of the optimiser.
         precision: Lightning's precision.
-        device: Where steps are carried out.
+        device: Device of the network.
     """
     name, schedule = type(optimizer).__name__, type(scheduler).__name__
     kinds = (
@@ -54,19 +54,19 @@ def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str
 
 
 class CompiledSteps:
-    """Steps of one optimiser, compiled when this is made.
+    """Compiled steps of one network and one optimiser; the constructor compiles.
 
     Args:
-        network: What is trained.
+        network: The network in training.
         optimizer: SGD, Adam or AdamW.
-        max_steps: Most steps of a block, K.
-        x: (n, N, C) or (n, B, T) inputs of some block; tells the shapes.
+        max_steps: Largest number of steps in a block, K.
+        x: (n, N, C) or (n, B, T) inputs of any block, for the shapes.
         y: (n, N) or (n, B, T) targets.
-        autocast: Whether to compute in bfloat16 where that is sound.
+        autocast: Whether to compute in bfloat16 under torch's autocast.
         clipping: Gradient clipping.
 
     Raises:
-        Exception: Whatever torch raises where it cannot compile.
+        Exception: An error of torch's compiler.
     """
 
     def __init__(
@@ -96,25 +96,26 @@ class CompiledSteps:
 
     @property
     def ready(self) -> bool:
-        """Whether the optimiser has the state that its first step makes."""
+        """Whether the optimiser has the state that its first step creates."""
         return all(part is not None for _, _, part in self._state())
 
     def moving_settings(self, ahead: int) -> list[float]:
-        """The optimiser's settings that may change from step to step, as they stand for the step so many ahead.
+        """The optimiser's settings that may change from step to step, the learning rate first.
 
-        The learning rate comes first.
+        Args:
+            ahead: Number of steps of the block before the step that the settings are for.
         """
         counts = (self._optimizer.state[p].get("step") for p in self._parameters)
         done = next((count for count in counts if count is not None), 0)
         return self._rule.moving(int(done) + ahead + 1)
 
     def __call__(self, x: Tensor, y: Tensor, settings: list[list[float]]) -> Tensor:
-        """Carry out a block.
+        """Carry out a block of n steps.
 
         Args:
-            x: Inputs of its steps, of the shape compiled for.
-            y: Targets.
-            settings: (n, number of settings) of each step.
+            x: (n, ...) inputs, of the compiled shapes.
+            y: (n, ...) targets.
+            settings: (n, number of settings) from `moving_settings`.
 
         Returns:
             Loss of each step (n,).
@@ -144,22 +145,22 @@ class CompiledSteps:
             return self._loop(count, self._full(x), self._full(y), moving, self._values, state)[:steps]
 
     def _state(self) -> list[tuple[str, Tensor, Tensor | None]]:
-        """Name, weight and tensor of each part of the optimiser's state; None for what it has yet to make."""
+        """Name, weight and tensor of each part of the optimiser's state; None for a part not yet created."""
         return [(key, p, self._optimizer.state[p].get(key)) for key in self._rule.state for p in self._parameters]
 
     @staticmethod
     def _blank(key: str, weight: Tensor) -> Tensor:
-        """A part of the shape that the optimiser will make it."""
+        """A zero part of the optimiser's state."""
         return torch.zeros(()) if key == "step" else torch.zeros_like(weight)
 
     def _full(self, inputs: Tensor) -> Tensor:
-        """Inputs of as many steps as a block can have, in one layout: one compiled function serves all."""
+        """Inputs (n, ...) padded to K steps, in one layout, so that one compiled function serves every block."""
         if len(inputs) == self._max_steps:
             return inputs.contiguous()
         return torch.cat([inputs, inputs.new_zeros(self._max_steps - len(inputs), *inputs.shape[1:])])
 
     def _block(self, count: Tensor, x: Tensor, y: Tensor, moving: Tensor, values: Tensors, state: Tensors) -> Tensor:
-        """Carry out the first `count` steps on values and state in place; losses (K,)."""
+        """Carry out the first `count` steps, update values and state in place; returns losses (K,)."""
         num_weights = len(self._parameters)
         num_buffers = len(values) - num_weights
 

@@ -48,26 +48,27 @@ def count_steps(trainer: pl.Trainer, num_steps: int) -> None:
     progress.total.completed += num_steps
 
 
-def steps_left(trainer: pl.Trainer) -> float:
-    """Optimiser steps until the end of the run; infinity for a run without an end."""
-    if trainer.max_steps > 0:
-        return trainer.max_steps - trainer.global_step
-    epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
-    return epochs * trainer.num_training_batches if epochs > 0 else float("inf")
-
-
-def steps_of_run(trainer: pl.Trainer, batches_per_epoch: int) -> float:
+def steps_of_run(trainer: pl.Trainer, num_batches: float) -> float:
     """Optimiser steps of the whole run; infinity for a run without an end.
 
-    Lightning's `estimated_stepping_batches` makes the training loader, and on resume too early: before the position in
-    the data is restored.
+    Args:
+        trainer: The Trainer.
+        num_batches: Training batches of an epoch.
     """
     most = float("inf") if trainer.max_steps == -1 else trainer.max_steps
     if trainer.max_epochs in (None, -1):
         return most
-    limit = trainer.limit_train_batches  # a number of batches, or a share of them
-    batches = min(limit, batches_per_epoch) if isinstance(limit, int) else int(batches_per_epoch * limit)
-    return min(most, math.ceil(batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
+    return min(most, math.ceil(num_batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
+
+
+def limited_batches(trainer: pl.Trainer, num_batches: int) -> int:
+    """Training batches of an epoch under `limit_train_batches`, a number of batches or a share of them.
+
+    Lightning's `num_training_batches` needs the training loader, which on resume must not be made before the position
+    in the data is restored.
+    """
+    limit = trainer.limit_train_batches
+    return min(limit, num_batches) if isinstance(limit, int) else int(num_batches * limit)
 
 
 def align_step_counters(checkpoint: dict[str, Any]) -> None:

@@ -6,49 +6,53 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 from torch.optim.sgd import sgd
+from typing_extensions import override
 
 Tensors = list[Tensor]
 
 
 class Rule:
-    """How SGD updates, as a function.
+    """The update rule of SGD as a function.
 
     Args:
-        group: The optimiser's settings.
+        group: Settings of the optimiser's parameter group.
     """
 
     def __init__(self, group: dict[str, Any]) -> None:
         self.group = group
-        self.state: tuple[str, ...] = ("momentum_buffer",) if group["momentum"] else ()  # tensors kept per weight
+        self.state: tuple[str, ...] = (
+            ("momentum_buffer",) if group["momentum"] else ()
+        )  # names of the tensors per weight
 
     def moving(self, step: int) -> list[float]:
-        """What changes from step to step, as it stands before this step, counted from 1; the learning rate first."""
+        """Settings that change from step to step, for the step of this number, from 1; the learning rate first."""
         return [self.group["lr"]]
 
     def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
-        """Change weights and state in place."""
+        """Update weights and state in place."""
         buffers: list[Tensor | None] = [*state.get("momentum_buffer", [None] * len(weights))]
         fixed = {key: self.group[key] for key in ("weight_decay", "momentum", "dampening", "nesterov", "maximize")}
         sgd(weights, grads, buffers, foreach=False, fused=False, lr=moving[0], **fixed)
 
 
 class AdamRule(Rule):
-    """How Adam and AdamW update (Kingma and Ba 2015, Loshchilov and Hutter 2019), as torch has them.
+    """The update rule of Adam and AdamW (Kingma and Ba 2015, Loshchilov and Hutter 2019).
 
-    torch's own function takes two powers of the step's number, which once compiled are taken for each weight anew.
+    torch's own function computes two powers of the step's number, and once compiled again for each weight.
     """
 
     def __init__(self, group: dict[str, Any]) -> None:
         self.group = group
         self.state = ("exp_avg", "exp_avg_sq", "step", *(("max_exp_avg_sq",) if group["amsgrad"] else ()))
 
+    @override
     def moving(self, step: int) -> list[float]:
-        """As the base says; the rest of the terms follow from the step's number and the first beta."""
+        """Learning rate, first beta, step size and the scale of the second moment."""
         rate, (beta1, beta2) = self.group["lr"], self.group["betas"]
         return [rate, beta1, rate / (1 - beta1**step), (1 - beta2**step) ** 0.5]
 
+    @override
     def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
-        """As the base says."""
         rate, beta1, step_size, scale = moving.unbind()
         beta2, decay = self.group["betas"][1], self.group["weight_decay"]
         for i, (weight, slope) in enumerate(zip(weights, grads, strict=True)):
@@ -67,5 +71,5 @@ class AdamRule(Rule):
 
 
 def rule_of(optimizer: Optimizer) -> Rule:
-    """The rule of SGD, Adam or AdamW with one group of weights."""
+    """The update rule of SGD, Adam or AdamW with one parameter group."""
     return (AdamRule if isinstance(optimizer, Adam) else Rule)(optimizer.param_groups[0])

@@ -19,7 +19,7 @@ from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.block_loader import Block, Inputs, stack
 from mm_lightning.training.block_steps.compiled_loop import CompiledSteps, obstacle
-from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_left
+from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
 from mm_lightning.training.block_steps.settings import BlockSettings
 from mm_lightning.training.optimization import Schedule
 from mm_lightning.training.steppers import Stepper, Steps
@@ -175,6 +175,6 @@ def _cost(trainer: pl.Trainer, xs: Inputs) -> str | None:
     """Why compiling costs more time than it saves, if so."""
     if not isinstance(xs, Tensor):
         return "it takes minutes for whole words, and pays for small recurrences only (--trainer.compile true)"
-    if steps_left(trainer) < _BREAK_EVEN_STEPS:
+    if steps_of_run(trainer, trainer.num_training_batches) - trainer.global_step < _BREAK_EVEN_STEPS:
         return f"a run of under {_BREAK_EVEN_STEPS:,} steps is done sooner without"
     return None

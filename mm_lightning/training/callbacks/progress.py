@@ -1,16 +1,20 @@
 """A progress bar over the optimiser steps of the whole run."""
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
+from typing_extensions import override
+
+from mm_lightning.training.block_steps.lightning_counters import steps_of_run
 
 
 class StepProgressBar(ProgressBar):
-    """Steps done of all, speed, and the last train/loss and val/loss, on stderr; silent where that is no terminal.
+    """A bar on stderr: steps done of all, speed, last train/loss and val/loss. Silent where stderr is no terminal.
 
-    Lightning's own bar restarts every epoch, which for small data is several times a second.
+    Lightning's own bar restarts every epoch, for small data several times a second.
     """
 
     def __init__(self) -> None:
@@ -19,12 +23,13 @@ class StepProgressBar(ProgressBar):
         self._enabled = True
         self._shown_loss: float | None = None
 
+    @override
     def disable(self) -> None:
-        """Called by Lightning on all ranks but the first."""
+        """Show no bar; Lightning calls this on all ranks but the first."""
         self._enabled = False
 
+    @override
     def enable(self) -> None:
-        """Undo `disable`."""
         self._enabled = True
 
     @property
@@ -33,18 +38,16 @@ class StepProgressBar(ProgressBar):
         return self._enabled
 
     def print(self, *args: Any, sep: str = " ") -> None:
-        """Write a line to stdout without tearing the bar."""
+        """Write a line to stdout above the bar."""
         if self._enabled:
             tqdm.write(sep.join(map(str, args)))
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar where the run stands."""
-        total: float = trainer.max_steps
-        if total < 0:
-            epochs = trainer.max_epochs if trainer.max_epochs is not None else -1
-            total = epochs * trainer.num_training_batches / trainer.accumulate_grad_batches if epochs > 0 else 0
+        """Open the bar at the step of the run."""
+        total = steps_of_run(trainer, trainer.num_training_batches)
         self._bar = tqdm(
-            total=int(total) or None,
+            total=None if math.isinf(total) else int(total),
             initial=trainer.global_step,
             unit="step",
             mininterval=0.5,  # seconds
@@ -52,10 +55,10 @@ class StepProgressBar(ProgressBar):
             disable=None if self._enabled else True,
         )
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move on."""
         assert self._bar is not None
         self._bar.update(trainer.global_step - self._bar.n)
         loss = getattr(pl_module, "train_loss", None)
@@ -64,12 +67,12 @@ class StepProgressBar(ProgressBar):
             losses = {"train/loss": loss, **trainer.progress_bar_metrics}
             self._bar.set_postfix({k: f"{v:.3f}" for k, v in losses.items() if isinstance(v, float)}, refresh=False)
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
         self._close()
 
+    @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the bar."""
         self._close()
 
     def _close(self) -> None:
