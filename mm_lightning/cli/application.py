@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli import precedence
+from mm_lightning.cli.help import arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
@@ -131,6 +132,7 @@ class Application(CommandLine):
                 parser.set_defaults({"trainer.enable_model_summary": False})
             if name == "score":
                 parser.add_argument("words", nargs="*", help="Items to score.")
+            arrange_help(parser, name)
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -174,7 +176,12 @@ class Application(CommandLine):
             callbacks += [BestCheckpoint(), self.instantiated("last")]
         else:
             self.save_config_callback = None
-        return self.make_trainer(config, callbacks)  # type: ignore[return-value] # of our class
+        try:
+            return self.make_trainer(config, callbacks)  # type: ignore[return-value] # of our class
+        except UserError:
+            raise
+        except (ValueError, MisconfigurationException) as error:  # Lightning refuses a setting
+            raise UserError(f"trainer: {error}") from error
 
     @override
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:

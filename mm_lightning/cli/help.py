@@ -1,0 +1,66 @@
+"""The help of a command: its own options first, and of Lightning's many only those that people set."""
+
+from argparse import SUPPRESS
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+_DEVICE_OPTIONS = ("accelerator", "devices", "precision", "default_root_dir")
+_FIT_OPTIONS = (  # of the Trainer
+    "steps_per_execution",
+    "compile",
+    "max_steps",
+    "max_epochs",
+    *_DEVICE_OPTIONS,
+    "strategy",
+    "num_nodes",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "accumulate_grad_batches",
+    "val_check_interval",
+    "check_val_every_n_epoch",
+    "log_every_n_steps",
+    "enable_progress_bar",
+)
+_FIT_SECTIONS = ("model", "last", "samples", "histograms")  # settings of training; elsewhere the checkpoint's serve
+_DATA_OPTIONS = ("path", "split")  # of commands that do not train
+_EPILOG = "Every argument of Lightning's Trainer is an option too, as --trainer.NAME; fit --print_config lists all."
+
+
+def arrange_help(parser: LightningArgumentParser, command: str) -> None:
+    """Shorten the help of a command's parser; every option still works.
+
+    Args:
+        parser: The parser of the command, with all of its options.
+        command: The command's name.
+    """
+    parser.usage = f"mm_lightning {command} {_required(command)}[options]"
+    parser.epilog = _EPILOG
+    for action in parser._actions:
+        if action.option_strings and _is_hidden(action.option_strings[0].lstrip("-"), command):
+            action.help = SUPPRESS
+    groups = parser._action_groups
+    general = [group for group in groups if group.title in ("positional arguments", "options")]
+    trainer = [group for group in groups if any(a.dest.startswith("trainer") for a in group._group_actions)]
+    links = [group for group in groups if group.title == "Linked arguments"]
+    others = [group for group in groups if group not in (*general, *trainer, *links)]
+    groups[:] = [*general, *reversed(others), *trainer]
+
+
+def _is_hidden(option: str, command: str) -> bool:
+    """Whether the help of a command leaves an option out."""
+    section, is_setting, name = option.rstrip("+").partition(".")
+    if not is_setting:  # such as --data CONFIG: a file for one section
+        return section in ("trainer", "data", "sampling", *_FIT_SECTIONS)
+    if command == "fit":
+        return section == "trainer" and name not in _FIT_OPTIONS
+    if command == "lr_find":
+        return section in _FIT_SECTIONS[1:] or (section == "trainer" and name not in _FIT_OPTIONS)
+    shown = {"trainer": _DEVICE_OPTIONS, "data": _DATA_OPTIONS}
+    return section in _FIT_SECTIONS or name not in shown.get(section, (name,))
+
+
+def _required(command: str) -> str:
+    """The arguments that a command cannot do without, for the usage."""
+    if command in ("fit", "lr_find"):
+        return "--config FILE "
+    return "--ckpt_path CHECKPOINT [ITEM ...] " if command == "score" else "--ckpt_path CHECKPOINT "
