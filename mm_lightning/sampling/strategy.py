@@ -124,7 +124,7 @@ class ConditionalSampler:
     def _table(self) -> Tensor | None:
         """Probabilities (V^C, V) of the next id behind every window of the network; None where there is no room."""
         vocab_size, context = len(self.vocabulary), self.network.context
-        table = self.network.table(self._probabilities, vocab_size)
+        table = self.network.window_table(self._probabilities, vocab_size)
         if table is None or context is None:
             return None
         num_layers = max(_NUM_LAYERS, self._condition.min_length)
@@ -158,6 +158,6 @@ def counted_table(words: list[str], vocabulary: Vocabulary) -> Tensor:
     windows = Windows(encoded, context)
     network = KneserNey(len(vocabulary), context)
     network.count(*windows.gather(torch.arange(len(windows))))
-    table = network.table(plain, len(vocabulary))
+    table = network.window_table(plain, len(vocabulary))
     assert table is not None
     return table.rows()

@@ -15,7 +15,7 @@ from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks import GRU, LSTM, MLP, RNN, BagOfWords, Bigram, KneserNey, NGram, Transformer, WaveNet
 from mm_lightning.networks.base import CountedNetwork, Network, WindowNetwork
-from mm_lightning.networks.recurrent import Recurrent
+from mm_lightning.networks.recurrent import RecurrentNetwork
 from mm_lightning.networks.transformer import Attention
 
 EIGHT = ["emma", "ella", "eva", "ava", "mia", "amelia", "evelyn", "abigail"]
@@ -250,7 +250,7 @@ def test_attention_against_a_plain_loop():
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(GRU, nn.GRUCell), (LSTM, nn.LSTMCell), (RNN, nn.RNNCell)])
-def test_recurrence_against_torchs_cell(ours: type[Recurrent], theirs: type[nn.RNNCellBase]):
+def test_recurrence_against_torchs_cell(ours: type[RecurrentNetwork], theirs: type[nn.RNNCellBase]):
     """A state that starts elsewhere than at zero, or outputs of another time."""
     torch.manual_seed(0)
     network = ours(V, embed_dim=4, hidden_dim=5)
@@ -264,7 +264,7 @@ def test_recurrence_against_torchs_cell(ours: type[Recurrent], theirs: type[nn.R
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
-def test_equations_for_the_compiler_are_torchs_kernels(kind: type[Recurrent], monkeypatch: pytest.MonkeyPatch):
+def test_equations_for_the_compiler_are_torchs_kernels(kind: type[RecurrentNetwork], monkeypatch: pytest.MonkeyPatch):
     """A compiled run of another model: gates in another order, a layer or a state left out."""
     torch.manual_seed(0)
     network = kind(V, embed_dim=4, hidden_dim=5, num_layers=2).double()

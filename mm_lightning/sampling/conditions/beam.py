@@ -36,7 +36,7 @@ class BeamSearch:
         self._condition = condition
         self._width = width
         vocabulary = condition.vocabulary
-        self._read = network.reader(lambda logits: log_probabilities(logits, vocabulary), len(vocabulary))
+        self._read = network.advance_function(lambda logits: log_probabilities(logits, vocabulary), len(vocabulary))
 
     def search(self) -> list[str]:
         """At most B words, the most likely first."""
