@@ -54,7 +54,7 @@ class Sampler:
         self.options = options
         self.rows = rows
         self._prefix = _encode_prefix(vocabulary, options)
-        never = list(vocabulary.never_sampled)
+        never = list(vocabulary.unsampled_ids)
         self._read = self._reader(never)
         must_go_on = options.min_length >= len(self._prefix)  # to drop what ended at once would come to the same
         self._read_first = self._reader([*never, BOUNDARY]) if must_go_on else self._read

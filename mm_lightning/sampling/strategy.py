@@ -150,7 +150,7 @@ class ConditionalSampler:
 def counted_table(words: list[str], vocabulary: Vocabulary) -> Tensor:
     """Probabilities (V^C, V) of the next id behind every window, counted from words; C is 2 or, for many ids, less."""
     plain = partial(next_probabilities, vocabulary=vocabulary, options=SamplingOptions())
-    encoded = encode(Items.of(words or [""]), vocabulary)  # a network that ends no word tells nothing
+    encoded = encode(Items.from_strings(words or [""]), vocabulary)  # a network that ends no word tells nothing
     context = max((c for c in range(3) if len(vocabulary) ** (c + 1) <= _COUNTED), default=0)
     if context == 0:
         counts = encoded.stream.long().bincount(minlength=len(vocabulary)).double() + 1
