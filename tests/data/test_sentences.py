@@ -166,8 +166,9 @@ def test_validate_and_score_agree(trained):
 def test_a_resumed_run_equals_a_whole_one(trained, tmp_path):
     """Catches a vocabulary that is counted again, reordered or lost on resume."""
     (tmp_path / "text.txt").write_text((trained / "text.txt").read_text())
-    cap = ("--data.max_vocab", 20)
-    assert run(*NPLM, *cap, "--trainer.max_steps", 10, cwd=tmp_path).returncode == 0
+    horizon = ("--model.lr_scheduler.init_args.total_steps", 20)  # that of the whole run
+    started = run(*NPLM, *horizon, "--data.max_vocab", 20, "--trainer.max_steps", 10, cwd=tmp_path)
+    assert started.returncode == 0, started.stderr
     resumed = run("fit", "--ckpt_path", "last", "--trainer.max_steps", 20, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     last = "lightning_logs/version_0/checkpoints/last.ckpt"
