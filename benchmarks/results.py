@@ -25,7 +25,8 @@ from leaderboard import CHEAP, MODELS, SEEDS
 
 from mm_lightning.commands.quality import sample_items
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.items import Items, read_items
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import Splits, split_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.evaluation.quality import TrainingItems
@@ -87,7 +88,7 @@ def losses(model: LanguageModel, path: Path, split: str) -> dict[str, float]:
 
 def loss(model: LanguageModel, part: Items) -> float:
     """Nats per character, closing boundaries included."""
-    return score(model.network, model.vocabulary, part).double().sum().item() / (len(part) + len(part.codes))
+    return score(model.network, model.vocabulary, part).double().sum().item() / (len(part) + len(part.code_points))
 
 
 def sample_quality(model: LanguageModel, data: ItemsDataModule) -> dict[str, float | None]:

@@ -1,6 +1,6 @@
-"""The words of `make_sentences.py`: who does what to which things, and where; frequent ones first."""
+"""Words and phrases of `make_sentences.py`, the frequent ones first."""
 
-TRADES = {  # who: (people, what they do to things, things, where)
+TRADES = {  # trade: (professions, verbs, objects, places)
     "food": (
         "cook baker waiter chef butcher",
         "serve bake taste sell prepare slice",
@@ -50,7 +50,7 @@ TRADES = {  # who: (people, what they do to things, things, where)
         "in the city,on the road,at the station,in the garage,in the street",
     ),
 }
-ANIMALS = {  # where they belong: (animals, what they do, what they eat, where)
+ANIMALS = {  # habitat: (animals, verbs, food, places)
     "farm": (
         "cow horse goat hen pig donkey lamb",
         "sleep stand rest graze",

@@ -2,9 +2,9 @@
 
     python data/make_sentences.py > data/sentences.txt
 
-The grammar gives a model of words something to learn that the word before does not tell: verbs agree with a subject
-that may stand a whole clause away, bakers bake and sailors sail, animals live where they belong, and `yesterday` asks
-for the past. Items early in a list are more frequent, with weights as Zipf's law has them.
+A model of words can learn more from the sentences than from pairs of words. A verb agrees with a subject that may stand
+a clause away, bakers bake and sailors sail, animals live in their habitats, and `yesterday` takes the past tense. Early
+entries of a list are more frequent, with weights by Zipf's law.
 """
 
 import random
@@ -13,33 +13,32 @@ from lexicon import ANIMALS, HOMES, LOOKS, MASS, NAMES, NOW, PAST, PLURAL, QUALI
 
 COUNT = 6000
 SEED = 1
-LENGTHS = range(3, 13)  # words of a sentence
+LENGTHS = range(3, 13)  # words per sentence
 
-
-draw = random.Random(SEED)
+rng = random.Random(SEED)
 
 
 def pick(choices):
-    """One of a list, or of what commas, else spaces, separate in a string, with weights falling as 1 / rank."""
+    """Choose from a list, or from a string separated by commas or else spaces, with weights of 1 / rank."""
     if isinstance(choices, str):
         choices = choices.split("," if "," in choices else None)
-    return draw.choices(choices, [1 / (rank + 1) for rank in range(len(choices))])[0]
+    return rng.choices(choices, [1 / (rank + 1) for rank in range(len(choices))])[0]
 
 
 def chance(probability):
-    """True with this probability."""
-    return draw.random() < probability
+    """Return True with this probability."""
+    return rng.random() < probability
 
 
 def with_s(word):
-    """Plural of a noun, or third person of a verb."""
+    """Form the plural of a noun, or the third person of a verb."""
     if word.endswith("y") and word[-2] not in "aeiou":
         return word[:-1] + "ies"
     return word + ("es" if word.endswith(("s", "x", "ch", "sh", "o")) else "s")
 
 
 def past(verb):
-    """Past tense of a verb."""
+    """Form the past tense of a verb."""
     if verb in PAST:
         return PAST[verb]
     if verb.endswith("y") and verb[-2] not in "aeiou":
@@ -48,15 +47,15 @@ def past(verb):
 
 
 def article(phrase, plural):
-    """The phrase with a determiner that fits it."""
+    """Add a determiner in singular or plural."""
     if plural:
         return f"{pick('the some two these three many')} {phrase}"
     word = pick("the a this every")
     return f"{'an' if word == 'a' and phrase[0] in 'aeiou' else word} {phrase}"
 
 
-def thing(nouns, qualities=""):
-    """An object: with an article or, as food may be, without."""
+def make_object(nouns, qualities=""):
+    """Make an object, with an article, which is optional for a mass noun."""
     noun = pick(nouns)
     plural = noun not in MASS.split() and chance(0.4)
     phrase = PLURAL.get(noun, with_s(noun)) if plural else noun
@@ -67,8 +66,8 @@ def thing(nouns, qualities=""):
     return article(phrase, plural)
 
 
-def subject(nouns, adjectives, homes):
-    """A noun phrase and whether it is plural; what may stand between it and its verb does not change that."""
+def make_subject(nouns, adjectives, homes):
+    """Make a noun phrase, perhaps with a relative clause, and say whether the phrase is plural."""
     noun, plural = pick(nouns), chance(0.4)
     phrase = PLURAL.get(noun, with_s(noun)) if plural else noun
     phrase = article(f"{pick(adjectives)} {phrase}" if chance(0.3) else phrase, plural)
@@ -77,8 +76,8 @@ def subject(nouns, adjectives, homes):
     return phrase, plural
 
 
-def said(verb, plural, tense):
-    """The verb as it follows its subject."""
+def conjugate(verb, plural, tense):
+    """Conjugate a verb, sometimes negated."""
     if tense == "past":
         return f"did not {verb}" if chance(0.1) else past(verb)
     if tense == "future":
@@ -88,58 +87,59 @@ def said(verb, plural, tense):
     return verb if plural else with_s(verb)
 
 
-def person():
-    """A trade, someone of it, and whether they are several; a name can stand for anyone."""
+def make_person():
+    """Choose a trade and one or several people, by profession or by name; say whether they are plural."""
     trade = pick(list(TRADES))
     if chance(0.2):
-        several = chance(0.2)
-        who = " and ".join(draw.sample(NAMES.split(), 2)) if several else pick(NAMES)
-        return trade, who, several
-    return (trade, *subject(TRADES[trade][0], TRAITS, HOMES))
+        plural = chance(0.2)
+        who = " and ".join(rng.sample(NAMES.split(), 2)) if plural else pick(NAMES)
+        return trade, who, plural
+    return (trade, *make_subject(TRADES[trade][0], TRAITS, HOMES))
 
 
 def work(tense):
-    """A person at work: the thing fits the verb, both and the place fit the trade."""
-    trade, who, plural = person()
+    """Make a clause about a person at work; verb, object and place belong to the trade."""
+    trade, who, plural = make_person()
     _, verbs, things, places = TRADES[trade]
     place = f" {pick(places)}" if chance(0.5) else ""
-    return f"{who} {said(pick(verbs), plural, tense)} {thing(things, QUALITIES[trade])}{place}"
+    return f"{who} {conjugate(pick(verbs), plural, tense)} {make_object(things, QUALITIES[trade])}{place}"
 
 
 def nature(tense):
-    """An animal that eats, or does what it does where it belongs."""
+    """Make a clause about an animal that eats, or moves in its habitat."""
     animals, verbs, food, places = ANIMALS[pick(list(ANIMALS))]
-    who, plural = subject(animals, LOOKS, None)
+    who, plural = make_subject(animals, LOOKS, None)
     place = pick(places)
     if chance(0.15):
         who += f" {place}"  # stands between subject and verb
     if chance(0.4):
-        return f"{who} {said('eat', plural, tense)} {thing(food)}"
-    return f"{who} {said(pick(verbs), plural, tense)}{'' if place in who else f' {place}'}"
+        return f"{who} {conjugate('eat', plural, tense)} {make_object(food)}"
+    return f"{who} {conjugate(pick(verbs), plural, tense)}{'' if place in who else f' {place}'}"
 
 
 def meeting(tense):
-    """A person and an animal."""
-    _, who, plural = person()
+    """Make a clause about a person and an animal."""
+    _, who, plural = make_person()
     animals, _, _, places = ANIMALS[pick(list(ANIMALS))]
     place = f" {pick(places)}" if chance(0.6) else ""
-    return f"{who} {said(pick('see feed find watch follow'), plural, tense)} {subject(animals, LOOKS, None)[0]}{place}"
+    verb = conjugate(pick("see feed find watch follow"), plural, tense)
+    return f"{who} {verb} {make_subject(animals, LOOKS, None)[0]}{place}"
 
 
 def state(tense):
-    """What somebody or something is like."""
+    """Make a clause about a trait of a person or an animal."""
     if chance(0.5):
-        _, who, plural = person()
+        _, who, plural = make_person()
         trait = pick(TRAITS)
     else:
-        who, plural = subject(ANIMALS[pick(list(ANIMALS))][0], LOOKS, None)
+        who, plural = make_subject(ANIMALS[pick(list(ANIMALS))][0], LOOKS, None)
         trait = pick(LOOKS)
     be = {"past": "were" if plural else "was", "future": "will be"}.get(tense, "are" if plural else "is")
     return f"{who} {be} {pick(['', 'very', 'not', 'too'])} {trait}"
 
 
 def sentence():
-    """A clause in one tense, with a time that fits it."""
+    """Make a clause in one tense, sometimes with a time that fits the tense."""
     tense = pick(["present", "past", "future"])
     clause = pick([work, nature, meeting, state])(tense)
     time = "tomorrow" if tense == "future" else pick(THEN if tense == "past" else NOW)

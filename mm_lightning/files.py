@@ -1,4 +1,4 @@
-"""The files that come with the package, and files that appear only when they are complete."""
+"""Shipped files, and atomic writing of files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +11,7 @@ _ROOTS = (_PACKAGE / "shipped", _PACKAGE.parent)
 
 
 def find_shipped(path: str) -> str:
-    """The path as it is where it exists; else the shipped file of that name; else the path as it is."""
+    """Return the path of the shipped file if `path` names one and does not exist, else `path` unchanged."""
     if not Path(path).exists() and Path(path).parts[:1] in {("data",), ("configs",)}:
         for root in _ROOTS:
             if (root / path).is_file():
@@ -21,14 +21,14 @@ def find_shipped(path: str) -> str:
 
 @contextmanager
 def write_atomically(path: Path, setting: str) -> Iterator[Path]:
-    """Where to write a file; it gets its own name when all went well, and is removed when not.
+    """Yield a temporary path to write to; rename the file to `path` on success and remove the file on failure.
 
     Args:
-        path: The file; its folder must exist.
-        setting: What the user calls it, for errors.
+        path: Final path; the folder must exist.
+        setting: Name of the user's setting, for errors.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If the file cannot be written.
     """
     partial = _partial(path)
     try:
@@ -43,15 +43,15 @@ def write_atomically(path: Path, setting: str) -> Iterator[Path]:
 
 
 def check_writable(path: Path, setting: str, suffix: str) -> None:
-    """See that `write_atomically` will be able to write, before time goes into what is to be written.
+    """Check that `write_atomically` can write a file, before the work on its content begins.
 
     Args:
-        path: The file.
-        setting: What the user calls it, for errors.
-        suffix: What its name must end in.
+        path: Path of the file.
+        setting: Name of the user's setting, for errors.
+        suffix: Required suffix of the path, such as `.png`.
 
     Raises:
-        UserError: If it cannot be written, or says to be something else.
+        UserError: If the suffix is another one, or the file cannot be written.
     """
     if path.suffix != suffix:
         raise UserError(f"{setting} is {path}; its name must end in {suffix}")

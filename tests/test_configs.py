@@ -9,7 +9,8 @@ import yaml
 from run_command import ROOT, run
 
 from mm_lightning.cli.application import Application
-from mm_lightning.data.items import Items, read_items
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import read_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.training.module import LanguageModel
 
@@ -112,7 +113,7 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
     scored = run("score", "--ckpt_path", checkpoint, *known, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    expected = score(model.network, model.vocabulary, Items.of(known)).tolist()
+    expected = score(model.network, model.vocabulary, Items.from_strings(known)).tolist()
     found = {line.split("\t")[0]: float(line.split("\t")[1]) for line in scored.stdout.splitlines()[1:]}
     assert found == pytest.approx(dict(zip(known, expected, strict=True)), abs=1e-4)
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing of files."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ from mm_lightning.files import check_writable, write_atomically
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_what_fails_on_the_way_leaves_the_file_as_it_was(tmp_path: Path, error: BaseException):
-    """Half a file under the name of a whole one, remains of it, or a traceback for a full disk."""
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path, error: BaseException):
+    """Catches an incomplete file, a temporary file left behind, and a traceback for a full disk."""
     path = tmp_path / "a.txt"
     path.write_text("before")
     expected = ValueError if isinstance(error, OSError) else KeyboardInterrupt
@@ -21,8 +21,8 @@ def test_what_fails_on_the_way_leaves_the_file_as_it_was(tmp_path: Path, error: 
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "before")]
 
 
-def test_what_cannot_be_written_is_told_before(tmp_path: Path):
-    """Minutes of work for a file that has no place, or a trace left where one was looked for."""
+def test_an_unwritable_file_is_an_error_before_the_work(tmp_path: Path):
+    """Catches minutes of work for a file that cannot be written, and a file left behind by the check."""
     check_writable(tmp_path / "a.txt", "output", ".txt")
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"output: .*a\.txt cannot be written: No such file"):

@@ -3,7 +3,7 @@
 import pytest
 from run_command import FIT, run
 
-from mm_lightning.data.items import read_items
+from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.training.module import LanguageModel
@@ -19,4 +19,4 @@ def test_the_lecture_recipe_reaches_the_lecture_losses(tmp_path, makemore):
     splits = split_items(read_items(makemore), "lecture", str(makemore))
     for part, bar in ((splits.train, 2.14), (splits.dev, 2.175)):
         nll = score(model.network, model.vocabulary, part).double().sum().item()
-        assert nll / (len(part) + len(part.codes)) <= bar
+        assert nll / (len(part) + len(part.code_points)) <= bar

@@ -34,6 +34,7 @@ LIGHT = [
     "files",
     "data.text",
     "data.items",
+    "data.reading",
     "data.splits",
     "data.vocabulary",
     "evaluation.nearest",

@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
-from mm_lightning.data.vocabulary import brief
+from mm_lightning.data.vocabulary import abbreviated
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LOGS
 
@@ -130,8 +130,8 @@ def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
             )
     if data["alphabet"] not in (None, own):
         raise UserError(
-            f"data.alphabet is {brief(data['alphabet'])!r}, but the checkpoint {ckpt.path} was trained with "
-            f"{brief(own)!r}; leave it out"
+            f"data.alphabet is {abbreviated(data['alphabet'])!r}, but the checkpoint {ckpt.path} was trained with "
+            f"{abbreviated(own)!r}; leave it out"
         )
     data["alphabet"] = own
 

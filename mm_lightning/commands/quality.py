@@ -91,7 +91,7 @@ def sample_items(model: LanguageModel, datamodule: ItemsDataModule, options: Sam
         num_begun += sampler.rows
     if shortfall := selection.shortfall():
         raise UserError(f"{shortfall} (a word counts that ends within {options.max_length} tokens)")
-    return Items.of(drawn[: options.num_samples]), len(drawn) / num_begun
+    return Items.from_strings(drawn[: options.num_samples]), len(drawn) / num_begun
 
 
 def tabulate(datamodule: ItemsDataModule, drawn: Items, valid: float) -> QualityTable:
@@ -100,15 +100,13 @@ def tabulate(datamodule: ItemsDataModule, drawn: Items, valid: float) -> Quality
     Shares of different words and of hits, and likenesses, depend on how many words there are. So where dev has fewer
     words than were drawn, as many of the first drawn have a row of their own; where it has more, its first count.
     """
-    dev = datamodule.splits.dev.part(slice(0, len(drawn)))
+    dev = datamodule.splits.dev[: len(drawn)]
     training = TrainingItems.of(datamodule)
     ended = training.in_time(dev)
     row, distances = _measure(training, datamodule.splits, drawn, valid)
     rows = {"model": row}
     if len(dev) < len(drawn):
-        rows[f"model, first {len(dev):,}"], _ = _measure(
-            training, datamodule.splits, drawn.part(slice(0, len(dev))), valid
-        )
+        rows[f"model, first {len(dev):,}"], _ = _measure(training, datamodule.splits, drawn[: len(dev)], valid)
     if len(ended):
         rows["dev"], _ = _measure(training, datamodule.splits, ended, len(ended) / len(dev))
         rows["dev"]["dev_hits"] = None  # it would hit itself

@@ -11,9 +11,11 @@ from jsonargparse import ArgumentParser
 from numpy.typing import NDArray
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.data.items import Items, chunks, isin_sorted, line_numbers, read_items
+from mm_lightning.data.items import Items, isin_sorted
+from mm_lightning.data.reading import line_numbers, read_items
 from mm_lightning.data.splits import SplitName, split_items
-from mm_lightning.data.vocabulary import shown
+from mm_lightning.data.text import chunks
+from mm_lightning.data.vocabulary import printable
 from mm_lightning.files import check_writable, find_shipped, write_atomically
 
 _BAR = 40  # characters of the longest bar
@@ -63,8 +65,8 @@ def describe(path: str, how: SplitName) -> dict[str, Any]:
 def _character_counts(words: Items) -> NDArray[np.int64]:
     """(0x110000,) how often each code point occurs."""
     counts = np.zeros(0x110000, np.int64)
-    for part in chunks(len(words.codes)):
-        some = np.bincount(words.codes[part])
+    for part in chunks(len(words.code_points)):
+        some = np.bincount(words.code_points[part])
         counts[: len(some)] += some
     return counts
 
@@ -73,7 +75,7 @@ def _splits(words: Items, how: SplitName, path: str) -> dict[str, dict[str, int]
     splits = split_items(words, how, path)
     train = np.sort(splits.train.hashes())
     parts = dict(zip(("train", "dev", "test"), splits.all, strict=True))
-    sizes = {name: {"words": len(part), "examples": len(part) + len(part.codes)} for name, part in parts.items()}
+    sizes = {name: {"words": len(part), "examples": len(part) + len(part.code_points)} for name, part in parts.items()}
     for name in ("dev", "test"):
         sizes[name]["words_also_in_train"] = int(isin_sorted(parts[name].hashes(), train).sum())
     return sizes
@@ -84,7 +86,7 @@ def _lengths(words: Items) -> dict[str, Any]:
     counts = np.bincount(words.lengths)
     places = np.searchsorted(counts.cumsum(), [q * len(words) for q in _QUANTILES])
     return {
-        "mean": round(len(words.codes) / len(words), 4),
+        "mean": round(len(words.code_points) / len(words), 4),
         "shortest": int(np.flatnonzero(counts)[0]),
         "longest": len(counts) - 1,
         "quantiles": {f"{q:.0%}": int(n) for q, n in zip(_QUANTILES, places, strict=True)},
@@ -119,9 +121,9 @@ def _places(words: Items, wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64],
     """Where some code points stand: numbers of words (n,) and the code points (n,)."""
     is_wanted = np.zeros(0x110000, bool)
     is_wanted[wanted] = True
-    found = [part.start + np.flatnonzero(is_wanted[words.codes[part]]) for part in chunks(len(words.codes))]
+    found = [part.start + np.flatnonzero(is_wanted[words.code_points[part]]) for part in chunks(len(words.code_points))]
     places = np.concatenate(found)
-    return np.searchsorted(words.offsets, places, side="right") - 1, words.codes[places].astype(np.int64)
+    return np.searchsorted(words.offsets, places, side="right") - 1, words.code_points[places].astype(np.int64)
 
 
 def _name(words: Items, indices: NDArray[np.int64], file: str) -> list[dict[str, Any]]:
@@ -131,7 +133,7 @@ def _name(words: Items, indices: NDArray[np.int64], file: str) -> list[dict[str,
 def as_text(report: dict[str, Any]) -> str:
     """The report for reading."""
     characters, length = report["characters"], report["length"]
-    listed = [f"{shown(c)}\u00a0{count:,}" for c, count in islice(characters.items(), _CHARACTERS)]
+    listed = [f"{printable(c)}\u00a0{count:,}" for c, count in islice(characters.items(), _CHARACTERS)]
     listed += _more(len(characters) - _CHARACTERS)
     quantiles = ", ".join(f"{name} {n}" for name, n in length["quantiles"].items())
     lines = [
@@ -187,7 +189,7 @@ def _listed(kind: dict[str, Any]) -> list[str]:
     for entry in kind["shown"]:
         item = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in entry["item"])
         item = item if len(item) <= _WIDTH else f"{item[:_WIDTH]} ..."
-        characters = f" ({' '.join(map(shown, entry['characters']))})" if "characters" in entry else ""
+        characters = f" ({' '.join(map(printable, entry['characters']))})" if "characters" in entry else ""
         lines.append(f"  line {entry['line']:,}{characters}: {item}")
     return lines + [f"  {more}" for more in _more(kind["lines"] - len(kind["shown"]))]
 

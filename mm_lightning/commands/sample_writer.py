@@ -83,7 +83,7 @@ class SampleWriter(BasePredictionWriter):
         if self._output is None or self._output.suffix == ".txt":
             self._file.writelines(f"{word}\n" for word in words)
             return
-        nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.of(words)).tolist()]
+        nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(words)).tolist()]
         new = [None] * len(words) if self._is_new is None else self._is_new(words)
         rows = list(zip(words, nll, new, strict=True))
         if self._output.suffix == ".csv":

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from mm_lightning import UserError
-from mm_lightning.data.items import Items, read_items
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import read_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
@@ -39,7 +40,7 @@ def run(trainer: Trainer, model: LanguageModel, ckpt_path: str, words: list[str]
     accepted = [item for item in wanted if item not in refused]
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
     with trainer.strategy.precision_plugin.forward_context():
-        nll = score(model.network, model.vocabulary, Items.of(accepted)).tolist()
+        nll = score(model.network, model.vocabulary, Items.from_strings(accepted)).tolist()
     print("word\tnll\tnll_per_char")
     for item, value in zip(accepted, nll, strict=True):
         print(f"{item}\t{value:.4f}\t{value / targets[item]:.4f}")

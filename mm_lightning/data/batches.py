@@ -1,7 +1,8 @@
-"""Batches that a stopped run finds again.
+"""Batches for training and for scoring.
 
-Lightning re-creates a `DataLoader`'s shuffle from epoch 0 when it resumes, and collates item by item. Here a batch is
-a pure function of (seed, position, rank), gathered from tensors already on the device, many batches at a time.
+A training batch is a pure function of (seed, position, rank), so a resumed run continues mid-epoch with the same
+batches. A `DataLoader` is not used: Lightning restarts its shuffle from epoch 0 on resume, and the loader collates
+example by example. Here many batches are gathered at once from tensors already on the device.
 """
 
 from collections.abc import Iterator
@@ -14,33 +15,33 @@ from mm_lightning import UserError
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems
 
 Batch = tuple[Tensor, Tensor]
-_GATHERED_EXAMPLES = 8192  # gathered together where all batches have one shape
-_SCORED_POSITIONS = 1 << 14  # padded positions scored at once: bounds the memory of a batch with long words
-_SCORED_LOGITS = 1 << 24  # and of their logits, 64 MiB in float32, where there are many ids
+_GATHERED_EXAMPLES = 8192  # per call of `gather`, where all examples have one shape
+_MAX_SCORED_POSITIONS = 1 << 14  # per batch, padding included: bounds the memory where items are long
+_MAX_SCORED_LOGITS = 1 << 24  # per batch, 64 MiB in float32: bounds the memory where ids are many
 
 
 def batches_per_epoch(num_examples: int, batch_size: int | None, world_size: int) -> int:
-    """Number of batches of an epoch on each rank; `batch_size` None for all examples at once."""
+    """Compute the number of batches per epoch and rank; `batch_size` None stands for all examples."""
     per_rank = max(1, num_examples // world_size)
     return max(1, per_rank // min(batch_size or num_examples, per_rank))
 
 
 class TrainBatches:
-    """Shuffled batches, one pass over the examples an epoch, all of one size.
+    """Shuffled training batches of equal size.
 
-    The examples that do not fill a last batch wait for another epoch, whose shuffle differs. With fewer examples than
-    a batch asks for, a batch is all of them.
+    An epoch leaves out the examples that do not fill a last batch; the next epoch has another shuffle. With fewer
+    examples than `batch_size`, a batch has all of them.
 
     Args:
-        examples: What to draw from.
-        batch_size: Examples per batch and rank; None for all of them.
-        seed: Of the shuffles.
-        position: Batches already seen by this run.
-        rank: Which share of each global batch is ours.
-        world_size: Number of shares; n ranks with batches of B see what one sees with batches of nB.
+        examples: Training examples.
+        batch_size: Examples per batch and rank; None for all examples.
+        seed: Seed of the shuffles.
+        position: Batches that the run has already used, over all epochs.
+        rank: Index of this process's share of each global batch, in [0, world_size).
+        world_size: Number of shares; n ranks with batches of B together equal one rank with batches of n B.
 
     Raises:
-        UserError: If there are fewer examples than shares.
+        UserError: If examples are fewer than shares.
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class TrainBatches:
         return batches_per_epoch(len(self.examples), self.batch_size, self.world_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        """Yield one epoch's number of batches from the position on, continued in the next epoch's shuffle."""
         for order in self.orders():
             yield from self._gather(order)
 
     def orders(self) -> Iterator[Tensor]:
-        """The batches of one epoch's length from the position on, as indices of examples (batches, batch_size).
+        """Yield the batches of one epoch's length from the position on, as example numbers (batches, batch_size).
 
-        They come in two parts where they reach into the next epoch's shuffle. The caller advances the position.
+        The batches come in two parts if they continue in the next epoch's shuffle. The caller advances the position.
         """
         end = self.position + len(self)
         while self.position < end:
@@ -81,7 +83,7 @@ class TrainBatches:
             yield order[first : first + end - self.position]
 
     def _gather(self, order: Tensor) -> Iterator[Batch]:
-        """Batches of examples `order` (batches, batch_size)."""
+        """Yield the batches of the examples `order` (batches, batch_size), several gathered at once."""
         num_batches = _GATHERED_EXAMPLES // self.batch_size if self.examples.has_one_shape else 1
         for rows in torch.split(order, max(1, num_batches)):
             x, y = self.examples.gather(rows.flatten())
@@ -90,48 +92,49 @@ class TrainBatches:
                 yield batch
 
     def _order(self, epoch: int) -> Tensor:
-        """The epoch's examples, as many as fill its batches."""
+        """Shuffle the examples of an epoch, as many as fill its batches."""
         generator = torch.Generator()
         generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
         order = torch.randperm(len(self.examples), generator=generator, dtype=torch.int32)
-        used = len(self) * self.batch_size * self.world_size
-        return order[:used].to(self.examples.device)
+        count = len(self) * self.batch_size * self.world_size
+        return order[:count].to(self.examples.device)
 
     def state_dict(self) -> dict[str, int]:
-        """How far the run has come."""
+        """Return the number of batches used."""
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from there."""
+        """Continue behind the batches already used."""
         self.position = state["position"]
 
 
 class ItemBatches:
-    """Whole words, each once, long ones apart from short ones so that little is padded.
+    """Batches of whole items for scoring, each item once, sorted by length to save padding.
 
     Args:
-        words: What to score.
-        tags: (W,) one number or flag per word, handed on with it.
-        rank: Which share of the words is ours.
+        items: Items to score.
+        tags: (num_items,) a value per item, returned with the item's batch.
+        rank: Index of this process's share of the items, in [0, world_size).
         world_size: Number of shares.
     """
 
-    def __init__(self, words: EncodedItems, tags: Tensor, rank: int = 0, world_size: int = 1) -> None:
-        self.examples = PaddedItems(words)
+    def __init__(self, items: EncodedItems, tags: Tensor, rank: int = 0, world_size: int = 1) -> None:
+        self.examples = PaddedItems(items)
         self.tags = tags
-        order = words.lengths.argsort(stable=True)[rank::world_size]
-        widths = (words.lengths[order] + 1).tolist()
-        limit = min(_SCORED_POSITIONS, _SCORED_LOGITS // words.vocab_size)
+        order = items.lengths.argsort(stable=True)[rank::world_size]
+        widths = (items.lengths[order] + 1).tolist()
+        limit = min(_MAX_SCORED_POSITIONS, _MAX_SCORED_LOGITS // items.vocab_size)
         cuts = [0]
         for i, width in enumerate(widths):
             if (i + 1 - cuts[-1]) * width > limit and i > cuts[-1]:
                 cuts.append(i)
-        self._rows = [order[a:b] for a, b in zip(cuts, [*cuts[1:], len(order)], strict=True) if b > a]
+        ends = [*cuts[1:], len(order)]
+        self._rows = [order[start:end] for start, end in zip(cuts, ends, strict=True) if end > start]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """X (B, T) and y (B, T) as PaddedItems has them, and tags (B,)."""
+        """Yield x (B, T), y (B, T) as `PaddedItems` gathers them, and tags (B,)."""
         for rows in self._rows:
             yield *self.examples.gather(rows), self.tags[rows]

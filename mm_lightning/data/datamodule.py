@@ -1,4 +1,4 @@
-"""The LightningDataModule: a file of words, its splits, and batches of them on the device."""
+"""The LightningDataModule: the items of a file, their splits, and batches on the device."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -9,35 +9,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode
-from mm_lightning.data.items import Items, isin_sorted, read_items
+from mm_lightning.data.items import Items, isin_sorted
+from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import SplitName, Splits, split_items
 from mm_lightning.data.vocabulary import UNKNOWN, Vocabulary, WordVocabulary, make_vocabulary
 from mm_lightning.files import find_shipped
 
 
 class ItemsDataModule(pl.LightningDataModule):
-    """Items of a text file, one a line, split 80/10/10 by word.
+    """Items of a text file, one per line, split 80/10/10 by item.
 
     Args:
-        path: The file, UTF-8. data/names.txt and data/sentences.txt come with the package.
-        split: lecture keeps repeated words, as the lecture does; unique removes them, so that no word of dev or test
-            occurs in training.
-        batch_size: Examples per optimiser step and device: windows, or words for a network that reads whole words;
-            null for all examples at once.
-        block_size: Context in tokens, from the network; null for networks that read whole words.
-        tokens: What a model reads and writes one at a time. characters is for words; words is for sentences, one a
-            line, and takes what white space separates, however wide.
-        max_vocab: With tokens words, the most ids: the boundary, the unknown word <unk>, and the most frequent words of
-            the train split; null takes all of these, and then no <unk> occurs in training.
-        alphabet: The characters, or <unk> and the words; null takes them from the data. A checkpoint brings its own.
-        seed: Of the order of training, from seed_everything.
+        path: UTF-8 text file. data/names.txt and data/sentences.txt come with the package.
+        split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting.
+        batch_size: Examples per optimiser step and device, at least 1; null for all examples. An example is a window,
+            or an item where the network reads whole items.
+        block_size: Context in tokens, set by the network; null where the network reads whole items.
+        tokens: Unit of an id. characters for names and the like; words for sentences, separated by white space.
+        max_vocab: Largest number of ids, at least 3; only with tokens words. The ids are the boundary, <unk> for
+            unknown words, and the most frequent words of the train split; null for all words of the train split.
+        alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
+            checkpoint sets it.
+        seed: Seed of the training order, set by seed_everything.
 
     Raises:
-        UserError: If settings make no sense, alone or together.
+        UserError: If a setting is out of range or contradicts another.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class ItemsDataModule(pl.LightningDataModule):
         if batch_size is not None and batch_size < 1:
             raise UserError(f"data.batch_size is {batch_size}; it must be at least 1")
         _check_vocabulary(tokens, max_vocab, alphabet)
-        self.save_hyperparameters(ignore=["alphabet"])  # the module keeps it; two owners could disagree
+        self.save_hyperparameters(ignore=["alphabet"])  # the model keeps the alphabet; two copies could differ
         self.path = path
         self.split: SplitName = split
         self.batch_size = batch_size
@@ -70,23 +71,23 @@ class ItemsDataModule(pl.LightningDataModule):
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """That of the alphabet given, else the characters of the file, or the words of the train split."""
+        """Vocabulary of the given alphabet, else of the characters of the file or the words of the train split."""
         if self._alphabet is not None:
             return make_vocabulary(self._alphabet)
         if self.tokens == "words":
-            return WordVocabulary.of(self.splits.train, self.max_vocab)
-        return Vocabulary("".join(sorted(set().union(*(part.alphabet() for part in self.splits.all)))))
+            return WordVocabulary.from_sentences(self.splits.train, self.max_vocab)
+        return Vocabulary("".join(sorted(set().union(*(items.alphabet() for items in self.splits.all)))))
 
     @property
     def alphabet(self) -> str | list[str]:
-        """What the vocabulary is made of, for the model to keep."""
+        """Alphabet of the vocabulary, for the model's checkpoint."""
         return self.vocabulary.alphabet
 
     @cached_property
     def splits(self) -> Splits:
-        """Train, dev and test words; sentences are the same if they differ in white space only."""
-        lines = read_items(find_shipped(self.path))
-        return split_items(lines.single_spaced() if self.tokens == "words" else lines, self.split, self.path)
+        """Train, dev and test items; sentences that differ in white space only are equal."""
+        items = read_items(find_shipped(self.path))
+        return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
 
     @cached_property
     def _train(self) -> EncodedItems:
@@ -94,27 +95,27 @@ class ItemsDataModule(pl.LightningDataModule):
 
     @property
     def train_lengths(self) -> Tensor:
-        """(W,) tokens of each training word."""
+        """(num_items,) tokens of each training item."""
         return self._train.lengths
 
     @property
     def num_examples(self) -> int:
-        """Number of training examples: windows, or items for a sequence network."""
+        """Training examples: windows for a window network, items for a sequence network."""
         return len(self._train.stream) if self.block_size else len(self._train.lengths)
 
     def batches_per_epoch(self, world_size: int) -> int:
-        """Number of training batches of an epoch on each of `world_size` devices."""
+        """Compute the number of training batches per epoch and device, for `world_size` devices."""
         return batches_per_epoch(self.num_examples, self.batch_size, world_size)
 
     @property
     def targets_per_step(self) -> int:
-        """Tokens and closing boundaries that a device predicts in one step, in the mean."""
+        """Mean number of tokens and closing boundaries that a device predicts in one optimiser step."""
         examples = self.num_examples
         return min(self.batch_size or examples, examples) * len(self._train.stream) // examples
 
     @cached_property
     def _train_hashes(self) -> tuple[NDArray[np.uint64], str]:
-        """Hashes of the training words, sorted; a number that other words, or another order of them, would change."""
+        """`train_hashes` and `digest`."""
         hashes = self.splits.train.hashes()
         digest = int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64)))
         hashes.sort()
@@ -122,25 +123,26 @@ class ItemsDataModule(pl.LightningDataModule):
 
     @property
     def train_hashes(self) -> NDArray[np.uint64]:
-        """(W,) hashes of the training items, sorted."""
+        """(num_items,) hashes of the training items, sorted."""
         return self._train_hashes[0]
 
     @property
     def digest(self) -> str:
-        """A number that other training words, or another order of them, would change."""
+        """Checksum of the training items in their order, in hexadecimal."""
         return self._train_hashes[1]
 
+    @override
     def setup(self, stage: str) -> None:
         """Read, check and split the file, once.
 
         Raises:
-            UserError: If the file is unfit, has characters outside the alphabet, or is not the one that the run
-                being resumed was trained on.
+            UserError: If the file cannot be read, has characters outside the alphabet, or differs from the training
+                data of the resumed run.
         """
-        refused = sorted(set().union(*map(self.vocabulary.refused, self.splits.all)))
-        if refused:
+        unknown = sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all)))
+        if unknown:
             raise UserError(
-                f"{self.path} has characters that the model does not know: {' '.join(map(repr, refused[:20]))}; "
+                f"{self.path} has characters that the model does not know: {' '.join(map(repr, unknown[:20]))}; "
                 "use data in its alphabet, or train a new model"
             )
         if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
@@ -149,8 +151,9 @@ class ItemsDataModule(pl.LightningDataModule):
                 "resume with the same data, or start a new run"
             )
 
+    @override
     def train_dataloader(self) -> Iterable[Any]:
-        """Shuffled batches of the train split, from where the run stopped."""
+        """Make shuffled batches of the train split, from the position of the resumed run on."""
         examples = self._examples(self._train)
         position = self._state.get("position", 0)
         trainer = self._trainer()
@@ -160,7 +163,7 @@ class ItemsDataModule(pl.LightningDataModule):
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
-        """The first of the dev split's examples, at most so many, as x and y of a training batch."""
+        """Gather the first examples of the dev split, at most `count`, as x and y of a training batch."""
         examples = self._examples(encode(self.splits.dev, self.vocabulary))
         return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
 
@@ -168,32 +171,34 @@ class ItemsDataModule(pl.LightningDataModule):
         encoded = encoded.to(self._device)
         return Windows(encoded, self.block_size) if self.block_size else PaddedItems(encoded)
 
+    @override
     def val_dataloader(self) -> ItemBatches:
-        """Whole words of the dev split."""
+        """Make batches of the items of the dev split."""
         return self.item_batches(self.splits.dev)
 
+    @override
     def test_dataloader(self) -> ItemBatches:
-        """Whole words of the test split."""
+        """Make batches of the items of the test split."""
         return self.item_batches(self.splits.test)
 
-    def item_batches(self, some: Items) -> ItemBatches:
-        """Any words to be scored, each flagged if the train split has it; this rank's share."""
-        encoded = encode(some, self.vocabulary).to(self._device)
-        flags = torch.from_numpy(self.in_training(some)).to(encoded.stream.device)
+    def item_batches(self, items: Items) -> ItemBatches:
+        """Make batches of this rank's share of the items; an item's tag is true where the train split has the item."""
+        encoded = encode(items, self.vocabulary).to(self._device)
+        tags = torch.from_numpy(self.is_in_training(items)).to(encoded.stream.device)
         trainer = self._trainer()
-        return ItemBatches(encoded, flags, trainer.global_rank, trainer.world_size)
+        return ItemBatches(encoded, tags, trainer.global_rank, trainer.world_size)
 
-    def in_training(self, some: Items) -> NDArray[np.bool_]:
-        """(W,) whether each word stands in the train split."""
-        return isin_sorted(some.hashes(), self.train_hashes)
+    def is_in_training(self, items: Items) -> NDArray[np.bool_]:
+        """Mask (num_items,) of the items that the train split has."""
+        return isin_sorted(items.hashes(), self.train_hashes)
 
-    def is_new(self, some: list[str]) -> list[bool]:
-        """Whether each word is absent from the train split."""
-        return [not seen for seen in self.in_training(Items.of(some)).tolist()]
+    def is_new(self, strings: list[str]) -> list[bool]:
+        """Mask of the items that the train split does not have."""
+        return [not is_known for is_known in self.is_in_training(Items.from_strings(strings)).tolist()]
 
+    @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Nothing to do: batches are born on the device."""
-        return batch
+        return batch  # already on the device
 
     def state_dict(self) -> dict[str, Any]:
         """Batches seen, and which data they came from."""
@@ -215,7 +220,7 @@ class ItemsDataModule(pl.LightningDataModule):
 
 
 def _check_vocabulary(tokens: str, max_vocab: int | None, alphabet: str | list[str] | None) -> None:
-    """Refuse settings that would be ignored."""
+    """Check that no setting would be ignored or contradict another."""
     if max_vocab is not None and tokens != "words":
         raise UserError(
             f"data.max_vocab is {max_vocab}, but characters are never left out; set --data.tokens words or leave it out"

@@ -1,8 +1,8 @@
-"""Items as tensors: one byte an id at rest, four where there are over 256, examples gathered when a batch is built.
+"""Items as compact tensors, and training examples gathered from them when a batch is built.
 
-Every word is stored as its ids and one closing boundary. So each place of the stream is the target of exactly one
-example, the window before it is the context, and a boundary inside the window tells where the word begins: windows
-need no offsets at all.
+An item is stored as its ids and one closing boundary, so each position of the stream is the target of exactly one
+window. The ids before the position are its context. A boundary inside the context marks where the item begins, so
+windows need no offsets.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from torch.nn import functional as F
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 
-IGNORE = -100  # target of a padded position, as torch's cross_entropy has it
+IGNORE = -100  # target of a padded position; the default of torch's cross_entropy
 
 
 @dataclass(frozen=True)
 class EncodedItems:
-    """Items as ids.
+    """Items as ids, end to end.
 
     Args:
-        stream: (S,) uint8, or int32 for more than 256 ids: each word's ids and a boundary, end to end.
-        lengths: (W,) int32, ids of each word.
+        stream: (num_targets,) uint8, or int32 for more than 256 ids: the ids of each item and a boundary.
+        lengths: (num_items,) int32, ids of each item, without the boundary.
         vocab_size: Number of ids V.
     """
 
@@ -36,92 +36,92 @@ class EncodedItems:
 
     @cached_property
     def starts(self) -> Tensor:
-        """(W,) int64, where each word begins in the stream."""
+        """(num_items,) int64, the position of each item's first id in the stream."""
         return (self.lengths + 1).cumsum(0) - (self.lengths + 1)
 
     def to(self, device: torch.device) -> "EncodedItems":
-        """The same words on another device."""
+        """Copy the items to a device."""
         return EncodedItems(self.stream.to(device), self.lengths.to(device), self.vocab_size)
 
 
-def encode(words: Items, vocabulary: Vocabulary) -> EncodedItems:
-    """Encode words.
+def encode(items: Items, vocabulary: Vocabulary) -> EncodedItems:
+    """Encode items as a stream of ids with closing boundaries.
 
     Raises:
         UserError: If a character is not in the vocabulary.
     """
-    ids, counts = vocabulary.encode(words)
+    ids, counts = vocabulary.encode(items)
     lengths = counts.astype(np.int32)
-    del counts  # where there are ten million words, each such array is as large as the stream
-    ends = np.cumsum(lengths + 1)
-    ends -= 1
-    stream = np.full(len(ids) + len(words), BOUNDARY, ids.dtype)
+    del counts  # for ten million items each int64 array is as large as the stream
+    boundaries = np.cumsum(lengths + 1)
+    boundaries -= 1
+    stream = np.full(len(ids) + len(items), BOUNDARY, ids.dtype)
     is_id = np.ones(len(stream), bool)
-    is_id[ends] = False
+    is_id[boundaries] = False
     stream[is_id] = ids
     return EncodedItems(torch.from_numpy(stream), torch.from_numpy(lengths), len(vocabulary))
 
 
 class Examples(Protocol):
-    """What a network trains on: a numbered set of inputs and targets on one device."""
+    """Numbered training examples, inputs and targets, on one device."""
 
-    has_one_shape: bool  # whether every example has the same shape, so that batches can be gathered together
+    has_one_shape: bool  # every example has the same shape, so several batches can be gathered at once
     device: torch.device
 
     def __len__(self) -> int: ...
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs x and targets y of these examples, int64."""
+        """Gather inputs x and targets y, int64, of the examples with numbers `rows` (n,)."""
         ...
 
 
 class Windows:
-    """Every prefix of every word as one example: the `block_size` ids before a target, left-padded with boundaries.
+    """One example per target: the `block_size` ids before the target, left-padded with boundaries.
 
     Args:
-        words: The words, on the device where batches are wanted.
+        items: The items, on the device of the batches.
         block_size: Context C in ids.
     """
 
     has_one_shape = True
 
-    def __init__(self, words: EncodedItems, block_size: int) -> None:
-        self.device = words.stream.device
+    def __init__(self, items: EncodedItems, block_size: int) -> None:
+        self.device = items.stream.device
         self.block_size = block_size
-        stream = F.pad(words.stream, (block_size, 0), value=BOUNDARY)
-        self._spans = stream.unfold(0, block_size + 1, 1)  # (S, C + 1), a view
+        stream = F.pad(items.stream, (block_size, 0), value=BOUNDARY)
+        self._spans = stream.unfold(0, block_size + 1, 1)  # (num_targets, C + 1), a view
 
     def __len__(self) -> int:
         return len(self._spans)
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """X (n, C) and y (n,) of examples `rows` (n,)."""
+        """Gather x (n, C) and y (n,) of the examples with numbers `rows` (n,)."""
         spans = self._spans.index_select(0, rows)
-        for i in reversed(range(self.block_size - 1)):  # what lies left of a boundary belongs to the words before
+        for i in reversed(range(self.block_size - 1)):  # ids left of a boundary belong to earlier items
             spans[:, i] *= spans[:, i + 1] != BOUNDARY
         return spans[:, :-1].long(), spans[:, -1].long()
 
 
 class PaddedItems:
-    """Every word as one example: x is the word after a boundary, y the word before one, both padded to the longest.
+    """One example per item: x is a boundary and the item, y is the item and a boundary.
 
     Args:
-        words: The words, on the device where batches are wanted.
+        items: The items, on the device of the batches.
     """
 
-    has_one_shape = False  # batches gathered together would all be as wide as their longest item
+    has_one_shape = False  # batches gathered together would share the width of their longest item
 
-    def __init__(self, words: EncodedItems) -> None:
-        self.device = words.stream.device
-        self.words = words
+    def __init__(self, items: EncodedItems) -> None:
+        self.device = items.stream.device
+        self.items = items
 
     def __len__(self) -> int:
-        return len(self.words.starts)
+        return len(self.items.starts)
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """X (n, T) padded with boundaries and y (n, T) padded with IGNORE."""
-        starts, lengths = self.words.starts[rows, None], self.words.lengths[rows, None]
-        places = torch.arange(int(lengths.max()) + 1, device=self.device)
-        ids = self.words.stream[(starts + places).clamp(max=len(self.words.stream) - 1)].long()  # (n, T)
-        y = ids.where(places <= lengths, IGNORE)
-        x = F.pad(ids.where(places < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
+        """Gather x (B, T), padded with boundaries, and y (B, T), padded with IGNORE, of the items `rows` (B,)."""
+        starts, lengths = self.items.starts[rows, None], self.items.lengths[rows, None]
+        positions = torch.arange(int(lengths.max()) + 1, device=self.device)  # (T,)
+        ids = self.items.stream[(starts + positions).clamp(max=len(self.items.stream) - 1)].long()  # (B, T)
+        y = ids.where(positions <= lengths, IGNORE)
+        x = F.pad(ids.where(positions < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
         return x, y

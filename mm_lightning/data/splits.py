@@ -1,4 +1,4 @@
-"""Cut a file's items into train, dev and test splits."""
+"""Cut the items of a file into train, dev and test splits."""
 
 import random
 from array import array
@@ -16,7 +16,7 @@ SplitName = Literal["lecture", "unique"]
 
 @dataclass(frozen=True)
 class Splits:
-    """Train, dev and test words: 80, 10 and 10 in a hundred, after a shuffle by word."""
+    """Train, dev and test items: 80, 10 and 10 percent of the shuffled items."""
 
     train: Items
     dev: Items
@@ -24,31 +24,31 @@ class Splits:
 
     @property
     def all(self) -> tuple[Items, Items, Items]:
-        """The three."""
+        """Train, dev and test."""
         return self.train, self.dev, self.test
 
 
-def split_items(words: Items, how: SplitName, source: str) -> Splits:
-    """Cut the words into train, dev and test as the lecture does (`random.Random(42).shuffle`).
+def split_items(items: Items, how: SplitName, source: str) -> Splits:
+    """Cut the items into train, dev and test as the lecture does (`random.Random(42).shuffle`).
 
     Args:
-        words: All words.
-        how: `lecture` keeps repeats, so that a word can stand in train and in dev; `unique` removes them first.
-        source: Named in errors.
+        items: All items.
+        how: `lecture` keeps repeats, so that an item can occur in train and in dev; `unique` removes repeats first.
+        source: Name of the file, for errors.
 
     Raises:
-        UserError: If a split comes out empty.
+        UserError: If a split is empty.
     """
     if how == "unique":
-        words = words.unique()
-    order = array("I", range(len(words)))  # a list of as many numbers takes ten times the memory
+        items = items.unique()
+    order = array("I", range(len(items)))  # a list of the same integers takes ten times the memory
     random.Random(SPLIT_SEED).shuffle(order)
     shuffled = np.asarray(order)
-    first, second = int(0.8 * len(words)), int(0.9 * len(words))
-    parts = {"train": shuffled[:first], "dev": shuffled[first:second], "test": shuffled[second:]}
-    for name, part in parts.items():
-        if not len(part):
+    dev_start, test_start = int(0.8 * len(items)), int(0.9 * len(items))
+    indices = {"train": shuffled[:dev_start], "dev": shuffled[dev_start:test_start], "test": shuffled[test_start:]}
+    for name, selected in indices.items():
+        if not len(selected):
             raise UserError(
-                f"{source} has {len(words)} items, which leaves the {name} split empty; at least 6 are needed"
+                f"{source} has {len(items)} items, which leaves the {name} split empty; at least 6 are needed"
             )
-    return Splits(*(words.take(part) for part in parts.values()))
+    return Splits(*(items.take(selected) for selected in indices.values()))

@@ -1,4 +1,4 @@
-"""Where words begin and end in a text of lines, as arrays of code points."""
+"""Lines of a text as arrays of code points, without a Python string per line."""
 
 import re
 from collections.abc import Iterator
@@ -6,56 +6,67 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.uint8 | np.uint32]
-_IS_SPACE = np.array([chr(c).isspace() for c in range(0x3002)])  # the last serves every larger code
+CodePoints = NDArray[np.uint8 | np.uint32]
 _BREAK = re.compile("[\r\n]")
+_IS_SPACE = np.array([chr(c).isspace() for c in range(0x3002)])  # the last entry serves every larger code point
+_CHUNK = 1 << 16  # items or characters per chunk: bounds the memory where a character takes several bytes
 
 
-def code_points(text: str) -> Codes:
-    """(S,) uint8 where all code points are below 256, else uint32."""
+def chunks(count: int) -> Iterator[slice]:
+    """Cut `range(count)` into slices of `_CHUNK`."""
+    return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))
+
+
+def text_chunks(text: str) -> Iterator[tuple[int, str]]:
+    """Cut a text behind line breaks into pieces of at least `_CHUNK` characters; yield each start and piece."""
+    start = 0
+    while start < len(text):
+        found = _BREAK.search(text, start + _CHUNK)
+        end = found.end() if found else len(text)
+        yield start, text[start:end]
+        start = end
+
+
+def count_line_breaks(text: str, start: int, end: int) -> int:
+    r"""Count the line breaks (\n, \r or \r\n) in `text[start:end]`."""
+    return text.count("\n", start, end) + text.count("\r", start, end) - text.count("\r\n", start, end)
+
+
+def to_code_points(text: str) -> CodePoints:
+    """Convert a text to (num_characters,) uint8 where all code points are below 256, else uint32."""
     try:
         return np.frombuffer(text.encode("latin-1"), np.uint8)
     except UnicodeEncodeError:
         return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
-def pieces(text: str, size: int) -> Iterator[tuple[int, str]]:
-    """Cut a text behind line breaks into pieces of at least `size` characters, each with its place."""
-    begin = 0
-    while begin < len(text):
-        found = _BREAK.search(text, begin + size)
-        end = found.end() if found else len(text)
-        yield begin, text[begin:end]
-        begin = end
+def is_space(code_points: CodePoints) -> NDArray[np.bool_]:
+    """Mask of white space among code points (num_characters,), as `str.isspace` defines it."""
+    return _IS_SPACE.take(code_points, mode="clip")
 
 
-def is_space(codes: Codes) -> NDArray[np.bool_]:
-    """Whether each character is white space."""
-    return _IS_SPACE.take(codes, mode="clip")
-
-
-def item_borders(codes: Codes) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """Find the words: lines without the white space at their ends, if anything is left.
+def find_items(code_points: CodePoints) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Find the items: lines stripped of white space at both ends, without empty ones.
 
     Returns:
-        (S,) whether each character belongs to a word, and (W,) where each word starts and ends.
+        Mask (num_characters,) of the characters that belong to an item; starts and ends (num_items,) of the items.
     """
-    breaks = np.flatnonzero((codes == ord("\n")) | (codes == ord("\r")))
-    starts, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(codes)]])
-    _strip(codes, starts, ends)
+    breaks = np.flatnonzero((code_points == ord("\n")) | (code_points == ord("\r")))
+    starts, ends = np.concatenate([[0], breaks + 1]), np.concatenate([breaks, [len(code_points)]])
+    _strip(code_points, starts, ends)
     lines = np.flatnonzero(starts < ends)
     starts, ends = starts[lines], ends[lines]
-    inside = np.zeros(len(codes) + 1, np.int8)
-    inside[starts] += 1
-    inside[ends] -= 1  # words are apart by a line break at least, so a start is never another's end
-    return np.cumsum(inside[:-1], dtype=np.int8).view(bool), starts, ends
+    change = np.zeros(len(code_points) + 1, np.int8)
+    change[starts] += 1
+    change[ends] -= 1  # at least one line break separates two items, so no start equals another item's end
+    return np.cumsum(change[:-1], dtype=np.int8).view(bool), starts, ends
 
 
-def _strip(codes: Codes, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
-    """Move line borders inwards over white space, in place."""
-    for border, offset, step in ((starts, 0, 1), (ends, -1, -1)):
-        open_lines = np.flatnonzero(starts < ends)
-        while len(open_lines):
-            open_lines = open_lines[is_space(codes[border[open_lines] + offset])]
-            border[open_lines] += step
-            open_lines = open_lines[starts[open_lines] < ends[open_lines]]
+def _strip(code_points: CodePoints, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
+    """Move starts and ends of lines inwards over white space, in place."""
+    for borders, offset, step in ((starts, 0, 1), (ends, -1, -1)):
+        lines = np.flatnonzero(starts < ends)
+        while len(lines):
+            lines = lines[is_space(code_points[borders[lines] + offset])]
+            borders[lines] += step
+            lines = lines[starts[lines] < ends[lines]]

@@ -1,128 +1,133 @@
-"""The characters or words a model knows, and their numbers.
+"""The two-way map between tokens and ids.
 
-A token is what one id stands for: a character, or for a model of sentences a word between white space. Id 0 is the
-boundary: it stands before the first token and after the last, and is no token itself. It is shown as a dot, yet a real
-dot in the data is a token like any other, with an id of its own.
+A token is the unit of an id: a character, or a word for models of sentences. Id 0 is the boundary, which stands before
+the first token and after the last one and is no token itself. The boundary is printed as a dot; a dot in the data is an
+ordinary token with an id of its own.
 """
 
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.data.items import Items, chunks
+from mm_lightning.data.items import Items
+from mm_lightning.data.text import chunks
 
 BOUNDARY = 0
 BOUNDARY_SYMBOL = "."
-UNKNOWN = "<unk>"  # the word that stands for all words outside the vocabulary, as benchmark texts write it
-_BRIEF = 100  # characters of an alphabet that are shown in an error or a table
+UNKNOWN = "<unk>"  # stands for every word outside the vocabulary, as in benchmark texts
+_MAX_PRINTED_CHARACTERS = 100  # of an alphabet, in an error or a table
 
 
-def shown(character: str) -> str:
-    """The character where it can be seen, else its escape."""
+def printable(character: str) -> str:
+    """Return a visible character unchanged, any other one as its escape sequence."""
     return character if character.isprintable() and not character.isspace() else ascii(character)
 
 
-def brief(alphabet: str | list[str]) -> str:
-    """The alphabet itself where it is a short string, else its size."""
+def abbreviated(alphabet: str | list[str]) -> str:
+    """Return a short string alphabet unchanged, any other alphabet as its size."""
     if isinstance(alphabet, list):
         return f"{len(alphabet):,} words"
-    return alphabet if len(alphabet) <= _BRIEF else f"{len(alphabet):,} characters"
+    return alphabet if len(alphabet) <= _MAX_PRINTED_CHARACTERS else f"{len(alphabet):,} characters"
 
 
 class Vocabulary:
     """A two-way map between characters (Unicode code points) and ids 1 to `len(alphabet)`.
 
     Args:
-        alphabet: The characters, each once; the first has id 1.
+        alphabet: Distinct characters; the first has id 1.
 
     Raises:
-        UserError: If the alphabet is empty or has something twice.
+        UserError: If the alphabet is empty or has a repeated token.
     """
 
-    never_sampled: tuple[int, ...] = ()  # ids that are read, but not written into new words
+    unsampled_ids: tuple[int, ...] = ()  # ids that occur in data but are never generated
     _separator = ""
 
     def __init__(self, alphabet: str | list[str]) -> None:
         if not alphabet:
             raise UserError("the alphabet is empty: give at least one character")
         if len(set(alphabet)) != len(alphabet):
-            raise UserError(f"the alphabet repeats itself: {brief(alphabet)!r}")
+            raise UserError(f"the alphabet repeats itself: {abbreviated(alphabet)!r}")
         self.alphabet = alphabet
 
     def __len__(self) -> int:
-        """Number of ids V, the boundary among them."""
+        """Number of ids V, including the boundary."""
         return len(self.alphabet) + 1
 
     @property
     def dtype(self) -> type[np.uint8 | np.int32]:
-        """What ids are stored as."""
+        """Storage type of the ids."""
         return np.uint8 if len(self) <= np.iinfo(np.uint8).max + 1 else np.int32
 
     @cached_property
-    def _id_of_code(self) -> NDArray[np.uint8 | np.int32]:
-        codes = np.array([ord(c) for c in self.alphabet])
-        result = np.zeros(codes.max() + 2, self.dtype)  # the spare last row serves every larger code
-        result[codes] = np.arange(1, len(self))
+    def _id_of_code_point(self) -> NDArray[np.uint8 | np.int32]:
+        code_points = np.array([ord(c) for c in self.alphabet])
+        result = np.zeros(code_points.max() + 2, self.dtype)  # the last entry, 0, serves every larger code point
+        result[code_points] = np.arange(1, len(self))
         return result
 
-    def encode(self, words: Items) -> tuple[NDArray[np.uint8 | np.int32], NDArray[np.int64]]:
-        """Ids (S,) of all words, end to end and without boundaries, and how many each word has (W,).
+    def encode(self, items: Items) -> tuple[NDArray[np.uint8 | np.int32], NDArray[np.int64]]:
+        """Encode items.
+
+        Returns:
+            Ids of all items, end to end and without boundaries (num_ids,), and ids per item (num_items,).
 
         Raises:
-            UserError: Names the characters that are not in the alphabet.
+            UserError: If characters are not in the alphabet; names them.
         """
-        ids = np.empty(len(words.codes), self.dtype)
-        for part in chunks(len(ids)):
-            ids[part] = self._id_of_code.take(words.codes[part], mode="clip")
+        ids = np.empty(len(items.code_points), self.dtype)
+        for rows in chunks(len(ids)):
+            ids[rows] = self._id_of_code_point.take(items.code_points[rows], mode="clip")
         if not ids.all():
-            unknown = " ".join(repr(chr(c)) for c in np.unique(words.codes[ids == 0])[:10])
+            unknown = " ".join(repr(chr(c)) for c in np.unique(items.code_points[ids == 0])[:10])
             raise UserError(f"not in the model's alphabet: {unknown}")
-        return ids, words.lengths
+        return ids, items.lengths
 
-    def encode_item(self, word: str) -> list[int]:
-        """Ids of one word, without boundaries; raises as `encode` does."""
-        codes = np.array([ord(c) for c in word], np.uint32)
-        ids: list[int] = self.encode(Items(codes, np.array([0, len(word)])))[0].tolist()
+    def encode_item(self, item: str) -> list[int]:
+        """Encode one item, without boundaries; raises as `encode` does."""
+        code_points = np.array([ord(c) for c in item], np.uint32)
+        ids: list[int] = self.encode(Items(code_points, np.array([0, len(item)])))[0].tolist()
         return ids
 
     @cached_property
     def _tokens(self) -> NDArray[np.object_]:
-        return np.array([None, *self.alphabet], object)  # nothing is written for the boundary
+        return np.array([None, *self.alphabet], object)  # the boundary has no token
 
     def decode_all(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> list[str]:
-        """Items of ids (S,), end to end and without boundaries, and how many each word has (W,)."""
+        """Decode ids (num_ids,), end to end and without boundaries, with `lengths` ids per item (num_items,)."""
         tokens = self._tokens[ids].tolist()
         ends = lengths.cumsum().tolist()
-        return [self._separator.join(tokens[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+        return [self._separator.join(tokens[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
 
     def decode(self, ids: list[int]) -> str:
-        """The word of ids that hold no boundary."""
+        """Decode the ids of one item, without boundaries."""
         return self.decode_all(np.array(ids, np.int64), np.array([len(ids)]))[0]
 
     def symbols(self) -> list[str]:
-        """What to show for each id in turn, the boundary first."""
-        return [BOUNDARY_SYMBOL, *map(shown, self.alphabet)]
+        """Return a printable symbol per id, the boundary first."""
+        return [BOUNDARY_SYMBOL, *map(printable, self.alphabet)]
 
-    def refused(self, words: Items) -> list[str]:
-        """Characters of these words for which `encode` would raise, sorted."""
-        return sorted(set(words.alphabet()).difference(self.alphabet))
+    def unknown_characters(self, items: Items) -> list[str]:
+        """Return the characters for which `encode` would raise, sorted."""
+        return sorted(set(items.alphabet()).difference(self.alphabet))
 
 
 class WordVocabulary(Vocabulary):
-    """The same map for the words of sentences: id 1 is the unknown word, which stands for all that have no other.
+    """A two-way map between the words of sentences and ids; id 1 is `<unk>`, which stands for all other words.
 
-    Sentences are `Items` too, each one item. White space separates their words and is not kept.
+    A sentence is an item. White space separates its words; decoding writes one space.
 
     Args:
-        alphabet: `<unk>`, then the words, each once; the first has id 1.
+        alphabet: `<unk>`, then distinct words; `<unk>` has id 1.
 
     Raises:
-        UserError: If the list does not begin with `<unk>`, has no other word, or has something that is no word.
+        UserError: If the list does not begin with `<unk>`, has no other word, or has an entry that is not one word.
     """
 
-    never_sampled = (1,)
+    unsampled_ids = (1,)
     _separator = " "
 
     def __init__(self, alphabet: list[str]) -> None:
@@ -134,40 +139,40 @@ class WordVocabulary(Vocabulary):
                 raise UserError(f"an alphabet of words has {token!r}, which is not one word")
 
     @classmethod
-    def of(cls, sentences: Items, max_size: int | None) -> "WordVocabulary":
-        """The most frequent words of sentences, by falling count; of equal counts the earlier first.
+    def from_sentences(cls, sentences: Items, max_size: int | None) -> "WordVocabulary":
+        """Collect the most frequent words, by falling count and then by first occurrence.
 
         Args:
-            sentences: What to count.
-            max_size: Most ids, boundary and unknown word included; null for every word.
+            sentences: The sentences to count in.
+            max_size: Largest number of ids, including the boundary and `<unk>`; None for every word.
         """
         tokens, _ = sentences.tokens()
-        hashes, places, counts = np.unique(tokens.hashes(), return_index=True, return_counts=True)
-        order = np.lexsort((places, -counts))
-        order = order[hashes[order] != Items.of([UNKNOWN]).hashes()]  # a text may write it itself
-        kept = order if max_size is None else order[: max_size - 2]
-        return cls([UNKNOWN, *tokens.take(places[kept])])
+        hashes, first, counts = np.unique(tokens.hashes(), return_index=True, return_counts=True)
+        order = np.lexsort((first, -counts))
+        order = order[hashes[order] != Items.from_strings([UNKNOWN]).hashes()]  # the text may contain `<unk>` itself
+        selected = order if max_size is None else order[: max_size - 2]
+        return cls([UNKNOWN, *tokens.take(first[selected])])
 
     @cached_property
     def _sorted_hashes(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-        """Hashes of the words in rising order, and the ids that belong to them."""
-        hashes = Items.of(self.alphabet).hashes()
+        """Hashes of the words in rising order, and the ids of the words in the same order."""
+        hashes = Items.from_strings(self.alphabet).hashes()
         order = np.argsort(hashes)
         return hashes[order], (order + 1).astype(np.int32)
 
-    def encode(self, words: Items) -> tuple[NDArray[np.uint8 | np.int32], NDArray[np.int64]]:
-        """Ids (S,) of all sentences' words, end to end and without boundaries, and how many each sentence has (W,)."""
-        tokens, counts = words.tokens()
+    @override
+    def encode(self, items: Items) -> tuple[NDArray[np.uint8 | np.int32], NDArray[np.int64]]:
+        tokens, counts = items.tokens()
         known, ids = self._sorted_hashes
         hashes = tokens.hashes()
-        places = np.searchsorted(known, hashes).clip(max=len(known) - 1)
-        return np.where(known[places] == hashes, ids[places], 1).astype(self.dtype), counts
+        positions = np.searchsorted(known, hashes).clip(max=len(known) - 1)
+        return np.where(known[positions] == hashes, ids[positions], 1).astype(self.dtype), counts
 
-    def refused(self, words: Items) -> list[str]:
-        """Nothing: there is an id for every word."""
-        return []
+    @override
+    def unknown_characters(self, items: Items) -> list[str]:
+        return []  # every word has an id
 
 
 def make_vocabulary(alphabet: str | list[str]) -> Vocabulary:
-    """The vocabulary of an alphabet as a checkpoint holds it: a string of characters, or a list of words."""
+    """Make the vocabulary of an alphabet from a checkpoint: a string of characters, or a list of words."""
     return Vocabulary(alphabet) if isinstance(alphabet, str) else WordVocabulary(alphabet)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.data.items import chunks
+from mm_lightning.data.text import chunks
 from mm_lightning.data.vocabulary import BOUNDARY
 
 

@@ -1,4 +1,4 @@
-"""What a model makes of words: the loss, once, and sums of it."""
+"""The loss of a batch, and the negative log-likelihood (NLL) of items."""
 
 import torch
 from torch import Tensor
@@ -12,29 +12,40 @@ from mm_lightning.networks.base import Network
 
 
 def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
-    """Negative log-likelihood in nats of targets y (...) under logits (..., V), padded targets left out.
+    """Compute the NLL in nats of targets y (...) under logits (..., V), without padded targets.
 
-    Logits of any layout and precision; the sum is taken in float32 or better.
+    Args:
+        logits: (N, V) or (B, T, V), of any precision; the sum is taken in float32 or better.
+        y: (N,) or (B, T) int64.
+        reduction: `mean` or `sum` over the targets, or `none` for one value per target, flat.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return F.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=IGNORE, reduction=reduction)
 
 
 def item_nll(network: Network, x: Tensor, y: Tensor) -> Tensor:
-    """Negative log-likelihood (B,) in nats of each word, its closing boundary included; x and y as in PaddedItems."""
+    """Compute the NLL (B,) in nats of each item, including its closing boundary.
+
+    Args:
+        network: The network, in eval mode.
+        x: (B, T) as `PaddedItems` gathers it.
+        y: (B, T) as `PaddedItems` gathers it.
+    """
     return cross_entropy(network.sequence_logits(x), y, reduction="none").view_as(y).sum(1)
 
 
 @torch.no_grad()
-def score(network: Network, vocabulary: Vocabulary, words: Items) -> Tensor:
-    """Negative log-likelihood (W,) in nats of each word, on the CPU.
+def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
+    """Compute the NLL (num_items,) in nats of each item, on the CPU.
 
     Raises:
         UserError: If a character is not in the vocabulary.
+        RuntimeError: If the network is in train mode.
     """
-    assert not network.training, "scoring needs eval mode"
-    encoded = encode(words, vocabulary).to(network.device)
-    result = torch.empty(len(words))
-    for x, y, places in ItemBatches(encoded, torch.arange(len(words))):
-        result[places] = item_nll(network, x, y).float().cpu()
+    if network.training:
+        raise RuntimeError("the network is in train mode, which would score with dropout; call eval() first")
+    encoded = encode(items, vocabulary).to(network.device)
+    result = torch.empty(len(items))
+    for x, y, indices in ItemBatches(encoded, torch.arange(len(items))):
+        result[indices] = item_nll(network, x, y).float().cpu()
     return result

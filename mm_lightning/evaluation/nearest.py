@@ -28,7 +28,7 @@ Bits = NDArray[np.uint64]
 def affordable(known: Items) -> int:
     """For how many words `nearest` takes no longer than one may wait, at least 20."""
     blocks = -(-int(known.lengths.max()) // _BITS)
-    return max(_FEWEST, _AFFORDABLE // (len(known.codes) * blocks))
+    return max(_FEWEST, _AFFORDABLE // (len(known.code_points) * blocks))
 
 
 def nearest(words: Items, known: Items) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -43,15 +43,15 @@ def nearest(words: Items, known: Items) -> tuple[NDArray[np.int64], NDArray[np.i
     """
     if not len(words):
         return np.empty(0, np.int64), np.empty(0, np.int64)
-    letters = np.unique(words.codes)
+    letters = np.unique(words.code_points)
     features = np.unique(_features(words, letters))
     step = min(_COLUMNS, max(1, _MOST_BITS // len(features)))
     result = np.full(len(words), np.iinfo(np.int64).max)  # distance * len(known) + place: the least is the nearest
     for column in range(0, len(known), step):
-        against = _Side(known.part(slice(column, column + step)), letters, features)
+        against = _Side(known[column : column + step], letters, features)
         for row in range(0, len(words), _ROWS):
             rows = slice(row, row + _ROWS)
-            side = _Side(words.part(rows), letters, features)
+            side = _Side(words[rows], letters, features)
             for r, c, distances in _compare(side, against, result[rows] // len(known)):
                 np.minimum.at(result[rows], r, distances * len(known) + column + c)
     return result // len(known), result % len(known)
@@ -69,7 +69,7 @@ class _Side:
     def __init__(self, words: Items, letters: NDArray[np.integer], features: NDArray[np.int64]) -> None:
         self.begins = words.offsets[:-1]
         self.lengths = words.lengths
-        self.numbers = _numbers(words.codes, letters)
+        self.numbers = _numbers(words.code_points, letters)
         self.num_letters = len(letters)
         found = _features(words, letters)
         places = np.searchsorted(features, found).clip(max=len(features) - 1)
@@ -96,7 +96,7 @@ def _numbers(codes: NDArray[np.integer], letters: NDArray[np.integer]) -> NDArra
 
 def _features(words: Items, letters: NDArray[np.integer]) -> NDArray[np.int64]:
     """(S,) each letter as one of: the first a of its word, its second a, its first b, and so on."""
-    bucket = _numbers(words.codes, letters) % _BUCKETS
+    bucket = _numbers(words.code_points, letters) % _BUCKETS
     key = np.repeat(np.arange(len(words)), words.lengths) * _BUCKETS + bucket
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1))

@@ -70,7 +70,7 @@ class Distances:
     def first(self, count: int) -> list[tuple[str, str, int]]:
         """The first so many: the new word, the training word and the edits between them."""
         some = slice(0, count)
-        return list(zip(self.words.part(some), self.nearest.part(some), self.edits[some].tolist(), strict=True))
+        return list(zip(self.words[some], self.nearest[some], self.edits[some].tolist(), strict=True))
 
 
 class TrainingItems:
@@ -121,7 +121,7 @@ class TrainingItems:
         """How far the new ones among words are from the training words."""
         known = self._words.unique()
         tokens = self._tokens(known)
-        new = self._new(drawn).part(slice(0, affordable(tokens)))
+        new = self._new(drawn)[: affordable(tokens)]
         edits, places = nearest(self._tokens(new), tokens)
         return Distances(new, known.take(places), edits)
 
@@ -132,7 +132,7 @@ class TrainingItems:
 
     @cached_property
     def _training(self) -> dict[str, Counts]:
-        return _spreads(self._tokens(self._words.part(slice(0, _MOST))))
+        return _spreads(self._tokens(self._words[:_MOST]))
 
     def _tokens(self, words: Items) -> Items:
         """The words with an id for each token in the place of code points."""
@@ -142,15 +142,15 @@ class TrainingItems:
 
 def share_unique(drawn: Items, count: int) -> float | None:
     """Different words among the first so many, as a share; None where there are fewer."""
-    return len(drawn.part(slice(0, count)).unique()) / count if len(drawn) >= count else None
+    return len(drawn[:count].unique()) / count if len(drawn) >= count else None
 
 
 def _spreads(items: Items) -> dict[str, Counts]:
     """How often each length, first token, last token and bigram occurs in words, none of them empty."""
     values = {
         "lengths": items.lengths,
-        "first": items.codes[items.offsets[:-1]],
-        "last": items.codes[items.offsets[1:] - 1],
+        "first": items.code_points[items.offsets[:-1]],
+        "last": items.code_points[items.offsets[1:] - 1],
         "bigrams": _bigrams(items),
     }
     return {name: np.unique(some, return_counts=True) for name, some in values.items()}
@@ -159,10 +159,10 @@ def _spreads(items: Items) -> dict[str, Counts]:
 def _bigrams(words: Items) -> NDArray[np.int64]:
     """(S + W,) a number for each pair of neighbours."""
     places = words.offsets + np.arange(len(words) + 1)  # a boundary before each word and one behind the last
-    stream = np.full(len(words.codes) + len(words) + 1, _BOUNDARY, np.int64)
+    stream = np.full(len(words.code_points) + len(words) + 1, _BOUNDARY, np.int64)
     is_token = np.ones(len(stream), bool)
     is_token[places] = False
-    stream[is_token] = words.codes
+    stream[is_token] = words.code_points
     return stream[:-1] * (_BOUNDARY + 1) + stream[1:]
 
 

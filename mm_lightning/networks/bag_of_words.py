@@ -1,22 +1,23 @@
-"""Bag of words: the past as a plain average, as makemore has it between the MLP and attention.
+"""Bag of words: attention with equal weights, as in makemore between the MLP and attention.
 
-Attention whose weights are all equal; what it gains over a bigram is the past without much of its order.
+Compared with a bigram the network sees all earlier tokens, but hardly their order.
 """
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
 
 
 class BagOfWords(SequenceNetwork):
-    """Predict each next character from the mean of all so far.
+    """Predict the next token from the mean of all tokens so far.
 
     Args:
-        vocab_size: Number of ids V; the application fills it in from the data.
-        embed_dim: Width E of the table rows and of the mean.
-        hidden_dim: Width H of the tanh layer behind it.
-        num_positions: Places with a vector of their own; those beyond share the last.
+        vocab_size: Number of ids V, set from the data.
+        embed_dim: Width E of an embedding vector and of the mean, at least 1.
+        hidden_dim: Width H of the tanh layer behind the mean, at least 1.
+        num_positions: Positions with a vector of their own, at least 1; later positions share the last vector.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
@@ -28,13 +29,13 @@ class BagOfWords(SequenceNetwork):
         self.hidden = nn.Sequential(nn.Linear(embed_dim, hidden_dim), nn.Tanh(), nn.Linear(hidden_dim, embed_dim))
         self.output = nn.Linear(embed_dim, vocab_size)
 
+    @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """As the base says; the state is the sum (B, E) of what was read and how much (B, 1)."""
         start = self.embedding.weight.new_zeros(len(ids), self.embedding.embedding_dim), ids.new_zeros(len(ids), 1)
-        total, count = state or start
-        places = count + torch.arange(ids.shape[1], device=ids.device)  # (B, T)
-        x = self.embedding(ids) + self.positions(places)  # (B, T, E)
+        total, count = state or start  # sum (B, E) of the vectors read so far, and their number (B, 1)
+        positions = count + torch.arange(ids.shape[1], device=ids.device)  # (B, T)
+        x = self.embedding(ids) + self.positions(positions)  # (B, T, E)
         sums = total[:, None] + x.cumsum(1)
-        x = x + sums / (places + 1)[..., None]
+        x = x + sums / (positions + 1)[..., None]
         x = x + self.hidden(x)
         return self.output(x), (sums[:, -1], count + ids.shape[1])

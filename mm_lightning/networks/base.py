@@ -1,9 +1,14 @@
-"""The one interface of all networks.
+"""The one interface of all networks: ids to logits.
 
-Shape legend, here and everywhere: N windows, C context, B words, T positions, E embedding, H hidden, V vocabulary.
+Shape legend of the package: N windows, C context, B items, T positions, E embedding, H hidden, V vocabulary.
 
-A network maps ids to logits. Training knows only `forward`, scoring only `sequence_logits`, sampling only `reader` and
-`table`, export only `next_logits`, so nothing outside this package asks which network it holds.
+Id 0 is the boundary, which stands at both ends of an item. There are two kinds of network:
+
+- window networks, `forward(x)`: (N, C) -> (N, V), the logits of the id after each window of C ids;
+- sequence networks, `forward(x)`: (B, T) -> (B, T, V), the logits of the id after each position.
+
+Training calls only `forward`, scoring only `sequence_logits`, sampling only `advance_function` and `window_table`, and
+export only `next_logits`. Code outside this folder never asks which network it has.
 """
 
 from abc import ABC, abstractmethod
@@ -13,155 +18,167 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.window_table import WindowTable
 
-State = tuple[Tensor, ...]  # what a network keeps of the ids it has read, one word a row; () before the first
-Advance = Callable[[Tensor, State], tuple[Tensor, State]]
-_TABLE = 1 << 24  # most numbers in a table of windows, 128 MiB
+State = tuple[Tensor, ...]  # a network's summary of the ids read so far, one row per item; () before the first id
+AdvanceFunction = Callable[[Tensor, State], tuple[Tensor, State]]
+_MAX_TABLE_ELEMENTS = 1 << 24  # 128 MiB of float64
 
 
 class Network(nn.Module, ABC):
-    """Ids to logits of the next id; id 0 is the boundary at both ends of a word.
+    """A map from ids to the logits of the next id.
 
-    A network that has an embedding table (V, E) calls it `embedding`: pictures look for it under that name.
+    A network with an embedding table (V, E) names the table `embedding`; plots use the name.
     """
 
     @property
     def device(self) -> torch.device:
-        """Where the network computes."""
+        """Device of the parameters and buffers."""
         return next(chain(self.parameters(), self.buffers())).device
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """One training batch in the network's own layout."""
+        """Compute the logits of a training batch: (N, C) -> (N, V) or (B, T) -> (B, T, V)."""
 
     @abstractmethod
     def sequence_logits(self, x: Tensor) -> Tensor:
-        """Logits (B, T, V) at every position of words x (B, T), each beginning with a boundary."""
+        """Compute the logits (B, T, V) at every position of items x (B, T), which begin with a boundary."""
 
     @abstractmethod
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Read on: logits (B, V) of what follows ids (B, T), which follow those in the state, and the new state.
+        """Read further ids and compute the logits of the next id.
 
-        The first ids of all begin with a boundary. Rows of a state can be dropped or repeated as words are.
+        Args:
+            ids: (B, T), T at least 1. With the empty state, every row begins with a boundary.
+            state: State after the ids before, or (). Rows may be selected or repeated, as items are.
+
+        Returns:
+            Logits (B, V) of the id after `ids`, and the new state.
         """
 
     def next_logits(self, ids: Tensor) -> Tensor:
-        """Logits (B, V) of what follows ids (B, T), each beginning with a boundary."""
+        """Compute the logits (B, V) of the id after ids (B, T), which begin with a boundary."""
         return self.advance(ids, ())[0]
 
     @property
     def context(self) -> int | None:
-        """How many of the last ids the logits depend on; None for all."""
+        """Number of last ids that the logits depend on; None for all ids."""
         return None
 
-    def table(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> WindowTable | None:
-        """A function of the logits behind every window of C ids; None where there is no room for all windows.
+    def window_table(self, transform: Callable[[Tensor], Tensor], vocab_size: int) -> WindowTable | None:
+        """Make a table of the transformed logits of all windows, or None where the table would be too large.
 
         Args:
-            function: Makes of logits (B, V), each row by itself, numbers (B, V) in float64 on the CPU.
+            transform: Maps logits (B, V) to (B, V) float64 on the CPU, row by row.
             vocab_size: Number of ids V.
         """
-        if self.context is None or vocab_size ** (self.context + 1) > _TABLE:
+        if self.context is None or vocab_size ** (self.context + 1) > _MAX_TABLE_ELEMENTS:
             return None
-        return WindowTable(lambda x: function(self.next_logits(x.to(self.device))), vocab_size, self.context)
+        return WindowTable(lambda x: transform(self.next_logits(x.to(self.device))), vocab_size, self.context)
 
-    def reader(self, function: Callable[[Tensor], Tensor], vocab_size: int) -> Advance:
-        """`advance` for many words, from ids on the CPU to a function of the logits; arguments as for `table`.
+    def advance_function(self, transform: Callable[[Tensor], Tensor], vocab_size: int) -> AdvanceFunction:
+        """Make a function like `advance` that takes ids on the CPU and returns transformed logits.
 
-        Each window is computed once where a table of all has room.
+        The function computes each window once where `window_table` has room for all windows. The arguments are those
+        of `window_table`.
         """
-        table = self.table(function, vocab_size)
+        table = self.window_table(transform, vocab_size)
         if table is not None:
             return table.advance
 
         def advance(ids: Tensor, state: State) -> tuple[Tensor, State]:
             logits, state = self.advance(ids.to(self.device), state)
-            return function(logits), state
+            return transform(logits), state
 
         return advance
 
 
 class WindowNetwork(Network):
-    """A network that sees a fixed window: `forward` is x (N, C) -> (N, V).
+    """A network that sees a window of C ids.
 
     Args:
-        block_size: Context C in characters, at least 1.
+        block_size: Context C in tokens, at least 1.
+
+    Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
     Raises:
-        UserError: If the context is empty.
+        UserError: If the context is below 1.
     """
 
     def __init__(self, block_size: int) -> None:
         super().__init__()
         if block_size < 1:
-            raise UserError(f"block_size is {block_size}; a window needs at least 1 character of context")
+            raise UserError(f"block_size is {block_size}; a window needs at least 1 token of context")
         self.block_size = block_size
 
+    @override
     def sequence_logits(self, x: Tensor) -> Tensor:
-        """Logits (B, T, V): the windows of each word are exactly those it gives in training.
-
-        Each window is computed once, however often it occurs: of those of 2,000 names, four in five are repeats.
-        """
         windows = F.pad(x, (self.block_size - 1, 0), value=BOUNDARY).unfold(1, self.block_size, 1)  # (B, T, C)
-        distinct, places = _distinct(windows.flatten(0, 1))
-        return self(distinct)[places].unflatten(0, x.shape)  # type: ignore[no-any-return]
+        unique, inverse = _unique_windows(windows.flatten(0, 1))  # of 2,000 names, four in five windows are repeats
+        return self(unique)[inverse].unflatten(0, x.shape)  # type: ignore[no-any-return]
 
+    @override
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """As the base says; the state is the window so far, (B, at most C)."""
-        window = torch.cat([*state, ids], 1)[:, -self.block_size :]
+        window = torch.cat([*state, ids], 1)[:, -self.block_size :]  # the state: (B, at most C)
         return self(F.pad(window, (self.block_size - window.shape[1], 0), value=BOUNDARY)), (window,)
 
     @property
+    @override
     def context(self) -> int:
-        """As the base says."""
         return self.block_size
 
 
-def _distinct(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Different windows (D, C) of windows (N, C), and which of them each is (N,)."""
-    places = windows.new_zeros(len(windows))
-    for column in windows.unbind(1):  # numbers that stay small, whatever C and V
-        values, places = torch.unique(places * (column.max() + 1) + column, return_inverse=True)
-    rows = torch.empty_like(values).scatter_(0, places, torch.arange(len(places), device=places.device))
-    return windows[rows], places
+def _unique_windows(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct rows (D, C) of windows (N, C), and the index (N,) of each window among them."""
+    inverse = windows.new_zeros(len(windows))
+    for column in windows.unbind(1):  # one column at a time: a number per whole window would overflow for large V ** C
+        values, inverse = torch.unique(inverse * (column.max() + 1) + column, return_inverse=True)
+    rows = torch.empty_like(values).scatter_(0, inverse, torch.arange(len(inverse), device=inverse.device))
+    return windows[rows], inverse
 
 
 class CountedNetwork(WindowNetwork):
-    """A window network that is fitted in closed form: it counts every example once, and has no gradient."""
+    """A window network that is fitted by counting every example once, without gradients."""
 
     @abstractmethod
     def count(self, x: Tensor, y: Tensor) -> None:
-        """Add examples, windows x (N, C) and what follows them y (N,), to what has been counted."""
+        """Add the examples, windows x (N, C) and targets y (N,), to the counts."""
 
 
 class SequenceNetwork(Network):
-    """A network that reads whole words, every position a target: `forward` is x (B, T) -> (B, T, V)."""
+    """A network that reads whole items; every position has a target.
+
+    Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
+    """
 
     @abstractmethod
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Logits (B, T, V) after each of ids (B, T), which follow those in the state, and the new state."""
+        """Compute the logits (B, T, V) after each of ids (B, T), which follow the ids of the state; and a new state."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, T, V) of words x (B, T); padding behind a word changes nothing before it."""
-        return self.read(x, ())[0]
+        return self.read(x, ())[0]  # causal, so padding behind an item changes no logits before the padding
 
+    @override
     def sequence_logits(self, x: Tensor) -> Tensor:
-        """As `forward`."""
         return self(x)  # type: ignore[no-any-return]
 
+    @override
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """As the base says."""
         logits, state = self.read(ids, state)
         return logits[:, -1], state
 
 
 class PositionEmbedding(nn.Embedding):
-    """A learned vector (E,) for each place in a word; places beyond the table share its last row."""
+    """A learned vector (E,) per position in an item; positions beyond the table share the last vector.
 
-    def forward(self, places: Tensor) -> Tensor:
-        """Vectors (..., E) of places (...), counted from 0."""
-        return super().forward(places.clamp(max=self.num_embeddings - 1))
+    Shape: positions (...) int64, from 0 -> (..., E).
+    """
+
+    @override
+    def forward(self, positions: Tensor) -> Tensor:
+        return super().forward(positions.clamp(max=self.num_embeddings - 1))

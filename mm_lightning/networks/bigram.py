@@ -1,19 +1,20 @@
-"""The bigram model as a neural network of one layer, as the first lecture has it.
+"""The bigram model as a neural network of one layer, as in the first lecture.
 
-A one-hot row times a matrix W picks a row of W, which is what an embedding does. Trained to the end, its softmax is
-the table of counts; weight decay of the optimiser pulls it towards uniform, as adding to the counts does.
+A one-hot row times a matrix W selects a row of W, which is an embedding lookup. At the optimum, the softmax of W equals
+the table of counts. Weight decay pulls the softmax towards uniform, as adding a constant to the counts does.
 """
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from mm_lightning.networks.base import SequenceNetwork, State
 
 
 class Bigram(SequenceNetwork):
-    """Predict the next character from the last one, by one matrix.
+    """Predict the next token from the last one, by one matrix.
 
     Args:
-        vocab_size: Number of ids V; the application fills it in from the data.
+        vocab_size: Number of ids V, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
@@ -22,11 +23,11 @@ class Bigram(SequenceNetwork):
         super().__init__()
         self.weight = nn.Embedding(vocab_size, vocab_size)
 
+    @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """As the base says; nothing needs to be kept."""
         return self.weight(ids), ()
 
     @property
+    @override
     def context(self) -> int:
-        """As the base says."""
         return 1

@@ -1,7 +1,7 @@
-"""N-grams by counting: the first lecture's bigram table, and longer contexts with the smoothing that makes them useful.
+"""N-gram models by counting: the first lecture's bigram table, and smoothed models with longer contexts.
 
-Only n-grams that occur are kept, sorted by a number made of their ids, so five characters of context cost no more
-memory than the data have. Probabilities are computed in double precision.
+Only n-grams that occur are stored, sorted by a number whose base-V digits are the ids of the n-gram. Memory therefore
+grows with the data and not with V^C. Probabilities are computed in double precision.
 """
 
 from dataclasses import dataclass
@@ -9,38 +9,41 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import CountedNetwork
 
 
-def look_up(keys: Tensor, values: Tensor, wanted: Tensor) -> Tensor:
-    """Values (...) at wanted keys (...), 0 where a key is absent; keys (K,) are sorted."""
+def look_up(keys: Tensor, values: Tensor, queries: Tensor) -> Tensor:
+    """Look up the values of the sorted keys (K,) at queries (...); 0 where a key is absent."""
     if not len(keys):
-        return torch.zeros_like(wanted, dtype=values.dtype)
-    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
-    return values[place].where(keys[place] == wanted, 0)
+        return torch.zeros_like(queries, dtype=values.dtype)
+    index = torch.searchsorted(keys, queries).clamp(max=len(keys) - 1)
+    return values[index].where(keys[index] == queries, 0)
 
 
-def add_up(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys (K,) sorted and each once, and the sum of the values that each came with."""
-    distinct, place = torch.unique(keys, return_inverse=True)
-    return distinct, torch.zeros_like(distinct, dtype=values.dtype).index_add_(0, place, values)
+def sum_by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct keys (K,), sorted, and the sum (K,) of the values of each key."""
+    distinct, inverse = torch.unique(keys, return_inverse=True)
+    return distinct, torch.zeros_like(distinct, dtype=values.dtype).index_add_(0, inverse, values)
 
 
 class NGramCounts(CountedNetwork):
-    """How often each n-gram occurs; what follows from that is up to the subclasses.
+    """Counts of all n-grams of C + 1 ids, the base of n-gram models.
 
     Args:
         vocab_size: Number of ids V.
-        block_size: Context C in characters.
+        block_size: Context C in tokens, at least 1.
+
+    Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
     Raises:
-        UserError: If n-grams of this length cannot be numbered in 63 bits.
+        UserError: If `block_size` is below 1, or V^(C + 1) exceeds 63 bits.
     """
 
-    grams: Tensor  # (K,) int64, sorted: the ids of an n-gram as digits of base V
+    grams: Tensor  # (K,) int64, sorted: n-grams as numbers with their ids as base-V digits
     counts: Tensor  # (K,) int64
 
     def __init__(self, vocab_size: int, block_size: int) -> None:
@@ -51,26 +54,27 @@ class NGramCounts(CountedNetwork):
         self.register_buffer("grams", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
 
+    @override
     def count(self, x: Tensor, y: Tensor) -> None:
-        """Add examples, windows x (N, C) and what follows them y (N,), to the counts."""
         grams = self._number(torch.cat([x, y[:, None]], 1))
-        self.grams, self.counts = add_up(
+        self.grams, self.counts = sum_by_key(
             torch.cat([self.grams, grams]), torch.cat([self.counts, torch.ones_like(grams)])
         )
 
     def _number(self, ids: Tensor) -> Tensor:
-        """Numbers (N,) of n-grams ids (N, n)."""
+        """Convert n-grams ids (N, n) to numbers (N,)."""
         number = ids.new_zeros(len(ids))
         for column in ids.unbind(1):
             number = number * self.vocab_size + column
         return number
 
-    def _continued(self, context: Tensor) -> Tensor:
-        """Numbers (N, V) of contexts (N, n), each followed by every id."""
+    def _number_continuations(self, context: Tensor) -> Tensor:
+        """Compute the numbers (N, V) of contexts (N, n) followed by each id."""
         return self._number(context)[:, None] * self.vocab_size + torch.arange(self.vocab_size, device=context.device)
 
+    @override
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Make room first: how many n-grams there are depends on the data."""
+        # the number of n-grams depends on the data, so buffers take the size of the checkpoint's
         for name in ("grams", "counts"):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.device))
@@ -78,17 +82,17 @@ class NGramCounts(CountedNetwork):
 
 
 class NGram(NGramCounts):
-    """Predict the next character as often as it followed this context in training, plus a little.
+    """Predict the next token by its frequency after the same context, with add-k smoothing.
 
     Args:
-        vocab_size: Number of ids V; the application fills it in from the data.
-        block_size: Context C in characters: 1 for bigrams.
-        smoothing: Added to every count, 0 or more. With 0, what was never seen has an infinite NLL.
+        vocab_size: Number of ids V, set from the data.
+        block_size: Context C in tokens, at least 1; 1 for bigrams.
+        smoothing: Constant added to every count, 0 or more. With 0, an unseen n-gram has an infinite NLL.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
 
     Raises:
-        UserError: If the smoothing is negative.
+        UserError: If the smoothing is negative, or `block_size` is out of range.
     """
 
     def __init__(self, vocab_size: int, block_size: int = 1, smoothing: float = 1.0) -> None:
@@ -97,86 +101,92 @@ class NGram(NGramCounts):
             raise UserError(f"smoothing is {smoothing}; it must be 0 or more")
         self.smoothing = smoothing
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, V) of windows x (N, C)."""
-        counts = look_up(self.grams, self.counts, self._continued(x)).double() + self.smoothing  # (N, V)
+        counts = look_up(self.grams, self.counts, self._number_continuations(x)).double() + self.smoothing  # (N, V)
         sums = counts.sum(1, keepdim=True)
-        return torch.where(sums > 0, counts / sums, 1 / self.vocab_size).log()  # a new context tells nothing
+        return torch.where(sums > 0, counts / sums, 1 / self.vocab_size).log()  # uniform after an unseen context
 
 
 @dataclass(frozen=True)
 class _Order:
-    """Counts of one n-gram length, as Kneser and Ney count."""
+    """Kneser-Ney counts and discounts of one n-gram length."""
 
     keys: Tensor  # (K,) int64
     counts: Tensor  # (K,) int64
-    discounts: Tensor  # (4,) float64, taken from counts of 0, 1, 2 and more
+    discounts: Tensor  # (4,) float64, subtracted from counts of 0, 1, 2 and more than 2
 
 
 class KneserNey(NGramCounts):
-    """Predict by n-grams of every length up to C + 1, longer ones first (Kneser and Ney 1995).
+    """Predict the next token by interpolated n-grams of every length up to C + 1 (Kneser and Ney 1995).
 
-    Interpolated, with three discounts for each length estimated from the counts themselves, so there is nothing to
-    choose (Chen and Goodman 1999, "modified Kneser-Ney"). A shorter n-gram counts once for each character it was seen
-    behind, not for each time.
+    Modified Kneser-Ney smoothing (Chen and Goodman 1999): three discounts per length are estimated from the counts, so
+    no setting is needed. A shorter n-gram counts the distinct tokens before it, not its occurrences.
 
     Args:
-        vocab_size: Number of ids V; the application fills it in from the data.
-        block_size: Context C in characters.
+        vocab_size: Number of ids V, set from the data.
+        block_size: Context C in tokens, at least 1.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
+
+    Raises:
+        UserError: If `block_size` is out of range.
     """
 
     def __init__(self, vocab_size: int, block_size: int = 5) -> None:
         super().__init__(vocab_size, block_size)
-        self._orders: list[_Order] = []  # made of the counts when they are first needed
+        self._orders: list[_Order] = []  # shortest n-grams first; computed from the counts on first use
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, V) of windows x (N, C)."""
         if not self._orders or self._orders[0].keys.device != self.grams.device:
             self._orders = self._make_orders()
         result = x.new_full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
         for n, order in enumerate(self._orders):
-            counts = look_up(order.keys, order.counts, self._continued(x[:, self.block_size - n :]))  # (N, V)
-            taken = order.discounts[counts.clamp(max=3)]
+            grams = self._number_continuations(x[:, self.block_size - n :])  # (N, V)
+            counts = look_up(order.keys, order.counts, grams)  # (N, V)
+            discounts = order.discounts[counts.clamp(max=3)]
             sums = counts.sum(1, keepdim=True)
-            seen = (counts - taken + taken.sum(1, keepdim=True) * result) / sums
-            result = seen.where(sums > 0, result)
+            interpolated = (counts - discounts + discounts.sum(1, keepdim=True) * result) / sums
+            result = interpolated.where(sums > 0, result)
         return result.log()
 
+    @override
     def count(self, x: Tensor, y: Tensor) -> None:
-        """As the base says."""
         super().count(x, y)
         self._orders = []
 
+    @override
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self._orders = []
 
     def _make_orders(self) -> list[_Order]:
-        """Counts for contexts of 0 to C characters."""
-        keys, raw = self.grams, self.counts
-        counts = raw
+        """Compute the counts for contexts of 0 to C tokens."""
+        keys, occurrences = self.grams, self.counts
+        counts = occurrences
         longest_first = []
-        for n in range(self.block_size, -1, -1):
-            new = keys >= self.vocab_size ** (n - 1) if n > 1 else keys >= 0  # two boundaries say no more than one
-            longest_first.append(_Order(keys[new], counts[new], _discounts(counts[new])))
+        for n in range(self.block_size, -1, -1):  # n ids of context
+            # n-grams that begin with two boundaries are left out: the shorter n-gram says the same
+            is_used = keys >= self.vocab_size ** (n - 1) if n > 1 else keys >= 0
+            longest_first.append(_Order(keys[is_used], counts[is_used], _discounts(counts[is_used])))
             if n:
-                shorter = keys % self.vocab_size**n
-                behind = add_up(shorter, torch.ones_like(raw))[1]
-                keys, raw = add_up(shorter, raw)
-                begins_word = keys // self.vocab_size ** (n - 1) == BOUNDARY
-                counts = raw.where(begins_word, behind) if n > 1 else behind  # nothing stands behind a beginning
+                suffixes = keys % self.vocab_size**n  # without the first id
+                predecessors = sum_by_key(suffixes, torch.ones_like(occurrences))[1]  # distinct ids before a suffix
+                keys, occurrences = sum_by_key(suffixes, occurrences)
+                begins_item = keys // self.vocab_size ** (n - 1) == BOUNDARY
+                # no token stands before the beginning of an item, so its occurrences count
+                counts = occurrences.where(begins_item, predecessors) if n > 1 else predecessors
         return longest_first[::-1]
 
 
 def _discounts(counts: Tensor) -> Tensor:
-    """What to take (4,) from counts of 0, 1, 2 and more: Chen and Goodman 1999, equation 17.
+    """Estimate the discounts (4,) of counts of 0, 1, 2 and more than 2 (Chen and Goodman 1999, equation 17).
 
-    Where too few counts are small to estimate it, a half of the count, as KenLM has it.
+    Where the small counts do not suffice for an estimate, the discount is half of the count, as in KenLM.
     """
-    n = counts.bincount(minlength=5)[1:5].double()  # how many n-grams occur once, twice, ...
-    times = torch.arange(1, 4, device=n.device)
-    estimate = times - (times + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
-    estimate = estimate.where(estimate.isfinite(), times / 2).clamp(min=0.1).minimum(times)
+    n = counts.bincount(minlength=5)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
+    count = torch.arange(1, 4, device=n.device)
+    estimate = count - (count + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
+    estimate = estimate.where(estimate.isfinite(), count / 2).clamp(min=0.1).minimum(count)
     return torch.cat([estimate.new_zeros(1), estimate])

@@ -1,7 +1,7 @@
 """Recurrent networks: plain (Elman 1990), GRU (Cho et al. 2014) and LSTM (Hochreiter and Schmidhuber 1997).
 
-All three are torch's own kernels between an embedding and an output layer, and differ in nothing else. The kernels are
-closed to the compiler, so a compiled step computes the same equations position by position.
+Each is one of torch's kernels between an embedding and an output layer. The compiler cannot trace the kernels, so a
+compiled step computes the same equations position by position.
 """
 
 from abc import ABC, abstractmethod
@@ -11,28 +11,29 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from mm_lightning.networks.base import SequenceNetwork, State
 
 
 class Recurrence(nn.Module, ABC):
-    """Layers of one kind of cell, their weights named and started as those of `torch.nn.RNNBase`.
+    """Stacked recurrent layers of one kind of cell.
 
-    That class itself cannot be compiled: it keeps its weights in a list besides, which a step as a function cannot
-    follow.
+    Parameters have the names and the initialisation of `torch.nn.RNNBase`. That class itself cannot be compiled: its
+    additional list of weights does not follow when a step is called with other weights.
 
     Args:
-        input_dim: Width E of what is read.
+        input_dim: Width E of the input.
         hidden_dim: Width H of the state.
-        num_layers: Layers, one on the other.
-        dropout: Share of every layer's output but the last's that is zeroed in training, in [0, 1).
+        num_layers: Number of layers.
+        dropout: Fraction of the output of each layer but the last set to zero in training, in [0, 1).
 
-    Shape: x (B, T, E), state of `num_states` parts (layers, B, H) -> (B, T, H), state after the last position.
+    Shape: x (B, T, E) and a state of `num_states` tensors (layers, B, H) -> (B, T, H) and the state after position T.
     """
 
-    kernel: ClassVar[Callable[..., Any]]
-    num_gates: ClassVar[int]
-    num_states: ClassVar[int] = 1
+    kernel: ClassVar[Callable[..., Any]]  # torch's function for all layers and positions
+    num_gates: ClassVar[int]  # weight matrices (H, H) of a layer, stacked
+    num_states: ClassVar[int] = 1  # tensors of the state, the output first
 
     def __init__(self, input_dim: int, hidden_dim: int, num_layers: int, dropout: float) -> None:
         super().__init__()
@@ -54,11 +55,17 @@ class Recurrence(nn.Module, ABC):
         return [getattr(self, name) for name in self._names(layer)]
 
     @abstractmethod
-    def cell(self, fed: Tensor, own: Tensor, state: State) -> State:
-        """State after a position, the output first, from the gates' sums (B, gates * H) over input and own output."""
+    def cell(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
+        """Compute the state after one position.
 
+        Args:
+            from_input: (B, num_gates * H) product of the input and its weights.
+            from_hidden: (B, num_gates * H) product of the previous output and its weights.
+            state: `num_states` tensors (B, H), the previous output first.
+        """
+
+    @override
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Outputs (B, T, H) for x (B, T, E), and the state after the last."""
         state = state or (x.new_zeros(self.num_layers, len(x), self.hidden_dim),) * self.num_states
         if torch.compiler.is_compiling():
             return self._unrolled(x, state)
@@ -69,70 +76,71 @@ class Recurrence(nn.Module, ABC):
         return outputs, tuple(after)
 
     def _unrolled(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """As `forward`, in operations that a compiler can join."""
+        """Compute `forward` in operations that the compiler can trace."""
         after = []
-        for layer, start in enumerate(zip(*state, strict=True)):
+        for layer, layer_state in enumerate(zip(*state, strict=True)):
             weight_ih, weight_hh, bias_ih, bias_hh = self._weights(layer)
-            parts, outputs = start, []
-            for fed in F.linear(x, weight_ih, bias_ih).unbind(1):
-                parts = self.cell(fed, F.linear(parts[0], weight_hh, bias_hh), parts)
-                outputs.append(parts[0])
-            after.append(parts)
-            x = torch.stack(outputs, 1)
+            current, outputs = layer_state, []
+            for from_input in F.linear(x, weight_ih, bias_ih).unbind(1):
+                current = self.cell(from_input, F.linear(current[0], weight_hh, bias_hh), current)
+                outputs.append(current[0])
+            after.append(current)
+            x = torch.stack(outputs, 1)  # (B, T, H)
             if layer + 1 < self.num_layers:
                 x = F.dropout(x, self.dropout, self.training)
         return x, tuple(map(torch.stack, zip(*after, strict=True)))
 
 
 class RNNCells(Recurrence):
-    """A state that is replaced at every step."""
+    """Plain cells: a tanh layer over input and previous output."""
 
     kernel = torch.rnn_tanh
     num_gates = 1
 
-    def cell(self, fed: Tensor, own: Tensor, state: State) -> State:
-        """As the base says."""
-        return (torch.tanh(fed + own),)
+    @override
+    def cell(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
+        return (torch.tanh(from_input + from_hidden),)
 
 
 class GRUCells(Recurrence):
-    """A state between which and a fresh one two gates decide."""
+    """GRU cells: gates interpolate between the previous output and a candidate."""
 
     kernel = torch.gru
     num_gates = 3
 
-    def cell(self, fed: Tensor, own: Tensor, state: State) -> State:
-        """As the base says."""
+    @override
+    def cell(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
         (hidden,) = state
-        (fed_reset, fed_update, fed_fresh), (own_reset, own_update, own_fresh) = fed.chunk(3, 1), own.chunk(3, 1)
-        fresh = torch.tanh(fed_fresh + torch.sigmoid(fed_reset + own_reset) * own_fresh)
-        return (fresh + torch.sigmoid(fed_update + own_update) * (hidden - fresh),)
+        reset_in, update_in, candidate_in = from_input.chunk(3, 1)
+        reset_hidden, update_hidden, candidate_hidden = from_hidden.chunk(3, 1)
+        candidate = torch.tanh(candidate_in + torch.sigmoid(reset_in + reset_hidden) * candidate_hidden)
+        return (candidate + torch.sigmoid(update_in + update_hidden) * (hidden - candidate),)
 
 
 class LSTMCells(Recurrence):
-    """An output, and a memory that gates write, keep and show."""
+    """LSTM cells: a memory with input, forget and output gates."""
 
     kernel = torch.lstm
     num_gates = 4
     num_states = 2
 
-    def cell(self, fed: Tensor, own: Tensor, state: State) -> State:
-        """As the base says."""
-        write, keep, fresh, show = (fed + own).chunk(4, 1)
-        memory = torch.sigmoid(keep) * state[1] + torch.sigmoid(write) * torch.tanh(fresh)
-        return torch.sigmoid(show) * torch.tanh(memory), memory
+    @override
+    def cell(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
+        input_gate, forget_gate, candidate, output_gate = (from_input + from_hidden).chunk(4, 1)
+        memory = torch.sigmoid(forget_gate) * state[1] + torch.sigmoid(input_gate) * torch.tanh(candidate)
+        return torch.sigmoid(output_gate) * torch.tanh(memory), memory
 
 
-class Recurrent(SequenceNetwork):
-    """Predict each next character from a state that is carried along the word.
+class RecurrentNetwork(SequenceNetwork):
+    """Predict the next token from a recurrent state; a subclass names the cells.
 
     Args:
-        vocab_size: Number of ids V; the application fills it in from the data.
-        embed_dim: Width E of a row of the embedding table.
-        hidden_dim: Width H of the state.
-        num_layers: Recurrent layers, one on the other.
-        embed_dropout: Share of the embedding that is zeroed in training, in [0, 1).
-        dropout: Share of every layer's output that is zeroed in training, in [0, 1).
+        vocab_size: Number of ids V, set from the data.
+        embed_dim: Width E of an embedding vector, at least 1.
+        hidden_dim: Width H of the state, at least 1.
+        num_layers: Number of stacked recurrent layers, at least 1.
+        embed_dropout: Fraction of the embedding set to zero in training, in [0, 1).
+        dropout: Fraction of each layer's output set to zero in training, in [0, 1).
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
@@ -155,26 +163,35 @@ class Recurrent(SequenceNetwork):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_dim, vocab_size)
 
+    @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """As the base says; the state is that of the cells, (B, layers, H), twice for an LSTM."""
-        before = tuple(part.transpose(0, 1).contiguous() for part in state)  # (layers, B, H)
-        hidden, after = self.recurrence(self.embed_dropout(self.embedding(ids)), before)
-        return self.output(self.dropout(hidden)), tuple(part.transpose(0, 1) for part in after)
+        before = tuple(tensor.transpose(0, 1).contiguous() for tensor in state)  # (B, layers, H) -> (layers, B, H)
+        hidden, after = self.recurrence(self.embed_dropout(self.embedding(ids)), before)  # (B, T, H)
+        return self.output(self.dropout(hidden)), tuple(tensor.transpose(0, 1) for tensor in after)
 
 
-class RNN(Recurrent):
-    """Predict each next character from a state that is replaced at every step (Elman 1990)."""
+class RNN(RecurrentNetwork):
+    """Predict the next token from a plain recurrent state (Elman 1990).
+
+    Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
+    """
 
     cells = RNNCells
 
 
-class GRU(Recurrent):
-    """Predict each next character from a state that two gates update (Cho et al. 2014)."""
+class GRU(RecurrentNetwork):
+    """Predict the next token from a state with reset and update gates (Cho et al. 2014).
+
+    Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
+    """
 
     cells = GRUCells
 
 
-class LSTM(Recurrent):
-    """Predict each next character from a state and a gated memory (Hochreiter and Schmidhuber 1997)."""
+class LSTM(RecurrentNetwork):
+    """Predict the next token from a state with a gated memory (Hochreiter and Schmidhuber 1997).
+
+    Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
+    """
 
     cells = LSTMCells

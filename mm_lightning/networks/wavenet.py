@@ -1,49 +1,52 @@
-"""A hierarchical network after WaveNet (van den Oord et al. 2016, arXiv:1609.03499), as the lectures build it.
+"""A hierarchical network after WaveNet (van den Oord et al. 2016, arXiv:1609.03499), as in the lectures.
 
-Where the MLP squeezes the whole window into one layer, here neighbours are joined two by two, level by level, each
-time through a layer with batch normalisation.
+The MLP squeezes the whole window into one layer. Here each level joins neighbouring positions in pairs, by a layer with
+batch normalisation.
 """
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.networks.base import WindowNetwork
 
 
 class JoinPairs(nn.Module):
-    """One level: two neighbours become one, by a normalised tanh layer.
+    """One level: joins two neighbouring positions by a normalised tanh layer.
 
     Args:
-        width: Features D of one place.
-        hidden_dim: Features H of one place of the level above.
+        width: Features D of a position.
+        hidden_dim: Features H of a position of the next level.
+
+    Shape: x (N, C, D) -> (N, C / 2, H).
     """
 
     def __init__(self, width: int, hidden_dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(2 * width, hidden_dim, bias=False)  # the normalisation has its own bias
+        self.linear = nn.Linear(2 * width, hidden_dim, bias=False)  # the normalisation has a bias
         self.norm = nn.BatchNorm1d(hidden_dim)
         self.activation = nn.Tanh()
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Places (N, C, D) to (N, C / 2, H)."""
         joined = self.linear(x.reshape(len(x), -1, 2 * x.shape[2]))  # (N, C / 2, H)
-        normalised = self.norm(joined.flatten(0, 1)).view_as(joined)  # statistics over windows and places
+        normalised = self.norm(joined.flatten(0, 1)).view_as(joined)  # statistics over windows and positions
         return self.activation(normalised)  # type: ignore[no-any-return]
 
 
 class WaveNet(WindowNetwork):
-    """Predict the next character from a window that is read as a binary tree.
+    """Predict the next token from a window that is joined pair by pair, as a binary tree.
 
     Args:
-        vocab_size: Number of ids V; the application fills it in from the data.
-        block_size: Context C in characters, a power of 2.
-        embed_dim: Width E of a row of the embedding table.
-        hidden_dim: Width H of every level.
+        vocab_size: Number of ids V, set from the data.
+        block_size: Context C in tokens, a power of 2, at least 2.
+        embed_dim: Width E of an embedding vector, at least 1.
+        hidden_dim: Width H of every level, at least 1.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
     Raises:
-        UserError: If the context is no power of 2.
+        UserError: If the context is not a power of 2.
     """
 
     def __init__(self, vocab_size: int, block_size: int = 8, embed_dim: int = 24, hidden_dim: int = 128) -> None:
@@ -56,6 +59,7 @@ class WaveNet(WindowNetwork):
         self.levels = nn.Sequential(*(JoinPairs(width, hidden_dim) for width in widths))
         self.output = nn.Linear(hidden_dim, vocab_size)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, V) of windows x (N, C)."""
-        return self.output(self.levels(self.embedding(x)).flatten(1))  # type: ignore[no-any-return]
+        joined = self.levels(self.embedding(x))  # (N, 1, H)
+        return self.output(joined.flatten(1))  # type: ignore[no-any-return]

@@ -54,7 +54,7 @@ def inverse_cdf(cumulative: Tensor, uniform: Tensor) -> Tensor:
 
 def next_probabilities(logits: Tensor, vocabulary: Vocabulary, options: SamplingOptions) -> Tensor:
     """Probabilities (B, V) of the next id as it would be drawn without a condition."""
-    result = probabilities(exclude_ids(logits, vocabulary.never_sampled), options)
+    result = probabilities(exclude_ids(logits, vocabulary.unsampled_ids), options)
     result = result / result.sum(1, keepdim=True)
     ends = torch.zeros_like(result).index_fill(1, torch.tensor([BOUNDARY]), 1)
     return result.where(result.isfinite(), ends)  # where nothing is possible, the word ends

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
-from mm_lightning.networks.base import Advance, Network, State
+from mm_lightning.networks.base import AdvanceFunction, Network, State
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 from mm_lightning.sampling.probabilities import exclude_ids, inverse_cdf, probabilities
 from mm_lightning.sampling.selection import Selection
@@ -54,17 +54,17 @@ class Sampler:
         self.options = options
         self.rows = rows
         self._prefix = _encode_prefix(vocabulary, options)
-        never = list(vocabulary.never_sampled)
+        never = list(vocabulary.unsampled_ids)
         self._read = self._reader(never)
         must_go_on = options.min_length >= len(self._prefix)  # to drop what ended at once would come to the same
         self._read_first = self._reader([*never, BOUNDARY]) if must_go_on else self._read
 
-    def _reader(self, never: list[int]) -> Advance:
+    def _reader(self, never: list[int]) -> AdvanceFunction:
         def cumulative(logits: Tensor) -> Tensor:
             sums = probabilities(exclude_ids(logits, never), self.options).cumsum(1)
             return sums.nan_to_num(1.0)  # where nothing is possible, the word ends
 
-        return self.network.reader(cumulative, len(self.vocabulary))
+        return self.network.advance_function(cumulative, len(self.vocabulary))
 
     @torch.no_grad()
     def sample_batch(self, block: int) -> list[str]:

@@ -124,7 +124,7 @@ class ConditionalSampler:
     def _table(self) -> Tensor | None:
         """Probabilities (V^C, V) of the next id behind every window of the network; None where there is no room."""
         vocab_size, context = len(self.vocabulary), self.network.context
-        table = self.network.table(self._probabilities, vocab_size)
+        table = self.network.window_table(self._probabilities, vocab_size)
         if table is None or context is None:
             return None
         num_layers = max(_NUM_LAYERS, self._condition.min_length)
@@ -150,7 +150,7 @@ class ConditionalSampler:
 def counted_table(words: list[str], vocabulary: Vocabulary) -> Tensor:
     """Probabilities (V^C, V) of the next id behind every window, counted from words; C is 2 or, for many ids, less."""
     plain = partial(next_probabilities, vocabulary=vocabulary, options=SamplingOptions())
-    encoded = encode(Items.of(words or [""]), vocabulary)  # a network that ends no word tells nothing
+    encoded = encode(Items.from_strings(words or [""]), vocabulary)  # a network that ends no word tells nothing
     context = max((c for c in range(3) if len(vocabulary) ** (c + 1) <= _COUNTED), default=0)
     if context == 0:
         counts = encoded.stream.long().bincount(minlength=len(vocabulary)).double() + 1
@@ -158,6 +158,6 @@ def counted_table(words: list[str], vocabulary: Vocabulary) -> Tensor:
     windows = Windows(encoded, context)
     network = KneserNey(len(vocabulary), context)
     network.count(*windows.gather(torch.arange(len(windows))))
-    table = network.table(plain, len(vocabulary))
+    table = network.window_table(plain, len(vocabulary))
     assert table is not None
     return table.rows()

@@ -13,7 +13,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from mm_lightning import plots
 from mm_lightning.commands.plot import logged_losses
-from mm_lightning.data import items
 from mm_lightning.data.encoding import encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
@@ -34,10 +33,10 @@ WORDS = [f"{a}{b}{c}" for a in "bdklmr" for b in ("a", "ei", "o", "u") for c in 
 @pytest.mark.parametrize("chunk", [3, 1 << 16])
 def test_bigrams_are_those_of_a_naive_loop(monkeypatch, chunk):
     """The first or last bigram of a word forgotten, and those between two pieces."""
-    monkeypatch.setattr(items, "_CHUNK", chunk)
+    monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
     listed, vocabulary = ["emma", "olivia", "ava", "a", "mm"], Vocabulary("aeilmov")
     expected = Counter(pair for word in listed for pair in pairwise(f".{word}."))
-    stream = encode(Items.of(listed), vocabulary).stream.numpy()
+    stream = encode(Items.from_strings(listed), vocabulary).stream.numpy()
     found = bigram_counts(stream, len(vocabulary), np.arange(len(vocabulary)))
     symbols = vocabulary.symbols()
     assert {

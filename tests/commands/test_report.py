@@ -8,8 +8,7 @@ import pytest
 from run_command import run
 
 from mm_lightning.commands import report
-from mm_lightning.data import items
-from mm_lightning.data.items import read_items
+from mm_lightning.data.reading import line_numbers, read_items
 from mm_lightning.data.splits import split_items
 
 ODD = "\ufeffanna\n\n  bob \r\nb\u00e9a\r\rnaan\u2028na\n\x1f\nab\u2603\u2603 b\r\nanna"
@@ -52,11 +51,11 @@ def test_lines_have_the_numbers_an_editor_shows(odd, monkeypatch):
     """Blank lines not counted, CRLF counted twice, or a count that starts anew in each piece."""
     expected = [1, 3, 4, 6, 8, 9]
     for chunk in (1, 5, 1 << 16):
-        monkeypatch.setattr(items, "_CHUNK", chunk)
+        monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
         assert len(read_items(odd)) == 6
-        assert items.line_numbers(odd, np.arange(6)) == expected
-        assert items.line_numbers(odd, np.array([2, 4])) == [4, 8]
-        assert items.line_numbers(odd, np.array([], int)) == []
+        assert line_numbers(odd, np.arange(6)) == expected
+        assert line_numbers(odd, np.array([2, 4])) == [4, 8]
+        assert line_numbers(odd, np.array([], int)) == []
 
 
 def test_rare_characters_are_counted_by_line(odd):

@@ -21,14 +21,14 @@ from mm_lightning.sampling import Sampler, SamplingOptions, sample
 from mm_lightning.training.callbacks.samples import _log_quality
 from mm_lightning.training.module import LanguageModel
 
-DEV = Items.of(["ab", "bb", "cc", "bb"])
+DEV = Items.from_strings(["ab", "bb", "cc", "bb"])
 MEASURES = {"valid", "unique", "new", "lengths", "first", "last", "bigrams"}
 HEAD = ["words", "valid", "unique", "unique@1k", "unique@10k", "new", "dev_hits", "test_hits"]
 HEAD += ["lengths", "first", "last", "bigrams", "edits", "edits_of"]
 
 
 def training_words(words, vocabulary):
-    some = Items.of(words)
+    some = Items.from_strings(words)
     longest = int(vocabulary.encode(some)[1].max())
     return TrainingItems(some, vocabulary, np.sort(some.hashes()), longest)
 
@@ -40,19 +40,19 @@ def training() -> TrainingItems:
 
 def test_shares_by_hand(training: TrainingItems):
     """A share taken of draws where it is of words, or of words where it is of different words."""
-    drawn = Items.of(["ab", "ab", "bb", "aa", "aa", "aa"])
+    drawn = Items.from_strings(["ab", "ab", "bb", "aa", "aa", "aa"])
     result = training.quality(drawn, 6 / 8)
     assert result.valid == 6 / 8
     assert result.unique == 3 / 6
     assert result.new == 2 / 3
     assert training.hits(drawn, DEV) == 1 / 2  # bb of bb and cc; ab stands in training
-    assert training.hits(drawn, Items.of(["ab", "c"])) is None
+    assert training.hits(drawn, Items.from_strings(["ab", "c"])) is None
     assert [share_unique(drawn, count) for count in (2, 3, 6, 7)] == [1 / 2, 2 / 3, 3 / 6, None]
 
 
 def test_the_training_words_are_like_themselves(training: TrainingItems):
     """A divergence that is not zero at zero."""
-    result = training.quality(Items.of(["ab", "ab", "ba", "c"]), 1.0)
+    result = training.quality(Items.from_strings(["ab", "ab", "ba", "c"]), 1.0)
     assert [result.lengths, result.first, result.last, result.bigrams] == pytest.approx([1] * 4)
     assert result.new == 0
 
@@ -63,13 +63,13 @@ def likeness(p, q):
 
 def test_likeness_by_hand(training: TrainingItems):
     """The divergence the wrong way round, a boundary left out of the bigrams, or first and last exchanged."""
-    result = training.quality(Items.of(["a", "b"]), 1.0)
+    result = training.quality(Items.from_strings(["a", "b"]), 1.0)
     assert result.lengths == likeness((2 / 6, 4 / 6), (3 / 4, 1 / 4))  # 1 and 2: counts 1, 3 and 2, 0, each one more
     # pairs .a ab b. .b ba a. .c c. of training against those drawn, each with one more
     p = [n / 19 for n in (3, 3, 3, 2, 2, 2, 2, 2)]
     q = [n / 12 for n in (2, 1, 2, 2, 1, 2, 1, 1)]
     assert result.bigrams == likeness(p, q)
-    result = training.quality(Items.of(["aab", "acb"]), 1.0)
+    result = training.quality(Items.from_strings(["aab", "acb"]), 1.0)
     assert result.first == likeness((3 / 7, 2 / 7, 2 / 7), (3 / 5, 1 / 5, 1 / 5))  # a, b, c: 2, 1, 1 and 2, 0, 0
     assert result.last == likeness((2 / 7, 3 / 7, 2 / 7), (1 / 5, 3 / 5, 1 / 5))  # 1, 2, 1 and 0, 2, 0
 
@@ -77,21 +77,21 @@ def test_likeness_by_hand(training: TrainingItems):
 def test_words_end_to_end_make_no_pairs():
     """The last character of a word and the first of the next taken for neighbours."""
     training = training_words(["ab", "ba"], Vocabulary("ab"))
-    assert training.quality(Items.of(["ab", "ba"]), 1.0).bigrams == pytest.approx(1)
-    assert training.quality(Items.of(["abba"]), 1.0).bigrams < 0.95
+    assert training.quality(Items.from_strings(["ab", "ba"]), 1.0).bigrams == pytest.approx(1)
+    assert training.quality(Items.from_strings(["abba"]), 1.0).bigrams < 0.95
 
 
 def test_a_token_is_a_word_of_a_sentence():
     """Lengths, neighbours or edits counted in characters where a model writes words."""
     training = training_words(["the dog sleeps", "the dog"], WordVocabulary([UNKNOWN, "the", "dog", "cat", "sleeps"]))
     assert training.longest == 3
-    drawn = Items.of(["the cat", "dog dog dog dog", "cat sleeps the"])
+    drawn = Items.from_strings(["the cat", "dog dog dog dog", "cat sleeps the"])
     assert list(training.in_time(drawn)) == ["the cat", "cat sleeps the"]
     assert training.distances(drawn).edits.tolist() == [1, 3, 3]
-    same = training.quality(Items.of(["dog sleeps the", "the cat"]), 1.0)
+    same = training.quality(Items.from_strings(["dog sleeps the", "the cat"]), 1.0)
     assert same.lengths == pytest.approx(1)
     assert same.first == likeness((3 / 4, 1 / 4), (2 / 4, 2 / 4))  # the and dog: 2, 0 and 1, 1
-    assert training.quality(Items.of(["the dog", "the dog sleeps"]), 1.0).bigrams == pytest.approx(1)
+    assert training.quality(Items.from_strings(["the dog", "the dog sleeps"]), 1.0).bigrams == pytest.approx(1)
 
 
 def edits(a, b):
@@ -122,7 +122,7 @@ def test_the_nearest_equals_a_loop_over_all(alphabet, longest, borders, monkeypa
             monkeypatch.setattr(nearest_module, name, value)
     words = some_words(alphabet, longest, 25, 1)
     known = [*some_words(alphabet + "éß", longest, 25, 2), words[0]]
-    distances, places = nearest(Items.of(words), Items.of(known))
+    distances, places = nearest(Items.from_strings(words), Items.from_strings(known))
     assert distances.tolist() == [min(edits(word, other) for other in known) for word in words]
     assert [edits(word, known[place]) for word, place in zip(words, places, strict=True)] == distances.tolist()
 
@@ -130,7 +130,7 @@ def test_the_nearest_equals_a_loop_over_all(alphabet, longest, borders, monkeypa
 def test_laws_of_the_distance():
     """A distance that depends on the direction, or is not zero for a word and itself only."""
     words = some_words("abc", 70, 30, 3)
-    each = [Items.of([word]) for word in words]
+    each = [Items.from_strings([word]) for word in words]
     table = np.array([[nearest(a, b)[0][0] for b in each] for a in each])
     assert (table == table.T).all()
     assert ((table == 0) == (np.array(words)[:, None] == np.array(words))).all()
@@ -139,14 +139,14 @@ def test_laws_of_the_distance():
 
 def test_distances_of_new_words_only(training: TrainingItems):
     """A repeat or a training word in the mean, or a word set beside another one's nearest."""
-    distances = training.distances(Items.of(["ba", "cab", "ab", "cab", "ccc"]))
+    distances = training.distances(Items.from_strings(["ba", "cab", "ab", "cab", "ccc"]))
     assert distances.first(8) == [("cab", "ab", 1), ("ccc", "c", 2)]
-    assert len(training.distances(Items.of(["c"])).words) == 0
+    assert len(training.distances(Items.from_strings(["c"])).words) == 0
 
 
 def test_what_is_affordable():
     """A day's work for long lines, or a mean over nothing."""
-    names, lines = Items.of(["abcdefg"] * 25_000), Items.of(["a" * 1000] * 25_000)
+    names, lines = Items.from_strings(["abcdefg"] * 25_000), Items.from_strings(["a" * 1000] * 25_000)
     assert affordable(names) > 10_000
     assert affordable(lines) == 20
 
@@ -265,7 +265,7 @@ def test_curves_measure_the_words_of_which_the_first_are_shown(trained):
     data = ItemsDataModule(str(trained / "words.txt"), block_size=3)
     options = SamplingOptions(num_samples=10, max_length=2 * TrainingItems.of(data).longest)
     in_time = TrainingItems.of(data).in_time(
-        Items.of(Sampler(model.network, model.vocabulary, options, 256).sample_batch(0))
+        Items.from_strings(Sampler(model.network, model.vocabulary, options, 256).sample_batch(0))
     )
     assert 0 < len(in_time) < 256
     expected = asdict(TrainingItems.of(data).quality(in_time, len(in_time) / 256))
@@ -290,5 +290,5 @@ def test_a_network_whose_words_never_end_has_one_curve(training: TrainingItems):
     logged = []
     logger = SimpleNamespace(log_metrics=lambda values, step: logged.append((values, step)))
     trainer = SimpleNamespace(loggers=[logger], global_step=7)
-    _log_quality(trainer, training, Items.of(["abcabc"]), 256)
+    _log_quality(trainer, training, Items.from_strings(["abcabc"]), 256)
     assert logged == [({"quality/valid": 0.0}, 7)]

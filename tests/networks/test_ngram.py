@@ -1,4 +1,4 @@
-"""Networks that count, held against counting by hand and against what is known of makemore's file."""
+"""N-gram models, against counting by hand and the published entropies of makemore's file."""
 
 import math
 import random
@@ -9,24 +9,25 @@ import pytest
 import torch
 
 from mm_lightning.data.encoding import Windows, encode
-from mm_lightning.data.items import Items, read_items
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.evaluation.loss import cross_entropy, score
-from mm_lightning.networks import Bigram, KneserNey, NGram
+from mm_lightning.evaluation.loss import score
+from mm_lightning.networks import KneserNey, NGram
 from mm_lightning.networks.base import CountedNetwork
 
 STRINGS = ["".join(random.Random(i).choices("aaabbc", k=1 + i % 7)) for i in range(60)]
 
 
-def fitted(network: CountedNetwork, some: Items, vocabulary: Vocabulary) -> CountedNetwork:
-    windows = Windows(encode(some, vocabulary), network.block_size)
+def fitted(network: CountedNetwork, items: Items, vocabulary: Vocabulary) -> CountedNetwork:
+    windows = Windows(encode(items, vocabulary), network.block_size)
     network.count(*windows.gather(torch.arange(len(windows))))
     return network.eval()  # type: ignore[return-value]
 
 
-def per_character(network: CountedNetwork, some: Items, vocabulary: Vocabulary) -> float:
-    return score(network, vocabulary, some).double().sum().item() / (len(some) + len(some.codes))
+def nll_per_character(network: CountedNetwork, items: Items, vocabulary: Vocabulary) -> float:
+    return score(network, vocabulary, items).double().sum().item() / (len(items) + len(items.code_points))
 
 
 @pytest.mark.parametrize(
@@ -34,22 +35,22 @@ def per_character(network: CountedNetwork, some: Items, vocabulary: Vocabulary) 
     [(1, 0, 2.4540), (1, 1, 2.4546), (2, 0, 2.1857), (3, 0, 1.8842)],
 )
 def test_entropies_of_the_lectures_file(makemore: Path, block_size: int, smoothing: float, expected: float):
-    """Pairs that are missed, counted twice, or cross from one word to the next."""
-    everything = read_items(makemore)
-    vocabulary = Vocabulary(everything.alphabet())
-    network = fitted(NGram(len(vocabulary), block_size, smoothing), everything, vocabulary)
-    assert per_character(network, everything, vocabulary) == pytest.approx(expected, abs=5e-5)
+    """Catches n-grams missed, counted twice, or across two items."""
+    items = read_items(makemore)
+    vocabulary = Vocabulary(items.alphabet())
+    network = fitted(NGram(len(vocabulary), block_size, smoothing), items, vocabulary)
+    assert nll_per_character(network, items, vocabulary) == pytest.approx(expected, abs=5e-5)
 
 
 def test_counts_on_dev(makemore: Path):
-    """The lecture's bigram on the lecture's split, and longer contexts that must be worth their smoothing."""
-    everything = read_items(makemore)
-    vocabulary = Vocabulary(everything.alphabet())
-    splits = split_items(everything, "lecture", "the file")
+    """Catches a bigram off the lecture's 2.4533 on dev, and smoothing that makes a longer context worse."""
+    items = read_items(makemore)
+    vocabulary = Vocabulary(items.alphabet())
+    splits = split_items(items, "lecture", "the file")
     bigram = fitted(NGram(len(vocabulary)), splits.train, vocabulary)
-    assert per_character(bigram, splits.dev, vocabulary) == pytest.approx(2.4533, abs=5e-4)
+    assert nll_per_character(bigram, splits.dev, vocabulary) == pytest.approx(2.4533, abs=5e-4)
     losses = [
-        per_character(fitted(KneserNey(len(vocabulary), n), splits.train, vocabulary), splits.dev, vocabulary)
+        nll_per_character(fitted(KneserNey(len(vocabulary), n), splits.train, vocabulary), splits.dev, vocabulary)
         for n in range(1, 6)
     ]
     assert losses == sorted(losses, reverse=True)
@@ -59,36 +60,36 @@ def test_counts_on_dev(makemore: Path):
 @torch.no_grad()
 @pytest.mark.parametrize("smoothing", [0.0, 0.5])
 def test_ngram_against_counting_by_hand(smoothing: float):
-    """N-grams numbered so that two of them meet."""
+    """Catches two n-grams with the same number."""
     vocabulary = Vocabulary("abc")
-    network = fitted(NGram(4, 2, smoothing), Items.of(STRINGS), vocabulary)
+    network = fitted(NGram(4, 2, smoothing), Items.from_strings(STRINGS), vocabulary)
     table: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for word in STRINGS:
-        padded = ".." + word + "."
+    for item in STRINGS:
+        padded = ".." + item + "."
         for i in range(2, len(padded)):
             table[padded[i - 2 : i]][padded[i]] += 1
-    for context, following in table.items():
+    for context, counts in table.items():
         probabilities = network(torch.tensor([[".abc".index(c) for c in context]]))[0].exp()
         for i, symbol in enumerate(".abc"):
-            expected = (following[symbol] + smoothing) / (following.total() + 4 * smoothing)
+            expected = (counts[symbol] + smoothing) / (counts.total() + 4 * smoothing)
             assert float(probabilities[i]) == pytest.approx(expected)
 
 
-def test_without_smoothing_the_unseen_is_infinite_and_the_unknown_uniform():
-    """A NaN, or a number that hides that the model holds a word impossible."""
+def test_without_smoothing_an_unseen_pair_is_infinite_and_an_unseen_context_uniform():
+    """Catches a NaN, and a finite NLL of an item that is impossible under the model."""
     vocabulary = Vocabulary("abc")
-    network = fitted(NGram(4, 1, 0), Items.of(["ab", "ab"]), vocabulary)
-    impossible, possible = score(network, vocabulary, Items.of(["ba", "ab"])).tolist()
+    network = fitted(NGram(4, 1, 0), Items.from_strings(["ab", "ab"]), vocabulary)
+    impossible, possible = score(network, vocabulary, Items.from_strings(["ba", "ab"])).tolist()
     assert impossible == math.inf
     assert possible == 0
     assert network(torch.tensor([[3]])).exp().tolist() == [[0.25] * 4]
 
 
 def kneser_ney_by_hand(strings: list[str], block_size: int, context: str, symbol: str) -> float:
-    """Interpolated modified Kneser-Ney as in Chen and Goodman 1999, with sets and loops."""
+    """Probability by interpolated modified Kneser-Ney (Chen and Goodman 1999), with sets and loops."""
     grams = Counter()
-    for word in strings:
-        padded = "." * block_size + word + "+"
+    for item in strings:
+        padded = "." * block_size + item + "+"
         grams.update(padded[i - block_size : i + 1] for i in range(block_size, len(padded)))
     p = 1 / 4
     for n in range(block_size + 1):
@@ -108,16 +109,16 @@ def kneser_ney_by_hand(strings: list[str], block_size: int, context: str, symbol
             discounts.append(min(max(estimate, 0.1), i))
         own = {s: counts[context[len(context) - n :] + s] for s in "+abc"}
         if sum(own.values()):
-            taken = {s: discounts[min(c, 3)] for s, c in own.items()}
-            p = (own[symbol] - taken[symbol] + sum(taken.values()) * p) / sum(own.values())
+            discount = {s: discounts[min(c, 3)] for s, c in own.items()}
+            p = (own[symbol] - discount[symbol] + sum(discount.values()) * p) / sum(own.values())
     return p
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("block_size", [1, 2, 3])
 def test_kneser_ney_against_sets_and_loops(block_size: int):
-    """Continuations counted by the time and not by the kind, or discounts of another order."""
-    network = fitted(KneserNey(4, block_size), Items.of(STRINGS), Vocabulary("abc"))
+    """Catches occurrences counted instead of distinct predecessors, and discounts of another n-gram length."""
+    network = fitted(KneserNey(4, block_size), Items.from_strings(STRINGS), Vocabulary("abc"))
     for longest in ("...", "..a", ".ab", "abc", "cab", "ccc", "caa"):
         context = longest[3 - block_size :]
         probabilities = network(torch.tensor([[".abc".index(c) for c in context]]))[0].exp()
@@ -127,74 +128,31 @@ def test_kneser_ney_against_sets_and_loops(block_size: int):
 
 
 def test_counting_in_parts_is_counting_at_once():
-    """Counts that replace those before them, or tables made of old ones."""
+    """Catches counts that replace earlier ones, and Kneser-Ney orders computed from old counts."""
     vocabulary = Vocabulary("abc")
-    at_once = fitted(KneserNey(4, 2), Items.of(STRINGS), vocabulary)
-    parts = fitted(KneserNey(4, 2), Items.of(STRINGS[:20]), vocabulary)
+    at_once = fitted(KneserNey(4, 2), Items.from_strings(STRINGS), vocabulary)
+    parts = fitted(KneserNey(4, 2), Items.from_strings(STRINGS[:20]), vocabulary)
     x = torch.tensor([[1, 2]])
     assert not torch.equal(parts(x), at_once(x))
-    fitted(parts, Items.of(STRINGS[20:]), vocabulary)
+    fitted(parts, Items.from_strings(STRINGS[20:]), vocabulary)
     assert torch.equal(parts(x), at_once(x))
 
 
 def test_counts_come_back_from_a_state_dict():
-    """Buffers of another size, which torch would refuse, or tables that were made before."""
+    """Catches buffers of another size, which torch rejects, and Kneser-Ney orders computed from old counts."""
     vocabulary = Vocabulary("abc")
-    saved = fitted(KneserNey(4, 2), Items.of(STRINGS), vocabulary)
-    other = fitted(KneserNey(4, 2), Items.of(["abc"]), vocabulary)
+    saved = fitted(KneserNey(4, 2), Items.from_strings(STRINGS), vocabulary)
+    other = fitted(KneserNey(4, 2), Items.from_strings(["abc"]), vocabulary)
     x = torch.tensor([[1, 2]])
     assert not torch.equal(other(x), saved(x))
     other.load_state_dict(saved.state_dict())
     assert torch.equal(other(x), saved(x))
 
 
-def test_what_cannot_be_counted_is_an_error():
-    """Numbers of n-grams that overflow, and two of them then share a count."""
+def test_invalid_settings_are_errors():
+    """Catches n-gram numbers that overflow, so that two n-grams share a count, and negative counts."""
     with pytest.raises(ValueError, match="block_size is 13; that is too long to count over 27 ids"):
         NGram(27, block_size=13)
     NGram(27, block_size=12)
     with pytest.raises(ValueError, match="smoothing is -1"):
         NGram(27, smoothing=-1)
-
-
-def test_the_neural_bigram_converges_to_the_counts():
-    """One matrix and a softmax that stop short of the table of counts, where both have the same optimum."""
-    vocabulary = Vocabulary("abc")
-    some = Items.of(STRINGS)
-    windows = Windows(encode(some, vocabulary), 1)
-    x, y = windows.gather(torch.arange(len(windows)))
-    torch.manual_seed(0)
-    neural = Bigram(4)
-    optimizer = torch.optim.LBFGS(neural.parameters(), max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = cross_entropy(neural(x), y[:, None])
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    counts = fitted(NGram(4, 1, 0), some, vocabulary)
-    torch.testing.assert_close(neural(x).softmax(-1)[:, 0].detach(), counts(x).exp().float(), atol=1e-3, rtol=0)
-
-
-def test_weight_decay_smooths_as_adding_to_counts_does():
-    """Decay that does not reach the matrix: the rows would stay as peaked as the counts."""
-    vocabulary = Vocabulary("abc")
-    windows = Windows(encode(Items.of(STRINGS), vocabulary), 1)
-    x, y = windows.gather(torch.arange(len(windows)))
-    rows = torch.arange(4)[:, None]
-    peaks = []
-    for decay in (0.0, 0.01, 0.1, 10.0):
-        torch.manual_seed(0)
-        neural = Bigram(4)
-        optimizer = torch.optim.SGD(neural.parameters(), lr=0.1 if decay > 1 else 5, weight_decay=decay)
-        for _ in range(300):
-            optimizer.zero_grad()
-            cross_entropy(neural(x), y[:, None]).backward()
-            optimizer.step()
-        peaks.append(float(neural(rows).detach().softmax(-1).amax(-1).mean()))
-    assert peaks == sorted(peaks, reverse=True)
-    added = [fitted(NGram(4, 1, k), Items.of(STRINGS), vocabulary)(rows).exp().amax(1).mean() for k in (0, 1e6)]
-    assert peaks[0] == pytest.approx(float(added[0]), abs=0.01)
-    assert peaks[-1] == pytest.approx(float(added[1]), abs=0.01)

@@ -156,7 +156,7 @@ def test_messages_are_the_enumerated_chance(network: MLP, vocabulary: Vocabulary
     """A window numbered wrongly, a length one off, or a boundary that is let in or left out."""
     options = options_of(settings)
     chances = enumerated(network, vocabulary, options)
-    table = network.table(lambda logits: next_probabilities(logits, vocabulary, options), len(vocabulary))
+    table = network.window_table(lambda logits: next_probabilities(logits, vocabulary, options), len(vocabulary))
     assert table is not None
     with torch.no_grad():
         rows = table.rows()

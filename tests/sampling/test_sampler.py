@@ -154,7 +154,7 @@ def test_a_table_changes_no_word(
     """Windows numbered wrongly, a row of one option's table used for another's, or a draw that reads an empty row."""
     options = SamplingOptions(num_samples=3000, **settings)
     with_table = sample(network, vocabulary, options, all_new)
-    monkeypatch.setattr(base, "_TABLE", 0)
+    monkeypatch.setattr(base, "_MAX_TABLE_ELEMENTS", 0)
     assert sample(network, vocabulary, options, all_new) == with_table
 
 
@@ -162,7 +162,7 @@ def test_a_network_without_a_table_equals_drawing_one_at_a_time(
     network: MLP, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ):
     """A state that keeps the rows of words that ended."""
-    monkeypatch.setattr(base, "_TABLE", 0)
+    monkeypatch.setattr(base, "_MAX_TABLE_ELEMENTS", 0)
     options = SamplingOptions(prefix="da", min_length=4, max_length=6)
     assert Sampler(network, vocabulary, options).sample_batch(1) == draw_one_at_a_time(network, vocabulary, options, 1)
 

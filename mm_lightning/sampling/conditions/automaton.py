@@ -44,7 +44,7 @@ def _item(unit: str, vocabulary: Vocabulary, wildcards: bool) -> int:
         raise UserError("a backslash at the end takes nothing; write two for a backslash itself")
     token = re.sub(r"\\(.)", r"\1", unit) if wildcards else unit
     (item,) = vocabulary.encode_item(token)
-    if item in vocabulary.never_sampled:
+    if item in vocabulary.unsampled_ids:
         raise UserError(f"{token!r} is not among the model's words")
     return item
 

@@ -17,7 +17,7 @@ from mm_lightning.sampling.probabilities import decode, finite_logits
 
 def log_probabilities(logits: Tensor, vocabulary: Vocabulary) -> Tensor:
     """Log-probabilities (B, V) of the next id as scoring has them; what is never drawn is impossible."""
-    never = torch.tensor(vocabulary.never_sampled, dtype=torch.int64)
+    never = torch.tensor(vocabulary.unsampled_ids, dtype=torch.int64)
     return finite_logits(logits).double().cpu().log_softmax(1).index_fill(1, never, -torch.inf)
 
 
@@ -36,7 +36,7 @@ class BeamSearch:
         self._condition = condition
         self._width = width
         vocabulary = condition.vocabulary
-        self._read = network.reader(lambda logits: log_probabilities(logits, vocabulary), len(vocabulary))
+        self._read = network.advance_function(lambda logits: log_probabilities(logits, vocabulary), len(vocabulary))
 
     def search(self) -> list[str]:
         """At most B words, the most likely first."""

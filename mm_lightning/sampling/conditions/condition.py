@@ -56,7 +56,7 @@ class Condition:
 
     def holds(self, words: list[str]) -> list[bool]:
         """Whether each word is as wanted, its prefix taken for granted."""
-        ids, lengths = self.vocabulary.encode(Items.of(words))
+        ids, lengths = self.vocabulary.encode(Items.from_strings(words))
         starts = lengths.cumsum() - lengths
         states = np.zeros(len(words), np.int64)
         for place in range(int(lengths.max(initial=0))):

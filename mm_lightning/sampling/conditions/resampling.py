@@ -40,7 +40,7 @@ class Resampler:
         self._condition = condition
         self._options = options
         vocabulary = condition.vocabulary
-        self._read = network.reader(
+        self._read = network.advance_function(
             lambda logits: next_probabilities(logits, vocabulary, options), len(condition.vocabulary)
         )
 

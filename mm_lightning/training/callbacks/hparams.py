@@ -7,7 +7,7 @@ from jsonargparse import dict_to_namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from mm_lightning.data.vocabulary import brief
+from mm_lightning.data.vocabulary import abbreviated
 
 
 class HyperParameters(Callback):
@@ -22,7 +22,7 @@ class HyperParameters(Callback):
             return
         from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves
 
-        model = {**pl_module.hparams, "alphabet": brief(pl_module.hparams["alphabet"])}
+        model = {**pl_module.hparams, "alphabet": abbreviated(pl_module.hparams["alphabet"])}
         groups = {"model": model, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
         settings = {
             key: value if isinstance(value, bool | int | float | str) else str(value)

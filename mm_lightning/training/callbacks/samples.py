@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.items import MAX_LENGTH, Items
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import MAX_LENGTH
 from mm_lightning.evaluation.quality import TrainingItems
 from mm_lightning.sampling import SAMPLE_BATCH_SIZE, Sampler, SamplingOptions, sample
 from mm_lightning.training.module import LanguageModel
@@ -54,7 +55,7 @@ class SampleItems(Callback):
         if len(words) < self.num_samples:  # the same ones, and more from further blocks
             words = sample(pl_module.network, pl_module.vocabulary, options, data.is_new, rows)
         pl_module.network.train()
-        _log_quality(trainer, training, Items.of(drawn), rows)
+        _log_quality(trainer, training, Items.from_strings(drawn), rows)
         _show(trainer, pl_module, data, words)
 
 

@@ -1,0 +1,86 @@
+"""Read and check a file of items, one per line.
+
+The file is one array of code points, processed in chunks and never as a list of strings: ten million lines take seconds
+and a few hundred megabytes.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm_lightning import UserError
+from mm_lightning.data.items import Items
+from mm_lightning.data.text import count_line_breaks, find_items, text_chunks, to_code_points
+
+MAX_LENGTH = 1000  # characters of one item; a longer line suggests a file that is no list of items
+
+
+def read_items(path: str | Path) -> Items:
+    """Read the items of a UTF-8 file, stripped and without blank lines; a BOM and CRLF are accepted.
+
+    Raises:
+        UserError: If the file cannot be read, is not UTF-8, has no items, or has an item over `MAX_LENGTH` characters.
+    """
+    return parse_items(_read_text(Path(path)), str(path))
+
+
+def parse_items(text: str, source: str) -> Items:
+    """Parse the items of a text, as `read_items` does; `source` names the text in errors."""
+    code_points, lengths = [], []
+    for offset, piece in text_chunks(text):
+        points = to_code_points(piece)
+        in_item, starts, ends = find_items(points)
+        too_long = np.flatnonzero(ends - starts > MAX_LENGTH)
+        if len(too_long):
+            first = too_long[0]
+            line = 1 + count_line_breaks(text, 0, offset + int(starts[first]))
+            raise UserError(
+                f"{source}: line {line} has {(ends - starts)[first]} characters, over the limit of {MAX_LENGTH}; "
+                "put one item per line"
+            )
+        code_points.append(points[in_item])
+        lengths.append((ends - starts).astype(np.int16))
+    offsets = np.zeros(sum(map(len, lengths)) + 1, np.int64)
+    if len(offsets) == 1:
+        raise UserError(f"{source} is empty; it should have one item per line")
+    np.cumsum(np.concatenate(lengths), out=offsets[1:])
+    return Items(np.concatenate(code_points), offsets)
+
+
+def line_numbers(path: str | Path, indices: NDArray[np.integer]) -> list[int]:
+    """Find the lines of a file, counted from 1, on which the items with the ascending indices (n,) stand."""
+    text = _read_text(Path(path))
+    numbers, line, position, first = [], 1, 0, 0
+    for offset, piece in text_chunks(text):
+        _, starts, _ = find_items(to_code_points(piece))
+        in_piece = indices[(indices >= first) & (indices < first + len(starts))]
+        for start in (offset + starts[in_piece - first]).tolist():  # an item never starts between \r and \n
+            line += count_line_breaks(text, position, start)
+            numbers.append(line)
+            position = start
+        first += len(starts)
+    return numbers
+
+
+def _read_text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; name a text file with one item per line") from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; name a text file with one item per line") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        valid, byte = (
+            error.object[: error.start],
+            error.object[error.start],
+        )  # `object` lacks the BOM that `raw` may have
+        line = 1 + count_line_breaks(valid.decode(), 0, len(valid))
+        raise UserError(
+            f"{path} is not UTF-8 (byte 0x{byte:02x} in line {line}); convert it, "
+            f"for example with: iconv -f latin1 -t utf-8 {path}"
+        ) from None

@@ -1,0 +1,42 @@
+"""Recurrent networks, against torch's cells and kernels."""
+
+import pytest
+import torch
+from eight_names import V, random_ids
+from torch import nn
+
+from mm_lightning.networks import GRU, LSTM, RNN
+from mm_lightning.networks.recurrent import RecurrentNetwork
+
+
+@pytest.mark.parametrize(("kind", "torch_cell"), [(GRU, nn.GRUCell), (LSTM, nn.LSTMCell), (RNN, nn.RNNCell)])
+def test_logits_equal_those_of_torchs_cell(kind: type[RecurrentNetwork], torch_cell: type[nn.RNNCellBase]):
+    """Catches a state that does not start at zero, and outputs of another position."""
+    torch.manual_seed(0)
+    network = kind(V, embed_dim=4, hidden_dim=5)
+    cell = torch_cell(4, 5)
+    cell.load_state_dict({key.removesuffix("_l0"): value for key, value in network.recurrence.state_dict().items()})
+    ids, state = random_ids(3, 7), None
+    for t in range(7):
+        state = cell(network.embedding(ids[:, t]), state)
+        hidden = state[0] if isinstance(state, tuple) else state
+        torch.testing.assert_close(network.sequence_logits(ids)[:, t], network.output(hidden))
+
+
+@pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
+def test_equations_for_the_compiler_equal_torchs_kernels(kind: type[RecurrentNetwork], monkeypatch: pytest.MonkeyPatch):
+    """Catches a compiled run of another model: gates in another order, a layer or a state left out."""
+    torch.manual_seed(0)
+    network = kind(V, embed_dim=4, hidden_dim=5, num_layers=2).double()
+    ids = random_ids(3, 7)
+    _, state = network.advance(ids, ())
+
+    def results() -> list[torch.Tensor]:
+        logits, after = network.read(ids, tuple(tensor.detach() for tensor in state))
+        return [logits, *after, *torch.autograd.grad(logits.square().sum(), network.parameters())]
+
+    of_kernels = results()
+    monkeypatch.setattr("torch.compiler.is_compiling", lambda: True)
+    monkeypatch.setattr(network.recurrence, "kernel", None)  # a call of the kernel would raise
+    for ours, expected in zip(results(), of_kernels, strict=True):
+        torch.testing.assert_close(ours, expected)
