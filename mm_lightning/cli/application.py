@@ -32,10 +32,10 @@ from mm_lightning.training.callbacks import (
     RunConfig,
     SampleItems,
     StepProgressBar,
-    Stopped,
 )
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
@@ -234,6 +234,8 @@ def main(args: list[str]) -> None:
         try:
             Application(args, command)
         except Stopped as stop:
-            again = f"python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
-            sys.stderr.write(f"{stop}; go on with: {again}\n")
+            again = ""
+            if stop.checkpoint is not None:
+                again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
+            sys.stderr.write(f"{stop}{again}\n")
             sys.exit(128 + stop.signum)
