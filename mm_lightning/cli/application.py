@@ -1,5 +1,6 @@
 """The command line of the commands that need Lightning: parsing, precedence, and which callbacks a command gets."""
 
+import copy
 import os
 import sys
 from importlib import import_module
@@ -215,7 +216,7 @@ def build(settings: dict[str, Any]) -> Application:
         UserError: If a value makes no sense.
     """
     silence_library_warnings()
-    return Application(settings, run=False)
+    return Application(copy.deepcopy(settings), run=False)  # jsonargparse writes into what it parses
 
 
 def main(args: list[str]) -> None:

@@ -52,5 +52,6 @@ class StopSignals:
             raise Stopped(self.signum)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        self.check()
+        if self.signum is not None:
+            raise Stopped(signum)
         self.signum = signum
