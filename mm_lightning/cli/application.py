@@ -1,5 +1,6 @@
 """The command line of the commands that need Lightning: parsing, precedence, and which callbacks a command gets."""
 
+import copy
 import os
 import sys
 from importlib import import_module
@@ -33,10 +34,10 @@ from mm_lightning.training.callbacks import (
     RunConfig,
     SampleItems,
     StepProgressBar,
-    Stopped,
 )
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
@@ -222,7 +223,7 @@ def build(settings: dict[str, Any]) -> Application:
         UserError: If a value makes no sense.
     """
     silence_library_warnings()
-    return Application(settings, run=False)
+    return Application(copy.deepcopy(settings), run=False)  # jsonargparse writes into what it parses
 
 
 def main(args: list[str]) -> None:
@@ -241,6 +242,8 @@ def main(args: list[str]) -> None:
         try:
             Application(args, command)
         except Stopped as stop:
-            again = f"python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
-            sys.stderr.write(f"{stop}; go on with: {again}\n")
+            again = ""
+            if stop.checkpoint is not None:
+                again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
+            sys.stderr.write(f"{stop}{again}\n")
             sys.exit(128 + stop.signum)

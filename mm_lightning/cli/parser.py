@@ -14,11 +14,18 @@ from typing_extensions import override
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser; an error is an `ArgumentError` with one line instead of pages of usage."""
+    """Lightning's parser; an error is an `ArgumentError` with one line instead of pages of usage.
+
+    The settings of a class have a parser of their own. Of its error, only the reason is kept, after the outer key.
+    """
 
     @override
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise ArgumentError(None, message) from ex
+        cause: BaseException | None = ex
+        while cause is not None and not isinstance(cause, ArgumentError):
+            cause = cause.__cause__ or cause.__context__
+        reason = message if cause is None else f"{message.splitlines()[0]} {cause}"
+        raise ArgumentError(None, reason) from ex
 
 
 class CommandLine(LightningCLI):

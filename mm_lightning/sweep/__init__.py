@@ -1,1 +1,1 @@
-"""A search for settings: many short fits, the parameters of each chosen by what the others reached."""
+"""A search for settings: many short fits, whose settings follow from the results of earlier ones."""

@@ -1,12 +1,9 @@
-"""The sweep command: trials until there are as many as asked for, then what was found."""
+"""The sweep command: its arguments, and its end. `--help` needs neither Optuna, which is an extra, nor torch."""
 
-import logging
-import os
 import shlex
 import sys
 from argparse import ArgumentError
-from dataclasses import fields
-from functools import partial
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,121 +14,104 @@ from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.errors import USAGE_STATUS, fail
 from mm_lightning.files import find_shipped
-from mm_lightning.sweep.plan import Config, Plan, SweepOptions, parse_value
-from mm_lightning.sweep.signals import Halted, Signals
-from mm_lightning.training.run_folders import LOGS
+from mm_lightning.sweep.options import SweepOptions
+from mm_lightning.sweep.settings import Settings, parse_value
+from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 _EPILOG = (
-    "Dotted options are those of fit, as in --data.path FILE: every trial has them. "
-    "The same command goes on with a sweep that was stopped, and may be started several times side by side."
+    "Dotted options are settings of fit for every trial, such as --data.path FILE. The same command continues a sweep "
+    "that was stopped. Started several times side by side, it shares the trials among the processes."
 )
 
 
-def parser() -> ArgumentParser:
-    """The command's own options."""
-    result = ArgumentParser(
+@dataclass(frozen=True)
+class Arguments:
+    """The parsed command line.
+
+    Args:
+        options: Options of the search.
+        overrides: Settings of every trial, by dotted key.
+        name: Name of the config file, for the study.
+    """
+
+    options: SweepOptions
+    overrides: Settings
+    name: str
+
+
+def make_parser() -> ArgumentParser:
+    """Make the parser of the options that are not dotted."""
+    parser = ArgumentParser(
         prog="mm_lightning sweep", description=COMMANDS["sweep"].summary, epilog=_EPILOG, exit_on_error=False
     )
-    result.add_argument("-c", "--config", action="config", help="File with the options below.")
-    result.add_class_arguments(SweepOptions)
-    return result
+    parser.add_argument(
+        "-c", "--config", action="config", help="Config file with the options below, such as configs/sweeps/mlp.yaml."
+    )
+    parser.add_class_arguments(SweepOptions)
+    return parser
 
 
-def plan(args: list[str]) -> Plan:
-    """What the arguments ask for.
+def parse(args: list[str]) -> Arguments:
+    """Parse the command line.
 
     Raises:
-        UserError: If it makes no sense.
-        SystemExit: If an option is not understood.
+        SystemExit: 2 for arguments that cannot be parsed.
     """
-    own, overrides = _divide(args)
+    own, overrides = _split(args)
     if not any(arg.startswith(("-c", "--config", "--base", "-h", "--help")) for arg in own):
         fail("sweep needs --config, for example --config configs/sweeps/mlp.yaml", USAGE_STATUS)
     try:
-        config = parser().parse_args([find_shipped(arg) for arg in own])
+        config = make_parser().parse_args([find_shipped(arg) for arg in own])
     except ArgumentError as error:
         fail(str(error), USAGE_STATUS)
     options = SweepOptions(**{field.name: config[field.name] for field in fields(SweepOptions)})
     files = config["config"]
-    return Plan(options, overrides, Path(files[-1]).stem if files else "sweep")
+    return Arguments(options, overrides, Path(files[-1]).stem if files else "sweep")
 
 
-def _divide(args: list[str]) -> tuple[list[str], Config]:
-    """The command's own arguments, and the settings that dotted options make."""
+def _split(args: list[str]) -> tuple[list[str], Settings]:
+    """Split the command line into the command's own arguments and the settings by dotted options."""
     own: list[str] = []
     settings: dict[str, Any] = {}
     rest = list(args)
     while rest:
-        option, given, value = rest.pop(0).partition("=")
+        option, equals, value = rest.pop(0).partition("=")
         if not (option.startswith("--") and "." in option):
-            own.append(f"{option}{given}{value}")
-        elif not given and (not rest or rest[0].startswith("--")):
+            own.append(f"{option}{equals}{value}")
+        elif not equals and (not rest or rest[0].startswith("--")):
             fail(f"{option} has no value", USAGE_STATUS)
         else:
-            settings[option.removeprefix("--")] = parse_value(value if given else rest.pop(0))
+            settings[option.removeprefix("--")] = parse_value(value if equals else rest.pop(0))
     return own, settings
 
 
 def main(args: list[str]) -> None:
-    """Search.
+    """Search for settings.
 
     Raises:
-        UserError: If the search makes no sense, or no trial had a loss.
-        SystemExit: If an option is not understood, or a signal stopped the search.
+        UserError: If Optuna is missing, an option is invalid, or no trial is complete.
+        SystemExit: 2 for arguments that cannot be parsed, 130 or 143 after a signal.
     """
-    wanted = plan(args)
+    arguments = parse(args)
     if find_spec("optuna") is None:
         raise UserError(
             "sweep needs Optuna, which is not installed; uv sync --extra sweep, or pip install 'mm-lightning[sweep]'"
         )
-    signals = Signals()
+    signals = StopSignals()
     signals.listen()
-    from optuna.exceptions import OptunaError  # noqa: PLC0415 # may not be there
-
     try:
-        _search(wanted, signals)
-    except OptunaError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
-    except Halted as halt:
+        from mm_lightning.sweep.plan import Plan  # noqa: PLC0415 # needs Optuna
+
+        plan = Plan(arguments.options, arguments.overrides, arguments.name)
+        from mm_lightning.sweep.search import search  # noqa: PLC0415 # imports torch, which takes seconds
+
+        search(plan, signals, _tell)
+    except Stopped as stop:
         again = shlex.join(["python", "-m", "mm_lightning", "sweep", *args])
-        _tell(f"{halt}; finished trials are kept, go on with: {again}")
-        sys.exit(128 + halt.signum)
-
-
-def _search(wanted: Plan, signals: Signals) -> None:
-    """Do the trials that are left, then show what all of them found."""
-    from mm_lightning.sweep import results, trials  # noqa: PLC0415 # takes seconds
-    from mm_lightning.sweep.study import Study  # noqa: PLC0415 # as above
-
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # what a fit says once, a sweep would say for every trial
-    trainer = trials.check(wanted)
-    signals.check()
-    folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / wanted.name
-    study = Study(wanted, folder, trainer.max_steps, _tell)
-    while (trial := study.next_trial()) is not None:
-        outcome: float | Exception
-        try:
-            outcome = trials.train(wanted.config(trial.params), partial(study.look, trial), signals)
-        except Halted:
-            study.give_back(trial)
-            raise
-        except Exception as error:  # a setting that diverges, or asks for too much, is a result
-            outcome = error
-        ended = study.finish(trial, outcome)
-        with study.lock:
-            results.write_rows(study)
-            results.write_best(study)
-        _tell(results.line(study, ended))
-    print(results.summary(study))
-    with study.lock:
-        results.write_rows(study)  # of a worker that was killed before it could
-        best = results.write_best(study)
-    if best is None:
-        raise UserError(f"no trial was completed; the last is {results.line(study, study.finished[-1])}")
-    print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {best}")
-    print(f"in TensorBoard: tensorboard --logdir {study.folder}")
+        _tell(f"{stop}; finished trials are kept, go on with: {again}")
+        sys.exit(128 + stop.signum)
+    finally:
+        signals.restore()
 
 
 def _tell(line: str) -> None:

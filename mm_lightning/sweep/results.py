@@ -1,4 +1,4 @@
-"""What a study found: a line per trial, a table, a recipe for `fit`, rows for TensorBoard."""
+"""The results of a study: a line per trial, a table, a config of the best trial for `fit`, rows for TensorBoard."""
 
 import math
 from collections import Counter
@@ -12,7 +12,7 @@ from mm_lightning.files import write_atomically
 from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of
 
-_BEST = 10  # rows of the table
+_MAX_TABLE_ROWS = 10
 _STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -21,32 +21,32 @@ _STATES = {
 }
 
 
-def line(study: Study, trial: FrozenTrial) -> str:
-    """A finished trial."""
-    finished, best = study.finished, study.complete
+def describe(study: Study, trial: FrozenTrial) -> str:
+    """Describe a finished trial in one line."""
+    finished, ranking = study.finished, study.ranking
     if trial.state == TrialState.COMPLETE:
-        end = f"val/loss {trial.value:.4f}"
+        result = f"val/loss {trial.value:.4f}"
     elif trial.state == TrialState.PRUNED:
-        end = f"pruned at step {trial.last_step}, val/loss {trial.value:.4f}"
+        result = f"pruned at step {trial.last_step}, val/loss {trial.value:.4f}"
     else:
-        end = f"failed: {error_of(trial)}"
-    end += f", best {best[0].value:.4f} (trial {best[0].number})" if best else ""
+        result = f"failed: {error_of(trial)}"
+    result += f", best {ranking[0].value:.4f} (trial {ranking[0].number})" if ranking else ""
     names = _short_names(list(trial.params))
-    params = ", ".join(f"{names[key]} {_shown(value)}" for key, value in trial.params.items())
+    params = ", ".join(f"{names[key]} {_format(value)}" for key, value in trial.params.items())
     seconds = trial.duration.total_seconds() if trial.duration else 0.0
-    return f"trial {trial.number}, {len(finished)} of {study.plan.num_trials}: {end}; {params}; {seconds:.1f} s"
+    return f"trial {trial.number}, {len(finished)} of {study.plan.num_trials}: {result}; {params}; {seconds:.1f} s"
 
 
 def summary(study: Study) -> str:
-    """The best trials, what they hang on, and what became of the others."""
+    """Number of trials in each state, a table of the best trials, and the importance of each setting."""
     counts = Counter(_STATES[trial.state] for trial in study.trials)
-    told = ", ".join(f"{count} {state}" for state, count in counts.items())
-    lines = [f"{study.plan.name}: {len(study.finished)} of {study.plan.num_trials} trials are done: {told}"]
-    if best := study.complete[:_BEST]:
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    lines = [f"{study.plan.name}: {len(study.finished)} of {study.plan.num_trials} trials are done: {states}"]
+    if best := study.ranking[:_MAX_TABLE_ROWS]:
         names = _short_names(list(study.plan.space))
         rows: list[list[str]] = [["trial", "val/loss", *names.values()]]
-        rows += [[str(t.number), f"{t.value:.4f}", *(_shown(t.params[key]) for key in names)] for t in best]
-        lines += ["", *_columns(rows)]
+        rows += [[str(t.number), f"{t.value:.4f}", *(_format(t.params[key]) for key in names)] for t in best]
+        lines += ["", *_align_columns(rows)]
     if importances := study.importances():
         lines += [
             "",
@@ -57,23 +57,23 @@ def summary(study: Study) -> str:
 
 
 def write_best(study: Study) -> Path | None:
-    """Write the settings of the best trial as a recipe; None if no trial is complete yet.
+    """Write the settings of the best trial as a config file; return None if no trial is complete yet.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If the file cannot be written.
     """
-    if not study.complete:
+    if not study.ranking:
         return None
-    best, path = study.complete[0], study.folder / "best.yaml"
+    best, path = study.ranking[0], study.folder / "best.yaml"
     header = f"# Trial {best.number} of the sweep {study.plan.name}. Expect val/loss {best.value:.4f}.\n"
-    text = header + yaml.safe_dump(study.plan.config(best.params), sort_keys=False, allow_unicode=True)
+    text = header + yaml.safe_dump(study.plan.settings(best.params), sort_keys=False, allow_unicode=True)
     with write_atomically(path, f"sweep {study.plan.name}") as partial:
         partial.write_text(text, encoding="utf-8")
     return path
 
 
 def write_rows(study: Study) -> None:
-    """Add what is missing of TensorBoard's HPARAMS rows and curves: a folder for each trial that has a loss."""
+    """Write TensorBoard's HPARAMS row and curve of each trial that has a loss and no folder yet."""
     for trial in study.finished:
         folder = study.folder / f"trial_{trial.number}"
         if trial.value is not None and not folder.exists():
@@ -81,7 +81,7 @@ def write_rows(study: Study) -> None:
 
 
 def _write_row(trial: FrozenTrial, folder: Path) -> None:
-    from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # a sweep that stops at once writes none
+    from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # a sweep that stops at once writes no rows
     from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 # as above
 
     partial = folder.with_name(f".{folder.name}.partial")
@@ -97,19 +97,20 @@ def _write_row(trial: FrozenTrial, folder: Path) -> None:
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """For each dotted key the fewest last parts that tell it from the others."""
+    """Map each dotted key to its shortest ending that no other key has."""
     result = {}
     for key in keys:
         parts = key.split(".")
-        tails = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        result[key] = next(tail for tail in tails if sum(f".{other}".endswith(f".{tail}") for other in keys) == 1)
+        endings = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
+        own = (e for e in endings if sum(f".{other}".endswith(f".{e}") for other in keys) == 1)
+        result[key] = next(own, key)
     return result
 
 
-def _columns(rows: list[list[str]]) -> list[str]:
+def _align_columns(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _shown(value: Value) -> str:
+def _format(value: Value) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,16 +1,16 @@
-"""A study: trials in a file that outlives its processes, shared by all workers that are given the same sweep.
+"""A study: the trials of a plan, in a file that outlives its processes and that all workers share.
 
-Optuna knows what was tried and proposes what to try; this adds who is at work. A worker holds a lock for each trial
-it trains, which the system releases however the worker ends, so that the next one to look for work finds what a
-killed one left behind. Work is handed out to one worker at a time, so that all of them together do the trials asked
-for, and a proposal hangs on nothing but the seed and the trials before it.
+Optuna stores the trials and proposes new ones; this module adds which worker trains which trial. A worker holds a lock
+for each of its trials, which the system releases however the worker ends: the next worker finds abandoned trials and
+repeats them. Workers take trials one at a time, so that together they train the number asked for, and a proposal
+depends only on the seed and the earlier trials.
 """
 
 import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import optuna
 from filelock import FileLock, Timeout
@@ -19,23 +19,38 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mm_lightning import UserError
 from mm_lightning.sweep.plan import Plan
-from mm_lightning.sweep.space import Choice, Dimension, grid_points
-from mm_lightning.sweep.storage import PATIENCE, open_storage
+from mm_lightning.sweep.space import grid_points
+from mm_lightning.sweep.storage import LOCK_TIMEOUT_SECONDS, open_storage
 
-_PLAN = "plan"  # attribute of the study: what its trials share
-_CUT_SHORT = "cut_short"  # attribute of the study: numbers of the trials that a killed or stopped worker left
-_ERROR = "error"  # attribute of a trial that failed, and why
-_TOP = 0.25  # share of trials that importances are for; a tenth, Optuna's default, is two of twenty
+# Names of attributes in study files: a new name loses the value in old files.
+_PLAN_KEY = "plan"  # of the study: the plan's identity
+_INTERRUPTED_KEY = "cut_short"  # of the study: numbers of the trials that a killed or stopped worker left
+_ERROR_KEY = "error"  # of a failed trial: the reason
+_TOP_FRACTION = 0.25  # of the trials, for importances; a tenth, Optuna's default, is two of twenty
+
+
+class Outcome(NamedTuple):
+    """The end of a trial.
+
+    Args:
+        state: Complete, pruned or failed.
+        loss: Lowest val/loss of a complete trial.
+        error: Reason of a failure.
+    """
+
+    state: TrialState
+    loss: float | None = None
+    error: str = ""
 
 
 class Study:
     """The trials of a plan.
 
     Args:
-        plan: What is searched, and how.
-        folder: Where the study is kept; made if it is not there.
+        plan: The search.
+        folder: Folder of the study; made if it does not exist.
         max_steps: Optimiser steps of a trial; -1 if epochs limit it.
-        tell: Called with a line about what befell an earlier worker.
+        tell: Function that shows the user a line about a trial of an earlier worker.
 
     Raises:
         UserError: If the folder holds another study, or cannot be used.
@@ -52,7 +67,7 @@ class Study:
             self._running.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot make the study's folder {folder} ({error.strerror})") from None
-        self.lock = FileLock(folder / ".lock", timeout=PATIENCE)
+        self.lock = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_SECONDS)
         with self.lock:
             storage = open_storage(folder, plan.options.storage)
             self._study = optuna.create_study(
@@ -65,9 +80,9 @@ class Study:
 
     def _check_identity(self) -> None:
         now = self.plan.identity
-        known = self._study.user_attrs.get(_PLAN)
+        known = self._study.user_attrs.get(_PLAN_KEY)
         if known is None:
-            self._study.set_user_attr(_PLAN, now)
+            self._study.set_user_attr(_PLAN_KEY, now)
             return
         for name, value in now.items():
             for key in known[name] | value:
@@ -80,89 +95,78 @@ class Study:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All that were begun and neither cut short nor yet to be repeated."""
-        cut_short = self._cut_short
+        """Started trials, without interrupted and re-queued ones."""
+        interrupted = self._interrupted
         trials = self._study.get_trials(deepcopy=False)
-        return [t for t in trials if t.state != TrialState.WAITING and t.number not in cut_short]
+        return [t for t in trials if t.state != TrialState.WAITING and t.number not in interrupted]
 
     @property
-    def _cut_short(self) -> list[int]:
-        return list(self._study.user_attrs.get(_CUT_SHORT, []))
+    def _interrupted(self) -> list[int]:
+        return list(self._study.user_attrs.get(_INTERRUPTED_KEY, []))
 
     @property
     def finished(self) -> list[FrozenTrial]:
-        """Trials that are over: complete, pruned or failed."""
+        """Complete, pruned and failed trials."""
         return [trial for trial in self.trials if trial.state.is_finished()]
 
     @property
-    def complete(self) -> list[FrozenTrial]:
-        """Complete trials, the best first."""
-        done = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        return sorted(done, key=lambda trial: (trial.value, trial.number))
+    def ranking(self) -> list[FrozenTrial]:
+        """Complete trials, sorted by val/loss, the best first."""
+        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        return sorted(complete, key=lambda trial: (trial.value, trial.number))
 
     def next_trial(self) -> optuna.Trial | None:
-        """A trial to train, with all of its parameters; None where the others have begun all there are."""
+        """Start a trial, whose parameters are set; None where all trials of the plan are started."""
         with self.lock:
             self._give_back_abandoned()
-            every = self._study.get_trials(deepcopy=False)
-            begun = self.trials
-            if len(begun) >= self.plan.num_trials:
+            stored = self._study.get_trials(deepcopy=False)
+            started = self.trials
+            if len(started) >= self.plan.num_trials:
                 return None
-            waits = any(trial.state == TrialState.WAITING for trial in every)
-            if self.plan.options.sampler == "grid" and not waits:
-                self._enqueue_grid_point(begun)
-            self._study.sampler = optuna.samplers.TPESampler(seed=self.plan.options.seed + len(every))
-            trial = self._study.ask()
+            has_queue = any(trial.state == TrialState.WAITING for trial in stored)
+            if self.plan.options.sampler == "grid" and not has_queue:
+                self._enqueue_grid_point(started)
+            self._study.sampler = optuna.samplers.TPESampler(seed=self.plan.options.seed + len(stored))
+            trial = self._study.ask(fixed_distributions=dict(self.plan.space))
             self._held[trial.number] = FileLock(self._lock_file(trial.number), timeout=0)
             self._held[trial.number].acquire()
-            for key, dimension in self.plan.space.items():
-                _suggest(trial, key, dimension)
             return trial
 
-    def _enqueue_grid_point(self, begun: list[FrozenTrial]) -> None:
-        taken = [trial.params for trial in begun]
+    def _enqueue_grid_point(self, started: list[FrozenTrial]) -> None:
+        tried = [trial.params for trial in started]
         points = grid_points(self.plan.space, self.plan.options.seed)
-        self._study.enqueue_trial(next(point for point in points if point not in taken))
+        self._study.enqueue_trial(next(point for point in points if point not in tried))
 
-    def look(self, trial: optuna.Trial, step: int, loss: float) -> None:
+    def report(self, trial: optuna.Trial, step: int, loss: float) -> None:
         """Record val/loss at an optimiser step.
 
         Raises:
-            optuna.TrialPruned: If the trial promises too little to go on.
+            optuna.TrialPruned: If the pruner ends the trial.
         """
         trial.report(loss, step)
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    def finish(self, trial: optuna.Trial, outcome: float | Exception) -> FrozenTrial:
-        """Record how a trial ended.
-
-        Args:
-            trial: The trial.
-            outcome: Its val/loss, or what ended it before it had one.
-        """
+    def finish(self, trial: optuna.Trial, outcome: Outcome) -> FrozenTrial:
+        """Record the end of a trial."""
         with self.lock:
-            if isinstance(outcome, float):
-                result = self._study.tell(trial, outcome)
-            elif isinstance(outcome, optuna.TrialPruned):
-                result = self._study.tell(trial, state=TrialState.PRUNED)
-            else:
-                trial.set_user_attr(_ERROR, " ".join(f"{outcome or type(outcome).__name__}".split()))
-                result = self._study.tell(trial, state=TrialState.FAIL)
+            if outcome.error:
+                trial.set_user_attr(_ERROR_KEY, " ".join(outcome.error.split()))
+            result = self._study.tell(trial, outcome.loss, outcome.state)
             self._release(trial.number)
         return result
 
     def give_back(self, trial: optuna.Trial | FrozenTrial) -> None:
-        """Leave a trial that was cut short; its parameters are the next to be tried."""
+        """Record that a trial was interrupted; its parameters are tried next."""
         with self.lock:
-            self._study.set_user_attr(_CUT_SHORT, [*self._cut_short, trial.number])
+            self._study.set_user_attr(_INTERRUPTED_KEY, [*self._interrupted, trial.number])
             self._study.tell(trial.number, state=TrialState.FAIL)
             if trial.params.keys() == self.plan.space.keys():
                 self._study.enqueue_trial(trial.params)
             self._release(trial.number)
 
     def _give_back_abandoned(self) -> None:
-        """Give back the trials whose workers are gone."""
+        """Give back the trials whose worker has ended."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             lock = FileLock(self._lock_file(trial.number), timeout=0)
             with suppress(Timeout), lock:
@@ -178,19 +182,19 @@ class Study:
         return self._running / f"{number}.lock"
 
     def importances(self) -> dict[str, float]:
-        """Share of each parameter in what told the best quarter of the complete trials from the rest, largest first.
+        """Importance of each parameter for reaching the best quarter of the complete trials, the largest first.
 
-        By PED-ANOVA (Watanabe et al. 2023); empty where there are too few trials for a quarter.
+        Shares that sum to 1, by PED-ANOVA (Watanabe et al. 2023); empty where a quarter is less than one trial.
         """
-        losses = [trial.value for trial in self.complete]
-        if len(losses) < 1 / _TOP or losses[0] == losses[-1]:
+        losses = [trial.value for trial in self.ranking]
+        if len(losses) < 1 / _TOP_FRACTION or losses[0] == losses[-1]:
             return {}
-        return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=_TOP))
+        return get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator(target_quantile=_TOP_FRACTION))
 
 
 def error_of(trial: FrozenTrial) -> str | None:
-    """Why a trial failed, if it did."""
-    reason: str | None = trial.user_attrs.get(_ERROR)
+    """Reason why a trial failed; None if it did not."""
+    reason: str | None = trial.user_attrs.get(_ERROR_KEY)
     return reason
 
 
@@ -200,12 +204,3 @@ def _pruner(name: str, max_steps: int) -> optuna.pruners.BasePruner:
     if name == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=max_steps // 9, max_resource=max_steps, reduction_factor=3)
     return optuna.pruners.NopPruner()
-
-
-def _suggest(trial: optuna.Trial, key: str, dimension: Dimension) -> Any:
-    if isinstance(dimension, Choice):
-        return trial.suggest_categorical(key, dimension.options)
-    if dimension.whole:
-        step = 1 if dimension.step is None else int(dimension.step)
-        return trial.suggest_int(key, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
-    return trial.suggest_float(key, dimension.low, dimension.high, step=dimension.step, log=dimension.log)

@@ -1,126 +1,158 @@
-"""A trial: a short fit that leaves no run folder behind."""
+"""A trial: a short fit without a run folder; and the check of a plan before its first trial."""
 
 import math
 from argparse import ArgumentError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.utilities.memory import is_oom_error
+from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli import application
 from mm_lightning.cli.application import Application
 from mm_lightning.cli.precedence import refuse_derived
 from mm_lightning.commands import fit
-from mm_lightning.sweep.plan import Config, Plan
-from mm_lightning.sweep.signals import Signals
+from mm_lightning.sweep.plan import Plan
+from mm_lightning.sweep.settings import Settings
+from mm_lightning.sweep.space import extremes
+from mm_lightning.training.stop_signals import StopSignals
 from mm_lightning.training.trainer import Trainer
 
-_QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}  # of trainer
-_THREADS = torch.get_num_threads()  # of a step; a small one takes fewer, and the next trial's may be large
+_QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}  # settings of trainer
+_NUM_THREADS = torch.get_num_threads()  # a small trial sets fewer, and the next trial may be large
 
 
-class _Watch(Callback):
-    """Looks at a fit from outside.
+class _TrialCallback(Callback):
+    """Reports of val/loss during a fit, and its end after a stop signal.
 
     Args:
-        look: Called with optimiser step and val/loss after each validation; may raise to end the fit.
-        signals: End it, too.
+        report: Function of optimiser step and val/loss, called after each validation; can raise to end the fit.
+        signals: Stop signals.
     """
 
-    def __init__(self, look: Callable[[int, float], None], signals: Signals) -> None:
+    def __init__(self, report: Callable[[int, float], None], signals: StopSignals) -> None:
         self.losses: list[float] = []
-        self._look = look
+        self._report = report
         self._signals = signals
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen again: Lightning has set handlers of its own."""
-        self._signals.listen()
+        self._signals.listen()  # again: Lightning has set handlers of its own
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop, if that is asked for."""
         self._signals.check()
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at val/loss."""
         if trainer.sanity_checking:
             return
         loss = float(trainer.callback_metrics["val/loss"])
         if not math.isfinite(loss):
             raise UserError(f"val/loss became {loss} by step {trainer.global_step}")
         self.losses.append(loss)
-        self._look(trainer.global_step, loss)
+        self._report(trainer.global_step, loss)
 
 
-def build(config: Config) -> Application:
-    """Build model, data and Trainer of a trial, checked as a `fit` is.
+def build(settings: Settings) -> Application:
+    """Build model, data and Trainer of a trial, with the checks of a `fit`.
 
     Raises:
-        UserError: If the configuration is refused.
+        ArgumentError: If a setting cannot be parsed.
+        UserError: If a value is invalid.
     """
-    quiet = {**config, "trainer": {**(config.get("trainer") or {}), **_QUIET}}
-    try:
-        built = application.build(quiet)
-    except ArgumentError as error:
-        raise UserError(str(error)) from None
+    built = application.build({**settings, "trainer": {**(settings.get("trainer") or {}), **_QUIET}})
     built.trainer.require_one_device()
     fit.prepare(built.trainer, built.model, built.datamodule)
     return built
 
 
-def train(config: Config, look: Callable[[int, float], None], signals: Signals) -> float:
-    """The lowest val/loss of a fit.
+def train(settings: Settings, report: Callable[[int, float], None], signals: StopSignals) -> float:
+    """Fit, and return the lowest val/loss.
 
     Args:
-        config: What to fit.
-        look: Called with optimiser step and val/loss after each validation; may raise to end the fit.
-        signals: End it, too.
+        settings: Settings of the fit.
+        report: Function of optimiser step and val/loss, called after each validation; can raise to end the fit.
+        signals: Stop signals.
 
     Raises:
-        Exception: Whatever can go wrong in a fit.
+        UserError: If a value is invalid, or val/loss is missing or not finite.
+        Exception: Any other error of the fit.
     """
-    torch.set_num_threads(_THREADS)
-    built = build(config)
-    watch = _Watch(look, signals)
+    torch.set_num_threads(_NUM_THREADS)
+    built = build(settings)
+    trial_callback = _TrialCallback(report, signals)
     callbacks: list[Callback] = built.trainer.callbacks  # type: ignore[attr-defined] # set by a connector
-    built.trainer.callbacks = [*filter(_trains, callbacks), watch]  # type: ignore[attr-defined]
+    built.trainer.callbacks = [*filter(_can_change_weights, callbacks), trial_callback]  # type: ignore[attr-defined]
     built.trainer.fit(built.model, datamodule=built.datamodule)
-    if not watch.losses:
+    if not trial_callback.losses:
         raise UserError("there was no validation, so there is no val/loss")
-    return min(watch.losses)
+    return min(trial_callback.losses)
 
 
-def _trains(callback: Callback) -> bool:
-    """Whether a callback can matter to the weights; those of this application write or print."""
+def _can_change_weights(callback: Callback) -> bool:
+    """Whether a callback can change the weights; callbacks of this application only write or print."""
     return not (
         isinstance(callback, Checkpoint) or type(callback).__module__.startswith("mm_lightning.training.callbacks.")
     )
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether settings caused the error for certain: they are invalid, diverge, or need too much memory."""
+    refusals = (UserError, ArgumentError, MisconfigurationException, MemoryError)
+    return isinstance(error, refusals) or is_oom_error(error)
+
+
+def can_be_refusal(error: Exception) -> bool:
+    """Whether settings can have caused the error: torch refuses values by `ValueError` and `RuntimeError`.
+
+    An error of the accelerator is a bug, after which every later trial of the process would fail.
+    """
+    is_of_library = isinstance(error, ValueError | RuntimeError) and not isinstance(error, torch.AcceleratorError)
+    return is_refusal(error) or is_of_library
+
+
+@contextmanager
+def _name_setting(setting: str, is_expected: Callable[[Exception], bool]) -> Iterator[None]:
+    """Name the setting in an expected error; a bug keeps its traceback, with the setting as a note."""
+    try:
+        yield
+    except Exception as error:
+        if is_expected(error):
+            raise UserError(f"{setting}: {error}") from None
+        error.add_note(setting)
+        raise
+
+
 def check(plan: Plan) -> Trainer:
-    """Refuse a plan whose trials could not begin, before anything of it is made.
+    """Refuse a plan whose trials cannot start, before any file of it is written.
 
     Returns:
         The Trainer of its base.
 
     Raises:
-        UserError: If a key or a value is refused; the message names it.
+        UserError: If a key or a value is invalid; the message names the key.
     """
     refuse_derived(f"--{key}" for key in (*plan.fixed, *plan.space))
-    try:
-        trainer = build(plan.config({})).trainer
-    except Exception as error:  # whatever a constructor says to its arguments
-        raise UserError(f"base {plan.options.base}{' with what is fixed' if plan.fixed else ''}: {error}") from None
-    for key, dimension in plan.space.items():
-        for value in dimension.ends:
-            try:
-                build(plan.config({key: value}))
-            except Exception as error:  # as above
-                raise UserError(f"space {key} at {value}: {error}") from None
+    with _name_setting(f"base {plan.options.base}{' with what is fixed' if plan.fixed else ''}", is_refusal):
+        trainer = build(plan.settings({})).trainer
+    for key, distribution in plan.space.items():
+        for value in extremes(distribution):
+            with _name_setting(f"space {key} at {value}", can_be_refusal):  # the base without this value is valid
+                build(plan.settings({key: value}))
+    _check_pruner(plan, trainer)
+    return trainer
+
+
+def _check_pruner(plan: Plan, trainer: Trainer) -> None:
     if plan.options.pruner == "hyperband" and trainer.max_steps < 9:
         raise UserError(f"pruner hyperband needs trainer.max_steps of 9 or more; it is {trainer.max_steps}")
     if plan.options.pruner == "median" and "data.batch_size" in plan.space and trainer.check_val_every_n_epoch:
@@ -129,4 +161,3 @@ def check(plan: Plan) -> Trainer:
             "which they are validated, end at others; fix trainer.check_val_every_n_epoch: null and "
             "trainer.val_check_interval to a number of steps"
         )
-    return trainer

@@ -1,7 +1,7 @@
 """What happens around training, a file each."""
 
 from mm_lightning.training.callbacks.charts import Charts
-from mm_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint, Stopped
+from mm_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from mm_lightning.training.callbacks.embeddings import Embeddings
 from mm_lightning.training.callbacks.histograms import Histograms
 from mm_lightning.training.callbacks.hparams import HyperParameters
@@ -21,5 +21,4 @@ __all__ = [
     "RunConfig",
     "SampleItems",
     "StepProgressBar",
-    "Stopped",
 ]

@@ -2,7 +2,6 @@
 
 import signal
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,21 +11,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.training.checkpoint import BEST_CHECKPOINT
 from mm_lightning.training.run_folders import BEST, CHECKPOINTS, LAST
-
-
-class Stopped(Exception):  # noqa: N818 # an event, not an error
-    """A signal ended training after its state was saved.
-
-    Args:
-        signum: The signal.
-        checkpoint: Where the state is.
-        step: Optimiser steps done.
-    """
-
-    def __init__(self, signum: int, checkpoint: Path, step: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name} after {step} steps")
-        self.signum = signum
-        self.checkpoint = checkpoint
+from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -73,61 +58,57 @@ class LastCheckpoint(Checkpoint):
         self.every_n_train_steps = every_n_train_steps
         self.path = Path()  # known when training is about to begin
         self._saved_step = -1
-        self._signal: int | None = None
-        self._handlers: dict[int, Any] = {}
+        self._signals = StopSignals()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen to signals."""
+        """Wait for stop signals."""
         self.path = _folder(trainer) / f"{LAST}.ckpt"
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[signum] = signal.signal(signum, self._on_signal)
+        self._signals.listen()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save in mid-epoch. At an epoch's last step `on_train_epoch_end` does it, when validation is over too."""
-        stop = self._stop_asked(trainer)
+        signum = self._agreed_signal(trainer)
         step = trainer.global_step
         if trainer.is_last_batch or step == self._saved_step:
             return
-        if stop or step % self.every_n_train_steps == 0 or step == trainer.max_steps:
-            self._save(trainer)
+        if signum is not None or step % self.every_n_train_steps == 0 or step == trainer.max_steps:
+            self._save(trainer, signum)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the state after validation."""
-        self._save(trainer)
+        self._save(trainer, self._agreed_signal(trainer))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave signals to others again."""
-        self._restore_handlers()
+        """Restore the handlers of the stop signals."""
+        self._signals.restore()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Leave signals to others again."""
-        self._restore_handlers()
+        """Restore the handlers of the stop signals."""
+        self._signals.restore()
 
-    def _restore_handlers(self) -> None:
-        for signum, handler in self._handlers.items():
-            signal.signal(signum, handler)
-        self._handlers.clear()
+    def _agreed_signal(self, trainer: pl.Trainer) -> int | None:
+        """The stop signal to heed now: all ranks decide together, since a rank that stops alone leaves others waiting.
 
-    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        if self._signal is not None:
-            raise KeyboardInterrupt
-        self._signal = signum
+        A rank without a signal of its own stops as by SIGTERM.
+        """
+        signum = self._signals.signum
+        if trainer.world_size > 1:
+            is_stopping = trainer.strategy.reduce_boolean_decision(signum is not None, all=False)
+            signum = (signum or signal.SIGTERM) if is_stopping else None
+        return signum
 
-    def _stop_asked(self, trainer: pl.Trainer) -> bool:
-        if trainer.world_size == 1:
-            return self._signal is not None
-        if trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False):  # all ranks stop together
-            self._signal = self._signal or signal.SIGTERM
-        return self._signal is not None
+    def _save(self, trainer: pl.Trainer, signum: int | None) -> None:
+        """Save the state of a new step, then raise `Stopped` if there is a signal.
 
-    def _save(self, trainer: pl.Trainer) -> None:
+        Without a step the model is counted, and complete.
+        """
         if trainer.global_step != self._saved_step:
             trainer.save_checkpoint(self.path, weights_only=False)
             self._saved_step = trainer.global_step
-        if self._signal is not None and trainer.global_step:  # without a step it was a count, and that is done
-            raise Stopped(self._signal, self.path, trainer.global_step)
+        if signum is not None and trainer.global_step:
+            raise Stopped(signum, trainer.global_step, self.path)
 
 
 def _folder(trainer: pl.Trainer) -> Path:

@@ -1,0 +1,42 @@
+"""The options of the sweep command. Imports neither Optuna nor torch."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+
+@dataclass
+class SweepOptions:
+    """The search.
+
+    Args:
+        base: Config file of a fit, from which every trial starts, for example configs/mlp.yaml.
+        space: Settings to search, by dotted key, such as model.network.init_args.hidden_dim. Each is {int: [50, 400]},
+            {float: [0.001, 1]} or {choice: [256, 512]}. A range can have log: true, to search each power of ten
+            equally, or step: s.
+        fixed: Settings of every trial that differ from base, by dotted key. Dotted options of the command, such as
+            --data.path FILE, overrule them.
+        trials: Number of trials in the study, over all workers and starts, pruned and failed ones included; null for
+            the whole grid.
+        sampler: tpe proposes settings from the results so far (Tree-structured Parzen Estimator); grid tries every
+            combination, in an order set by seed.
+        pruner: Rule that ends a trial early, by its val/loss. median ends a trial whose lowest val/loss is above the
+            median of the complete trials at the same optimiser step, after a third of trainer.max_steps and once five
+            trials are complete. hyperband lets the best third continue at 1/9 and at 1/3 of trainer.max_steps; its
+            brackets spare a part of the trials.
+        seed: Seed of the sampler. Every trial trains with the seed_everything of base.
+        storage: File that keeps the study. sqlite is a database; journal is a file that only grows, for many workers,
+            or for a disk that several machines share.
+        name: Name of the study, whose folder is lightning_logs/sweeps/NAME; null takes the name of the config file.
+    """
+
+    base: str
+    space: dict[str, dict[str, Any]]
+    fixed: dict[str, Any] = field(default_factory=dict)
+    trials: PositiveInt | None = None
+    sampler: Literal["tpe", "grid"] = "tpe"
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    seed: NonNegativeInt = 42
+    storage: Literal["sqlite", "journal"] = "sqlite"
+    name: str | None = None

@@ -1,0 +1,89 @@
+"""The search: trials until the study has as many as the plan asks for, then a summary of all."""
+
+import logging
+import os
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.trial import TrialState
+
+from mm_lightning import UserError
+from mm_lightning.sweep import results, trials
+from mm_lightning.sweep.plan import Plan
+from mm_lightning.sweep.study import Outcome, Study
+from mm_lightning.training.run_folders import LOGS
+from mm_lightning.training.stop_signals import StopSignals
+
+
+def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> None:
+    """Train the missing trials of a plan's study, and print the results of all.
+
+    Args:
+        plan: The search.
+        signals: Stop signals, heeded at the end of a step.
+        tell: Function that shows the user a line about a trial.
+
+    Raises:
+        UserError: If the plan cannot be carried out, its study cannot be used, or no trial is complete.
+        Stopped: After a stop signal.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # a fit prints its notes once, a search for every trial
+    trainer = trials.check(plan)
+    signals.check()
+    folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / plan.name
+    try:
+        study = Study(plan, folder, trainer.max_steps, tell)
+        _run_trials(study, signals, tell)
+        _print_results(study)
+    except OptunaError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise UserError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
+
+
+def _run_trials(study: Study, signals: StopSignals, tell: Callable[[str], None]) -> None:
+    while (trial := study.next_trial()) is not None:
+        try:
+            outcome = _train(study, trial, signals)
+        except BaseException as error:  # a stop signal or a bug
+            error.add_note(f"trial {trial.number}: {trial.params}")
+            study.give_back(trial)
+            raise
+        finished = study.finish(trial, outcome)
+        with study.lock:
+            results.write_rows(study)
+            results.write_best(study)
+        tell(results.describe(study, finished))
+
+
+def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
+    """Train a trial; settings that diverge or need too much memory have an outcome too."""
+    try:
+        loss = trials.train(study.plan.settings(trial.params), partial(study.report, trial), signals)
+    except optuna.TrialPruned:
+        return Outcome(TrialState.PRUNED)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        if trials.is_refusal(error):
+            return Outcome(TrialState.FAIL, error=reason)
+        if trials.can_be_refusal(error):
+            path = study.folder / f"trial_{trial.number}_error.txt"
+            path.write_text(traceback.format_exc(), encoding="utf-8")
+            return Outcome(TrialState.FAIL, error=f"{reason} (traceback: {path})")
+        raise
+    return Outcome(TrialState.COMPLETE, loss)
+
+
+def _print_results(study: Study) -> None:
+    print(results.summary(study))
+    with study.lock:
+        results.write_rows(study)  # again, for a worker that was killed before it wrote them
+        best = results.write_best(study)
+    if best is None:
+        raise UserError(f"no trial was completed; the last is {results.describe(study, study.finished[-1])}")
+    print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {best}")
+    print(f"in TensorBoard: tensorboard --logdir {study.folder}")

@@ -1,0 +1,75 @@
+"""The nested settings of a `fit`, as its config file has them: read from YAML, and set by dotted key."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mm_lightning import UserError
+from mm_lightning.files import find_shipped
+
+Settings = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number, as in the parser of `fit`."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def parse_value(text: str) -> Any:
+    """Read a value of the command line as YAML; text that is no YAML is a string."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
+
+
+def read_settings(base: str) -> Settings:
+    """Read a config file.
+
+    Raises:
+        UserError: If the file cannot be read or holds no settings.
+    """
+    try:
+        content = yaml.load(Path(find_shipped(base)).read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise UserError(f"base {base} cannot be read ({reason}); give the configuration of a fit") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"base {base} is no YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"base {base} holds no settings; give the configuration of a fit")
+    return content
+
+
+def flatten(settings: Settings, section: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each dotted key with its value."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{section}{key}.")
+        else:
+            yield f"{section}{key}", value
+
+
+def set_value(settings: Settings, key: str, value: Any) -> None:
+    """Set the value at a dotted key; missing sections are added.
+
+    Raises:
+        UserError: If a part of the key has a value of its own.
+    """
+    *sections, last = key.split(".")
+    for depth, section in enumerate(sections, 1):
+        inner = settings.setdefault(section, {})
+        if inner is None:
+            inner = settings[section] = {}
+        if not isinstance(inner, dict):
+            parent = ".".join(sections[:depth])
+            raise UserError(f"{key} leads nowhere: {parent} is {inner!r}; write it out as class_path and init_args")
+        settings = inner
+    settings[last] = value

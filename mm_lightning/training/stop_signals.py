@@ -1,0 +1,57 @@
+"""Stop signals: SIGINT and SIGTERM wait for the end of the step, when the state is whole; a second one does not."""
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(BaseException):
+    """A signal ended the work; like `KeyboardInterrupt` no `Exception`, so that no handler of errors swallows it.
+
+    Args:
+        signum: The signal.
+        steps: Optimiser steps done when the state was saved; None if nothing was saved.
+        checkpoint: File of the saved state; None if nothing was saved.
+    """
+
+    def __init__(self, signum: int, steps: int | None = None, checkpoint: Path | None = None) -> None:
+        after = "" if steps is None else f" after {steps} steps"
+        super().__init__(f"stopped by {signal.Signals(signum).name}{after}")
+        self.signum = signum
+        self.checkpoint = checkpoint
+
+
+class StopSignals:
+    """The first SIGINT or SIGTERM, which the owner of this object heeds at the end of a step.
+
+    A second signal raises `Stopped` at once.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None  # of the first signal
+        self._replaced_handlers: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        """Handle both signals; call again where a library has set handlers of its own."""
+        for signum in _STOP_SIGNALS:
+            handler = signal.signal(signum, self._on_signal)
+            self._replaced_handlers.setdefault(signum, handler)
+
+    def restore(self) -> None:
+        """Restore the handlers from before the first `listen`."""
+        for signum, handler in self._replaced_handlers.items():
+            signal.signal(signum, handler)
+        self._replaced_handlers.clear()
+
+    def check(self) -> None:
+        """Raise `Stopped` if a signal has arrived."""
+        if self.signum is not None:
+            raise Stopped(self.signum)
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise Stopped(signum)
+        self.signum = signum
