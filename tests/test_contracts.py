@@ -29,6 +29,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
         "_prepare_subcommand_kwargs",
         "_subcommand_parsers",
     },
+    "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/callbacks/checkpoints.py": {"_last_global_step_saved", "_should_save_on_train_epoch_end"},
 }
@@ -160,6 +161,16 @@ def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str
 def test_an_override_is_called(caller: object, called: str):
     """Catches an override that Lightning no longer calls, so that its own behaviour comes back without a word."""
     assert called in inspect.getsource(caller)
+
+
+def test_options_and_groups_of_a_parser_are_lists():
+    """Catches a help text that can no longer be arranged."""
+    parser = LightningArgumentParser()
+    group = parser.add_argument_group("some")
+    group.add_argument("--option")
+    assert [action.dest for action in parser._actions][-1] == "option"
+    assert parser._action_groups[-1] is group
+    assert [action.dest for action in group._group_actions] == ["option"]
 
 
 def test_the_parsers_of_subcommands_are_known_by_name():

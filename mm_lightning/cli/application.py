@@ -133,7 +133,6 @@ class Application(CommandLine):
                 parser.set_defaults({"trainer.enable_model_summary": False})
             if name == "score":
                 parser.add_argument("words", nargs="*", help="Items to score.")
-            arrange_help(parser, name)
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -156,6 +155,8 @@ class Application(CommandLine):
                 raise UserError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
             if not any(arg.startswith(("-c", "--config", "--model")) for arg in args):
                 raise UserError(f"{command} needs --config, for example --config configs/mlp.yaml")
+        if command is not None and {"-h", "--help"} & set(args):
+            arrange_help(self.command_parsers()[command], command)
         self.config = parser.parse_args(args)
         config = self.config.get(command) if command else self.config
         assert isinstance(config, Namespace)

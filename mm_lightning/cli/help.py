@@ -1,6 +1,6 @@
 """The help of a command: its own options first, and of Lightning's many only those that people set."""
 
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Action
 
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -23,11 +23,12 @@ _FIT_OPTIONS = (  # of the Trainer
 )
 _FIT_SECTIONS = ("model", "last", "samples", "histograms")  # settings of training; elsewhere the checkpoint's serve
 _DATA_OPTIONS = ("path", "split")  # of commands that do not train
+_ORDER = ("data", *_FIT_SECTIONS, "trainer")
 _EPILOG = "Every argument of Lightning's Trainer is an option too, as --trainer.NAME; fit --print_config lists all."
 
 
 def arrange_help(parser: LightningArgumentParser, command: str) -> None:
-    """Shorten the help of a command's parser; every option still works.
+    """Shorten the help of a command's parser, only to print it: a parser leaves hidden options out of a configuration.
 
     Args:
         parser: The parser of the command, with all of its options.
@@ -38,12 +39,18 @@ def arrange_help(parser: LightningArgumentParser, command: str) -> None:
     for action in parser._actions:
         if action.option_strings and _is_hidden(action.option_strings[0].lstrip("-"), command):
             action.help = SUPPRESS
-    groups = parser._action_groups
-    general = [group for group in groups if group.title in ("positional arguments", "options")]
-    trainer = [group for group in groups if any(a.dest.startswith("trainer") for a in group._group_actions)]
-    links = [group for group in groups if group.title == "Linked arguments"]
-    others = [group for group in groups if group not in (*general, *trainer, *links)]
-    groups[:] = [*general, *reversed(others), *trainer]
+    groups = [group for group in parser._action_groups if group.title != "Linked arguments"]
+    parser._action_groups = sorted(groups, key=lambda group: _rank(group._group_actions))
+
+
+def _rank(options: list[Action]) -> int:
+    """Position of a group of options: general ones and the command's own, then data, model, callbacks, Trainer."""
+    sections = {_section(action) for action in options}
+    return max((_ORDER.index(section) for section in sections if section in _ORDER), default=-1)
+
+
+def _section(action: Action) -> str:
+    return (action.option_strings or [""])[0].lstrip("-").partition(".")[0]
 
 
 def _is_hidden(option: str, command: str) -> bool:
