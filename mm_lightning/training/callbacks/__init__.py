@@ -1,4 +1,4 @@
-"""What happens around training, a file each."""
+"""Callbacks of a fit: checkpoints, random state, configuration, progress, samples, TensorBoard."""
 
 from mm_lightning.training.callbacks.charts import Charts
 from mm_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint

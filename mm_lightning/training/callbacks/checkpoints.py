@@ -1,4 +1,4 @@
-"""The two checkpoints of a run: the best by val/loss, and the last, from which it goes on."""
+"""The two checkpoints of a run: the best by val/loss, and the last, from which the run resumes."""
 
 import signal
 from pathlib import Path
@@ -15,7 +15,7 @@ from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """`best.ckpt`: the weights with the lowest val/loss, as they were when it was measured."""
+    """The checkpoint `best.ckpt`: the weights with the lowest val/loss, at the step of the measurement."""
 
     def __init__(self) -> None:
         super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False)
@@ -28,47 +28,50 @@ class BestCheckpoint(ModelCheckpoint):
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Save into the run folder."""
         self.dirpath = str(_folder(trainer))
-        self._last_global_step_saved = -1  # lightning 2.6 says 0, where a network that counts has yet to be saved
+        self._last_global_step_saved = -1  # lightning 2.6 sets 0, the step at which a counted network is saved
         super().setup(trainer, pl_module, stage)
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save in mid-epoch; at an epoch's last step `on_train_epoch_end` does it, when the epoch is over too."""
+        """Save in mid-epoch; at an epoch's last step, `on_train_epoch_end` saves the finished epoch."""
         self._validated_step = trainer.global_step
         super().on_validation_end(trainer, pl_module)
 
+    @override
     def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
-        """Lightning would go by the settings, and save weights of later steps beside the last val/loss."""
+        """Whether the last validation measured these weights; Lightning would also save weights of later steps."""
         return trainer.is_last_batch and self._validated_step == trainer.global_step
 
 
 class LastCheckpoint(Checkpoint):
-    """`last.ckpt`: every so many steps, after every epoch, at the end, and when SIGINT or SIGTERM asks to stop.
+    """The checkpoint `last.ckpt`, saved on an interval, after each epoch, at the end, and on SIGINT or SIGTERM.
 
-    Stopping waits for the end of the step at hand, whose state is whole. A second signal stops at once.
+    The first signal stops the run at the end of the current step or block. A second signal stops the run at once.
 
     Args:
-        every_n_train_steps: Optimiser steps between two saves.
+        every_n_train_steps: Optimiser steps between two saves, at least 1.
     """
 
     def __init__(self, every_n_train_steps: int = 1000) -> None:
         if every_n_train_steps < 1:
             raise UserError(f"last.every_n_train_steps is {every_n_train_steps}; it must be at least 1")
         self.every_n_train_steps = every_n_train_steps
-        self.path = Path()  # known when training is about to begin
+        self.path = Path()  # set when training starts
         self._saved_step = -1
         self._signals = StopSignals()
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Wait for stop signals."""
+        """Listen to the stop signals."""
         self.path = _folder(trainer) / f"{LAST}.ckpt"
         self._signals.listen()
 
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save in mid-epoch. At an epoch's last step `on_train_epoch_end` does it, when validation is over too."""
+        """Save in mid-epoch; at an epoch's last step, `on_train_epoch_end` saves the state after validation."""
         signum = self._agreed_signal(trainer)
         step = trainer.global_step
         if trainer.is_last_batch or step == self._saved_step:
@@ -76,16 +79,16 @@ class LastCheckpoint(Checkpoint):
         if signum is not None or step % self.every_n_train_steps == 0 or step == trainer.max_steps:
             self._save(trainer, signum)
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the state after validation."""
         self._save(trainer, self._agreed_signal(trainer))
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the handlers of the stop signals."""
         self._signals.restore()
 
+    @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Restore the handlers of the stop signals."""
         self._signals.restore()
 
     def _agreed_signal(self, trainer: pl.Trainer) -> int | None:
@@ -112,6 +115,6 @@ class LastCheckpoint(Checkpoint):
 
 
 def _folder(trainer: pl.Trainer) -> Path:
-    """Where checkpoints go; only the first rank, which writes them, knows its run folder."""
+    """Folder of the checkpoints; only the first rank writes them and knows the run folder."""
     run: Path | None = getattr(trainer, "run_folder", None)
     return (run or Path(trainer.default_root_dir)) / CHECKPOINTS
