@@ -24,6 +24,8 @@ class Parser(LightningArgumentParser):
         cause: BaseException | None = ex
         while cause is not None and not isinstance(cause, ArgumentError):
             cause = cause.__cause__ or cause.__context__
+        if cause is not None and str(cause) == message:  # raised here before, and passed on by an outer parser
+            raise cause
         reason = message if cause is None else f"{message.splitlines()[0]} {cause}"
         raise ArgumentError(None, reason) from ex
 

@@ -1,0 +1,21 @@
+"""Errors of the parser are one line, said once."""
+
+import pytest
+from run_command import FIT, run
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--config", "nofile.yaml"), "Parser key \"config\": File does not exist: '{cwd}/nofile.yaml'"),
+        (("--model.network.init_args.foo", 3), "Parser key \"model.network\": Option 'foo' is not accepted"),
+        (("--trainer.max_steps", "x"), "Parser key \"trainer.max_steps\": Expected a <class 'int'>. Got value: x"),
+        (("--nosuch", 3), "unrecognized arguments: --nosuch 3"),
+        (("--data.path",), "argument --data.path: expected one argument"),
+    ],
+)
+def test_an_error_is_said_once(options, message, tmp_path):
+    """Catches an error that every enclosing parser repeats."""
+    done = run(*FIT, *options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {message.format(cwd=tmp_path)}\n"
