@@ -1,5 +1,6 @@
 """Shipped files, and atomic writing of files."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +21,27 @@ def find_shipped(path: str) -> str:
 
 
 @contextmanager
+def replace_when_complete(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; sync and rename the file to `path` on success, remove the file on failure.
+
+    Args:
+        path: Final path; the folder must exist.
+    """
+    partial = _partial(path)
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+@contextmanager
 def write_atomically(path: Path, setting: str) -> Iterator[Path]:
-    """Yield a temporary path to write to; rename the file to `path` on success and remove the file on failure.
+    """Do what `replace_when_complete` does, with errors that name a setting of the user.
 
     Args:
         path: Final path; the folder must exist.
@@ -30,16 +50,11 @@ def write_atomically(path: Path, setting: str) -> Iterator[Path]:
     Raises:
         UserError: If the file cannot be written.
     """
-    partial = _partial(path)
     try:
-        yield partial
-        partial.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError):
-            raise _unwritable(path, setting, error) from None
-        raise
+        with replace_when_complete(path) as partial:
+            yield partial
+    except OSError as error:
+        raise _unwritable(path, setting, error) from None
 
 
 def check_writable(path: Path, setting: str, suffix: str) -> None:

@@ -53,6 +53,7 @@ class NGramCounts(CountedNetwork):
         self.vocab_size = vocab_size
         self.register_buffer("grams", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
+        self.register_load_state_dict_pre_hook(_resize_before_loading)  # type: ignore[no-untyped-call] # torch's own
 
     @override
     def count(self, x: Tensor, y: Tensor) -> None:
@@ -72,13 +73,15 @@ class NGramCounts(CountedNetwork):
         """Compute the numbers (N, V) of contexts (N, n) followed by each id."""
         return self._number(context)[:, None] * self.vocab_size + torch.arange(self.vocab_size, device=context.device)
 
-    @override
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # the number of n-grams depends on the data, so buffers take the size of the checkpoint's
+    def resize(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Give the buffers the sizes of a checkpoint: the number of n-grams depends on the data."""
         for name in ("grams", "counts"):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _resize_before_loading(module: NGramCounts, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    module.resize(state_dict, prefix)
 
 
 class NGram(NGramCounts):
@@ -157,8 +160,8 @@ class KneserNey(NGramCounts):
         self._orders = []
 
     @override
-    def _load_from_state_dict(self, *args: Any) -> None:
-        super()._load_from_state_dict(*args)
+    def resize(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        super().resize(state_dict, prefix)
         self._orders = []
 
     def _make_orders(self) -> list[_Order]:

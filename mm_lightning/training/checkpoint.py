@@ -6,9 +6,7 @@ renaming a class loses nothing. Lightning names some states after classes; the n
 reads and writes.
 """
 
-import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.files import replace_when_complete
 
 DATA = "data"  # state of the datamodule
 BEST_CHECKPOINT, RANDOM_STATE, RUN_CONFIG = "best_checkpoint", "random_state", "run_config"  # states of callbacks
@@ -47,17 +46,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
         target = Path(path)
-        partial = target.with_name(f".{target.name}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(target)
+            with replace_when_complete(target) as partial:
+                torch.save(content, partial)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            with suppress(OSError):
-                partial.unlink()
             reason = getattr(error, "strerror", None) or "is the disk full?"
             raise UserError(
                 f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"

@@ -98,9 +98,8 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
     AtomicCheckpointIO().save_checkpoint(content(global_step=1), path)
     before = path.read_bytes()
 
-    def fill_the_disk(_: Any, file: Any) -> None:
-        file.write(b"some bytes")
-        file.flush()
+    def fill_the_disk(_: Any, file: Path) -> None:
+        file.write_bytes(b"some bytes")
         raise error
 
     monkeypatch.setattr(torch, "save", fill_the_disk)
@@ -116,9 +115,8 @@ def test_the_new_file_appears_only_when_it_is_whole(tmp_path: Path, monkeypatch:
     AtomicCheckpointIO().save_checkpoint(content(global_step=1), path)
     save, steps_seen = torch.save, []
 
-    def save_and_look(what: Any, file: Any) -> None:
+    def save_and_look(what: Any, file: Path) -> None:
         save(what, file)
-        file.flush()
         steps_seen.append(read(path).step)
 
     monkeypatch.setattr(torch, "save", save_and_look)

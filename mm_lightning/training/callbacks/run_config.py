@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
+from mm_lightning.files import replace_when_complete
 from mm_lightning.training.checkpoint import CONFIG_KEY, RUN_CONFIG
 
 
@@ -19,7 +20,8 @@ class RunConfig(SaveConfigCallback):
         """Write config.yaml; a resumed run's replaces that of its first part."""
         run: Path | None = getattr(trainer, "run_folder", None)
         if run is not None:
-            (run / self.config_filename).write_text(self._yaml, encoding="utf-8")
+            with replace_when_complete(run / self.config_filename) as partial:
+                partial.write_text(self._yaml, encoding="utf-8")
 
     @property
     @override
