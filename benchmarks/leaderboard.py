@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.evaluation.quality import TrainingItems
+from mm_lightning.evaluation.quality import TrainingReference
 
 MODELS = {  # config, what it is, published dev loss
     "bigram_counts": ("bigram, counted, plus one", "2.4533"),
@@ -111,7 +111,7 @@ def write(rows: list[dict[str, Any]], data: ItemsDataModule, path: Path) -> None
         (seeds(name, [found[name, "lecture", seed]["dev"] for seed in SEEDS]) for name in repeated),
     )
     draw(lecture, path.with_suffix(".png"))
-    reference = ("the dev split itself", asdict(TrainingItems.of(data).quality(splits.dev, 1.0)))
+    reference = ("the dev split itself", asdict(TrainingReference.of(data).quality(splits.dev, 1.0)))
     drawn = table(
         ("config", "valid", "unique", "new", "hits on dev", "lengths", "bigrams"),
         (shares(*entry) for entry in [*((f"`{n}`", row["samples"]) for n, row in lecture.items()), reference]),

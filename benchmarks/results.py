@@ -29,7 +29,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import Splits, split_items
 from mm_lightning.evaluation.loss import score
-from mm_lightning.evaluation.quality import TrainingItems
+from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.sampling import SamplingOptions
 from mm_lightning.training.module import LanguageModel
 
@@ -95,8 +95,8 @@ def sample_quality(model: LanguageModel, data: ItemsDataModule) -> dict[str, flo
     """Quality of the first 10,000 draws that end within the longest training word's length."""
     drawn, valid = sample_items(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
     return {
-        **asdict(TrainingItems.of(data).quality(drawn, valid)),
-        "dev_hits": TrainingItems.of(data).hits(drawn, data.splits.dev),
+        **asdict(TrainingReference.of(data).quality(drawn, valid)),
+        "dev_hits": TrainingReference.of(data).hit_rate(drawn, data.splits.dev),
     }
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from run_command import FIT, ROOT, run
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import MLP
@@ -57,3 +58,16 @@ def words_elsewhere(words_text: str, tmp_path_factory: pytest.TempPathFactory) -
     path = tmp_path_factory.mktemp("shared") / "words.txt"
     path.write_text(words_text)
     return path
+
+
+@pytest.fixture(scope="session")
+def names_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of two epochs on 200 names, nearly all of them twice, and its stdout in fit.out."""
+    folder = tmp_path_factory.mktemp("names_run")
+    names = (ROOT / "data/names.txt").read_text().splitlines()[:200]
+    (folder / "words.txt").write_text("\n".join([*names[2:], *names]), encoding="utf-8")
+    options = ("--trainer.max_steps", 100, "--data.batch_size", 64, "--trainer.steps_per_execution", 7)
+    result = run(*FIT, "--data.path", "words.txt", *options, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    (folder / "fit.out").write_text(result.stdout, encoding="utf-8")
+    return folder

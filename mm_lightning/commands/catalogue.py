@@ -40,15 +40,16 @@ COMMANDS = {
     "quality": Command(
         "Sample items and measure how good they are, beside the items of the dev split.",
         "mm_lightning.commands.quality",
-        "Columns: words, samples that ended within the longest training item's length; valid, their share of all "
-        "samples; unique, different items as a share of all, of the first 1,000 and of the first 10,000; new, the "
-        "share of the different items that are not in the train split; dev_hits and test_hits, the share of the "
-        "split's items unseen in training that were sampled (test_hits is a look at the test split); lengths, first, "
-        "last and bigrams, exp(-KL) from training items to samples of the distribution of lengths, first characters, "
-        "last characters and bigrams, 1 where both are equal; edits, mean edit distance from a new item to the nearest "
-        "training item; edits_of, the number of items in that mean. The row dev measures the items of dev as if they "
-        "were samples. Most measures depend on the number of items: where dev has fewer items, another "
-        "row measures only as many samples. For a model of sentences, words take the place of characters.",
+        "Columns: words is the number of items measured. valid is the share of samples that ended within the longest "
+        "training item's length. unique is the share of different items: of all, of the first 1,000 and of the first "
+        "10,000. new is the share of different items that are not in the train split. dev_hits and test_hits are the "
+        "shares of that split's items, unseen in training, that were sampled (test_hits is a look at the test split). "
+        "lengths, first, last and bigrams compare distributions with those of the training items: of lengths, first "
+        "characters, last characters and pairs of characters; each is exp(-KL), 1 where both are equal. edits is the "
+        "mean edit distance from a new item to the nearest training item, edits_of the number of items in that mean. "
+        "The row dev measures the items of dev as if they were samples. Most measures depend on the number of items: "
+        "where dev has fewer items, another row measures only as many samples. For a model of sentences, words take "
+        "the place of characters.",
     ),
     "plot": Command(
         "Plot what a checkpoint has learned and how it learned: pictures in a folder.", "mm_lightning.commands.plot"

@@ -1,69 +1,39 @@
-"""Drawn words and those of dev, measured alike and set in one table."""
+"""The quality command: samples measured beside the items of the dev split."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mm_lightning import UserError
+from mm_lightning.commands.text_table import aligned
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
-from mm_lightning.data.splits import Splits
-from mm_lightning.evaluation.quality import Distances, TrainingItems, share_unique
+from mm_lightning.evaluation.comparison import Comparison, compare
+from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.files import check_writable, write_atomically
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
-_EXAMPLES = 8  # new words that are shown beside the training word nearest to them
-
-Row = dict[str, float | None]  # None where a measure is not defined
-
-
-@dataclass(frozen=True)
-class QualityTable:
-    """What was measured.
-
-    Args:
-        rows: Measures of the model's words, of as many of its first as dev has words, and of dev's.
-        distances: From the model's new words to the training words.
-    """
-
-    rows: dict[str, Row]
-    distances: Distances
-
-    def __str__(self) -> str:
-        """The table, and below it some new words."""
-        head = ["", *next(iter(self.rows.values()))]
-        lines = [head, *([name, *(_shown(*cell) for cell in row.items())] for name, row in self.rows.items())]
-        examples = [[word, near, str(edits)] for word, near, edits in self.distances.first(_EXAMPLES)]
-        below = ["", *_aligned([["new word", "nearest in training", "edits"], *examples], left=2)] if examples else []
-        return "\n".join([*_aligned(lines, left=1), *below])
-
-    def json(self, settings: dict[str, Any]) -> str:
-        """The same figures, and with what settings they were made."""
-        rows = [{"of": name, **row} for name, row in self.rows.items()]
-        names = ("word", "nearest", "edits")
-        examples = [dict(zip(names, example, strict=True)) for example in self.distances.first(_EXAMPLES)]
-        return json.dumps({**settings, "rows": rows, "nearest": examples}, ensure_ascii=False, indent=1) + "\n"
+_NUM_NEIGHBOURS = 8  # new items shown beside their nearest training items
+_SETTINGS = ("num_samples", "temperature", "top_k", "top_p", "seed")  # in the JSON file
 
 
-def check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> None:
-    """Refuse what would come out wrong or nowhere.
+def _check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> None:
+    """Load the data and check that the checkpoint was trained on them, and that the output can be written.
 
     Raises:
-        UserError: If the data are missing, unfit or not what the checkpoint was trained on, or the file to write is
-            none of ours or cannot be written.
+        UserError: If the data are missing, unfit or not those of the checkpoint, or the output has another suffix or
+            cannot be written.
     """
     if output is not None:
         check_writable(output, "--output", ".json")
     try:
         datamodule.setup("test")
     except UserError as error:
-        raise UserError(f"quality needs the training words (--data.path): {error}") from None
+        raise UserError(f"quality needs the training items (--data.path): {error}") from None
     if checkpoint.digest(Path(ckpt_path)) not in (None, datamodule.digest):
         raise UserError(
             f"{datamodule.path} (split {datamodule.split}) is not what {ckpt_path} was trained on, so what is new "
@@ -72,82 +42,53 @@ def check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> N
 
 
 def sample_items(model: LanguageModel, datamodule: ItemsDataModule, options: SamplingOptions) -> tuple[Items, float]:
-    """Draw so many words no longer than the longest training word.
+    """Sample items no longer than the longest training item.
 
     Returns:
-        The words, and their share of all that were begun in the blocks drawn.
+        The items, and the share of samples that ended within that length.
 
     Raises:
-        UserError: If so many could not be had.
+        UserError: If the allowed number of batches yields too few items.
     """
     options = replace(options, max_length=int(datamodule.train_lengths.max()))
     sampler, selection = Sampler(model.network, model.vocabulary, options), Selection(options, datamodule.is_new)
-    drawn: list[str] = []
+    ended: list[str] = []
     num_begun = 0
-    for block in selection.batches():
-        words = sampler.sample_batch(block)
-        selection.accept(words)
-        drawn += words
+    for number in selection.batches():
+        batch = sampler.sample_batch(number)
+        selection.accept(batch)
+        ended += batch
         num_begun += sampler.rows
     if shortfall := selection.shortfall():
-        raise UserError(f"{shortfall} (a word counts that ends within {options.max_length} tokens)")
-    return Items.from_strings(drawn[: options.num_samples]), len(drawn) / num_begun
+        raise UserError(f"{shortfall} (only items that end within {options.max_length} tokens count)")
+    return Items.from_strings(ended[: options.num_samples]), len(ended) / num_begun
 
 
-def tabulate(datamodule: ItemsDataModule, drawn: Items, valid: float) -> QualityTable:
-    """Measure the words drawn, and words of dev as if they had been.
-
-    Shares of different words and of hits, and likenesses, depend on how many words there are. So where dev has fewer
-    words than were drawn, as many of the first drawn have a row of their own; where it has more, its first count.
-    """
-    dev = datamodule.splits.dev[: len(drawn)]
-    training = TrainingItems.of(datamodule)
-    ended = training.in_time(dev)
-    row, distances = _measure(training, datamodule.splits, drawn, valid)
-    rows = {"model": row}
-    if len(dev) < len(drawn):
-        rows[f"model, first {len(dev):,}"], _ = _measure(training, datamodule.splits, drawn[: len(dev)], valid)
-    if len(ended):
-        rows["dev"], _ = _measure(training, datamodule.splits, ended, len(ended) / len(dev))
-        rows["dev"]["dev_hits"] = None  # it would hit itself
-    return QualityTable(rows, distances)
-
-
-def _measure(training: TrainingItems, splits: Splits, words: Items, valid: float) -> tuple[Row, Distances]:
-    measured = asdict(training.quality(words, valid))
-    shares = {name: measured.pop(name) for name in ("valid", "unique", "new")}
-    distances = training.distances(words)
-    row: Row = {
-        "words": len(words),
-        "valid": shares["valid"],
-        "unique": shares["unique"],
-        "unique@1k": share_unique(words, 1_000),
-        "unique@10k": share_unique(words, 10_000),
-        "new": shares["new"],
-        "dev_hits": training.hits(words, splits.dev),
-        "test_hits": training.hits(words, splits.test),
-        **measured,
-        "edits": float(np.mean(distances.edits)) if len(distances.words) else None,
-        "edits_of": len(distances.words),
-    }
-    return row, distances
-
-
-def _shown(name: str, value: float | None) -> str:
+def _format(column: str, value: float | None) -> str:
     if value is None:
         return "-"
-    if name in ("words", "edits_of"):
+    if column in ("words", "edits_of"):
         return f"{value:,}"
-    if name in ("lengths", "first", "last", "bigrams"):
+    if column in ("lengths", "first", "last", "bigrams"):
         return f"{value:.3f}"
-    return f"{value:.2f}" if name == "edits" else f"{value:.1%}"
+    return f"{value:.2f}" if column == "edits" else f"{value:.1%}"
 
 
-def _aligned(lines: list[list[str]], left: int) -> list[str]:
-    """Lines of cells under each other, the first `left` columns to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    sides = ["<"] * left + [">"] * (len(widths) - left)
-    return ["  ".join(f"{c:{s}{w}}" for c, s, w in zip(line, sides, widths, strict=True)).rstrip() for line in lines]
+def as_text(comparison: Comparison) -> str:
+    """Format the measures as a table, and below it new items beside their nearest training items."""
+    columns = next(iter(comparison.rows.values()))
+    rows = [[name, *(_format(*cell) for cell in row.items())] for name, row in comparison.rows.items()]
+    lines = aligned([["", *columns], *rows], num_left=1)
+    if comparison.neighbours:
+        neighbours = [[item, nearest, str(edits)] for item, nearest, edits in comparison.neighbours]
+        lines += ["", *aligned([["new word", "nearest in training", "edits"], *neighbours], num_left=2)]
+    return "\n".join(lines)
+
+
+def _as_json(comparison: Comparison, settings: dict[str, Any]) -> str:
+    rows = [{"of": name, **row} for name, row in comparison.rows.items()]
+    neighbours = [{"word": item, "nearest": nearest, "edits": edits} for item, nearest, edits in comparison.neighbours]
+    return json.dumps({**settings, "rows": rows, "nearest": neighbours}, ensure_ascii=False, indent=1) + "\n"
 
 
 def run(
@@ -167,31 +108,31 @@ def run(
     Args:
         trainer: The Trainer.
         model: The model.
-        datamodule: The training items, and those held out.
+        datamodule: All splits of the data that the checkpoint was trained on.
         ckpt_path: Checkpoint to sample from: a file, or last or best for that of the newest run.
         num_samples: Number of items to sample, without those longer than the longest training item.
-        seed: Same seed, same items.
-        temperature: Divides the logits; 0 takes the most likely character each time.
-        top_k: Sample from the k most likely characters only; null for all.
-        top_p: Sample from the most likely characters that together reach this probability, in (0, 1].
-        output: File for the same figures, .json.
+        seed: Seed of sampling: the same seed gives the same items.
+        temperature: Divides the logits; 0 takes the most likely token each time.
+        top_k: Sample from the k most likely tokens only; null for all.
+        top_p: Sample from the most likely tokens that together reach this probability, in (0, 1].
+        output: File for the same figures as JSON; its name ends in .json.
 
     Raises:
-        UserError: If an option makes no sense, the data are not at hand, or not enough items end in time.
+        UserError: If an option is invalid, the data are missing, or not enough items end in time.
     """
     trainer.require_one_device()
     try:
         options = SamplingOptions(num_samples=num_samples, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     except UserError as error:
         raise UserError(str(error).replace("sampling.", "--", 1)) from None
-    check(datamodule, ckpt_path, output)
+    _check(datamodule, ckpt_path, output)
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
     with trainer.strategy.precision_plugin.forward_context():
-        items, valid = sample_items(model, datamodule, options)
-    table = tabulate(datamodule, items, valid)
-    print(table)
+        samples, valid = sample_items(model, datamodule, options)
+    comparison = compare(TrainingReference.of(datamodule), datamodule.splits, samples, valid, _NUM_NEIGHBOURS)
+    print(as_text(comparison))
     if output is not None:
-        of = {name: getattr(options, name) for name in ("num_samples", "temperature", "top_k", "top_p", "seed")}
         origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
+        settings = {name: getattr(options, name) for name in _SETTINGS}
         with write_atomically(output, "--output") as partial:
-            partial.write_text(table.json({**origin, **of}), encoding="utf-8")
+            partial.write_text(_as_json(comparison, {**origin, **settings}), encoding="utf-8")

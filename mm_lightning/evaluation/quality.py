@@ -1,10 +1,10 @@
-"""How good drawn words are, beside the words they imitate.
+"""Quality of generated items in comparison with the training items.
 
-The measures of MOSES (Polykovskiy et al. 2020) and GuacaMol (Brown et al. 2019) for generated molecules, as far as they
-carry over to words. None says much alone: copying the training words is valid, and random letters are new.
+The measures follow MOSES (Polykovskiy et al. 2020) and GuacaMol (Brown et al. 2019), made for generated molecules. No
+single measure suffices: copies of training items are valid, and random characters are new.
 
-Lengths, neighbours and edits are those of tokens: of characters, or for a model of sentences of words, where all that
-the vocabulary lacks are one. What is new and what is the same is told by the text.
+Lengths and bigrams are those of tokens: characters, or words for a model of sentences. All words outside the vocabulary
+are one token. Whether items are new or equal is decided by their text.
 """
 
 from dataclasses import dataclass
@@ -16,32 +16,31 @@ from numpy.typing import NDArray
 
 from mm_lightning.data.items import Items, isin_sorted
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.evaluation.nearest import affordable, nearest
 
-if TYPE_CHECKING:  # imports torch, which measuring does not need
+if TYPE_CHECKING:  # imports torch, which the measures do not need
     from mm_lightning.data.datamodule import ItemsDataModule
 
-_MOST = 250_000  # training words that spreads are taken of, any: they are shuffled; 2 million bigrams of names
-_BOUNDARY = (1 << 31) - 1  # no id
+_MAX_REFERENCE_ITEMS = 250_000  # of the shuffled train split; 2 million bigrams of names
+_BOUNDARY = (1 << 31) - 1  # above every id
 
-Counts = tuple[NDArray[np.integer], NDArray[np.int64]]  # different values in rising order, and how often each occurs
+Histogram = tuple[NDArray[np.integer], NDArray[np.int64]]  # distinct values, rising, and the count of each
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Shares and likenesses, each between 0 and 1.
+    """Measures of generated items, each between 0 and 1.
 
-    A likeness is exp(-KL) of how often each value occurs in training to how often among the words drawn: 1 where both
-    are alike. Each value of either is counted once more, so that none is impossible; of few words it is so lower.
+    A similarity is exp(-KL) from the distribution among training items to that among generated items, 1 where both are
+    equal. Add-one smoothing keeps it above 0; the fewer the items, the more it lowers the result.
 
     Args:
-        valid: Draws that ended within the longest training word's length.
-        unique: Different words among the valid.
-        new: Items, of the different ones, that the train split lacks.
-        lengths: Likeness of lengths.
-        first: Of first tokens.
-        last: Of last tokens.
-        bigrams: Of neighbours, boundaries included.
+        valid: Share of samples that ended within the longest training item's length.
+        unique: Different items as a share of the valid ones.
+        new: Share of the different items that the train split lacks.
+        lengths: Similarity of the distribution of lengths.
+        first: Similarity of the distribution of first tokens.
+        last: Similarity of the distribution of last tokens.
+        bigrams: Similarity of the distribution of pairs of adjacent tokens, boundaries included.
     """
 
     valid: float
@@ -53,129 +52,119 @@ class Quality:
     bigrams: float
 
 
-@dataclass(frozen=True)
-class Distances:
-    """How far new words are from the training words.
-
-    Args:
-        words: Different new words in the order of their draws, the first ones where there are very many pairs.
-        nearest: A nearest training word of each.
-        edits: (W,) tokens to put in, leave out or replace between the two.
-    """
-
-    words: Items
-    nearest: Items
-    edits: NDArray[np.int64]
-
-    def first(self, count: int) -> list[tuple[str, str, int]]:
-        """The first so many: the new word, the training word and the edits between them."""
-        some = slice(0, count)
-        return list(zip(self.words[some], self.nearest[some], self.edits[some].tolist(), strict=True))
-
-
-class TrainingItems:
-    """The training words, as what words are measured against; what takes time is worked out once, when it is needed.
-
-    Args:
-        words: The words.
-        vocabulary: What a token is.
-        hashes: (W,) their hashes, sorted.
-        longest: Tokens of the longest.
-    """
-
-    def __init__(self, words: Items, vocabulary: Vocabulary, hashes: NDArray[np.uint64], longest: int) -> None:
-        self._words = words
-        self._vocabulary = vocabulary
-        self._hashes = hashes
-        self.longest = longest
-
-    @classmethod
-    def of(cls, datamodule: "ItemsDataModule") -> "TrainingItems":
-        """The train split of a datamodule."""
-        longest = int(datamodule.train_lengths.max())
-        return cls(datamodule.splits.train, datamodule.vocabulary, datamodule.train_hashes, longest)
-
-    def in_time(self, drawn: Items) -> Items:
-        """Those no longer than the longest training word."""
-        return drawn.take(np.flatnonzero(self._tokens(drawn).lengths <= self.longest))
-
-    def quality(self, drawn: Items, valid: float) -> Quality:
-        """Measure words.
-
-        Args:
-            drawn: Those that ended in time, at least one.
-            valid: Their share of all that were begun.
-        """
-        distinct = drawn.unique()
-        found = _spreads(self._tokens(drawn))
-        likeness = {name: _likeness(expected, found[name]) for name, expected in self._training.items()}
-        new = float(np.mean(~isin_sorted(distinct.hashes(), self._hashes)))
-        return Quality(valid=valid, unique=len(distinct) / len(drawn), new=new, **likeness)
-
-    def hits(self, drawn: Items, part: Items) -> float | None:
-        """Share drawn of a split's words unseen in training, each counted once; None where it has none such."""
-        unseen = self._new(part)
-        return float(np.mean(np.isin(unseen.hashes(), drawn.hashes()))) if len(unseen) else None
-
-    def distances(self, drawn: Items) -> Distances:
-        """How far the new ones among words are from the training words."""
-        known = self._words.unique()
-        tokens = self._tokens(known)
-        new = self._new(drawn)[: affordable(tokens)]
-        edits, places = nearest(self._tokens(new), tokens)
-        return Distances(new, known.take(places), edits)
-
-    def _new(self, some: Items) -> Items:
-        """Items that training lacks, each once."""
-        distinct = some.unique()
-        return distinct.take(np.flatnonzero(~isin_sorted(distinct.hashes(), self._hashes)))
-
-    @cached_property
-    def _training(self) -> dict[str, Counts]:
-        return _spreads(self._tokens(self._words[:_MOST]))
-
-    def _tokens(self, words: Items) -> Items:
-        """The words with an id for each token in the place of code points."""
-        ids, lengths = self._vocabulary.encode(words)
-        return Items(ids.view(f"u{ids.itemsize}"), np.concatenate([[0], np.cumsum(lengths)]))
-
-
-def share_unique(drawn: Items, count: int) -> float | None:
-    """Different words among the first so many, as a share; None where there are fewer."""
-    return len(drawn[:count].unique()) / count if len(drawn) >= count else None
-
-
-def _spreads(items: Items) -> dict[str, Counts]:
-    """How often each length, first token, last token and bigram occurs in words, none of them empty."""
-    values = {
-        "lengths": items.lengths,
-        "first": items.code_points[items.offsets[:-1]],
-        "last": items.code_points[items.offsets[1:] - 1],
-        "bigrams": _bigrams(items),
-    }
-    return {name: np.unique(some, return_counts=True) for name, some in values.items()}
-
-
-def _bigrams(words: Items) -> NDArray[np.int64]:
-    """(S + W,) a number for each pair of neighbours."""
-    places = words.offsets + np.arange(len(words) + 1)  # a boundary before each word and one behind the last
-    stream = np.full(len(words.code_points) + len(words) + 1, _BOUNDARY, np.int64)
+def _bigrams(tokens: Items) -> NDArray[np.int64]:
+    """(num_tokens + num_items,) one number for each pair of adjacent tokens, boundaries included."""
+    positions = tokens.offsets + np.arange(len(tokens) + 1)  # a boundary before each item and one after the last
+    stream = np.full(len(tokens.code_points) + len(tokens) + 1, _BOUNDARY, np.int64)
     is_token = np.ones(len(stream), bool)
-    is_token[places] = False
-    stream[is_token] = words.code_points
+    is_token[positions] = False
+    stream[is_token] = tokens.code_points
     return stream[:-1] * (_BOUNDARY + 1) + stream[1:]
 
 
-def _likeness(expected: Counts, found: Counts) -> float:
-    """exp(-KL) of one spread to another, each value of either counted once more."""
+def _histograms(tokens: Items) -> dict[str, Histogram]:
+    """Count lengths, first tokens, last tokens and bigrams of items, none of them empty."""
+    values = {
+        "lengths": tokens.lengths,
+        "first": tokens.code_points[tokens.offsets[:-1]],
+        "last": tokens.code_points[tokens.offsets[1:] - 1],
+        "bigrams": _bigrams(tokens),
+    }
+    return {name: np.unique(each, return_counts=True) for name, each in values.items()}
+
+
+def _smoothed_shares(values: NDArray[np.integer], histogram: Histogram) -> NDArray[np.float64]:
+    """Compute the share of each value after adding one to its count."""
+    result = np.ones(len(values))
+    result[np.searchsorted(values, histogram[0])] += histogram[1]
+    shares: NDArray[np.float64] = result / result.sum()
+    return shares
+
+
+def _similarity(expected: Histogram, found: Histogram) -> float:
+    """Compute exp(-KL(expected || found)), with add-one smoothing over the values of both."""
     values = np.union1d(expected[0], found[0])
-    p, q = (_shares(values, counts) for counts in (expected, found))
+    p, q = (_smoothed_shares(values, histogram) for histogram in (expected, found))
     return float(np.exp(-(p * np.log(p / q)).sum()))
 
 
-def _shares(values: NDArray[np.integer], counts: Counts) -> NDArray[np.float64]:
-    """The share of each of these values where each is counted once more."""
-    result = np.ones(len(values))
-    result[np.searchsorted(values, counts[0])] += counts[1]
-    shares: NDArray[np.float64] = result / result.sum()
-    return shares
+def unique_share(items: Items, count: int) -> float | None:
+    """Compute the share of different items among the first `count`; None for fewer items."""
+    return len(items[:count].unique()) / count if len(items) >= count else None
+
+
+class TrainingReference:
+    """The train split as the reference of all measures; costly parts are computed once, on first use.
+
+    Args:
+        items: The training items.
+        vocabulary: Map between items and tokens.
+        hashes: (num_items,) hashes of the training items, sorted.
+        max_length: Tokens of the longest training item.
+    """
+
+    def __init__(self, items: Items, vocabulary: Vocabulary, hashes: NDArray[np.uint64], max_length: int) -> None:
+        self._items = items
+        self._vocabulary = vocabulary
+        self._hashes = hashes
+        self.max_length = max_length
+
+    @classmethod
+    def of(cls, datamodule: "ItemsDataModule") -> "TrainingReference":
+        """Create the reference from a datamodule's train split."""
+        max_length = int(datamodule.train_lengths.max())
+        return cls(datamodule.splits.train, datamodule.vocabulary, datamodule.train_hashes, max_length)
+
+    def valid_items(self, items: Items) -> Items:
+        """Select the items no longer than the longest training item."""
+        return items.take(np.flatnonzero(self.tokens(items).lengths <= self.max_length))
+
+    def new_items(self, items: Items) -> Items:
+        """Select the items that the train split lacks, each once, in the order of their first occurrence."""
+        distinct = items.unique()
+        return distinct.take(np.flatnonzero(~isin_sorted(distinct.hashes(), self._hashes)))
+
+    def quality(self, items: Items, valid: float) -> Quality:
+        """Measure items.
+
+        Args:
+            items: Valid items, at least one.
+            valid: Their share of all samples.
+        """
+        num_distinct = len(items.unique())
+        histograms = _histograms(self.tokens(items))
+        similarities = {name: _similarity(expected, histograms[name]) for name, expected in self._histograms.items()}
+        return Quality(
+            valid=valid,
+            unique=num_distinct / len(items),
+            new=len(self.new_items(items)) / num_distinct,
+            **similarities,
+        )
+
+    def hit_rate(self, items: Items, split: Items) -> float | None:
+        """Compute the share of a split's new items, each counted once, that occur among `items`.
+
+        Returns:
+            The share, or None for a split without new items.
+        """
+        unseen = self.new_items(split)
+        return float(np.mean(np.isin(unseen.hashes(), items.hashes()))) if len(unseen) else None
+
+    def tokens(self, items: Items) -> Items:
+        """Replace code points by one id per token."""
+        ids, lengths = self._vocabulary.encode(items)
+        return Items(ids.view(f"u{ids.itemsize}"), np.concatenate([[0], np.cumsum(lengths)]))
+
+    @cached_property
+    def distinct(self) -> Items:
+        """The training items, each once."""
+        return self._items.unique()
+
+    @cached_property
+    def distinct_tokens(self) -> Items:
+        """The tokens of the distinct training items."""
+        return self.tokens(self.distinct)
+
+    @cached_property
+    def _histograms(self) -> dict[str, Histogram]:
+        return _histograms(self.tokens(self._items[:_MAX_REFERENCE_ITEMS]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
+from mm_lightning.commands.text_table import aligned
 from mm_lightning.files import write_atomically
 from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of
@@ -46,7 +47,7 @@ def summary(study: Study) -> str:
         names = _short_names(list(study.plan.space))
         rows: list[list[str]] = [["trial", "val/loss", *names.values()]]
         rows += [[str(t.number), f"{t.value:.4f}", *(_format(t.params[key]) for key in names)] for t in best]
-        lines += ["", *_align_columns(rows)]
+        lines += ["", *aligned(rows)]
     if importances := study.importances():
         lines += [
             "",
@@ -105,11 +106,6 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
         own = (e for e in endings if sum(f".{other}".endswith(f".{e}") for other in keys) == 1)
         result[key] = next(own, key)
     return result
-
-
-def _align_columns(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
 
 
 def _format(value: Value) -> str:

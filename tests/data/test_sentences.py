@@ -15,7 +15,7 @@ from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import BOUNDARY, UNKNOWN, WordVocabulary
 from mm_lightning.evaluation.loss import score
-from mm_lightning.evaluation.quality import TrainingItems
+from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.networks import MLP
 from mm_lightning.plots import embedding_scatter
 from mm_lightning.sampling import Sampler, SamplingOptions
@@ -131,7 +131,7 @@ def test_the_quality_of_sentences_is_counted_in_words(trained):
     assert result.returncode == 0, result.stderr
     saved = json.loads((trained / "quality.json").read_text(encoding="utf-8"))
     data = ItemsDataModule(str(trained / "text.txt"), tokens="words")
-    assert TrainingItems.of(data).longest == 3
+    assert TrainingReference.of(data).max_length == 3
     train = [sentence.split() for sentence in data.splits.train]
     assert saved["nearest"]
     for example in saved["nearest"]:

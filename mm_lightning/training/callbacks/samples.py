@@ -11,7 +11,7 @@ from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import MAX_LENGTH
-from mm_lightning.evaluation.quality import TrainingItems
+from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.sampling import SAMPLE_BATCH_SIZE, Sampler, SamplingOptions, sample
 from mm_lightning.training.module import LanguageModel
 
@@ -33,7 +33,7 @@ class SampleItems(Callback):
         if num_samples < 0:
             raise UserError(f"samples.num_samples is {num_samples}; it must be 0 or more")
         self.num_samples = num_samples
-        self._training: TrainingItems | None = None
+        self._training: TrainingReference | None = None
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -46,8 +46,8 @@ class SampleItems(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
         assert isinstance(pl_module, LanguageModel)
         assert isinstance(data, ItemsDataModule)
-        training = self._training = self._training or TrainingItems.of(data)
-        options = SamplingOptions(num_samples=self.num_samples, max_length=min(MAX_LENGTH, 2 * training.longest))
+        training = self._training = self._training or TrainingReference.of(data)
+        options = SamplingOptions(num_samples=self.num_samples, max_length=min(MAX_LENGTH, 2 * training.max_length))
         rows = min(SAMPLE_BATCH_SIZE, max(_ROWS, 2 * self.num_samples))
         pl_module.network.eval()
         drawn = Sampler(pl_module.network, pl_module.vocabulary, options, rows).sample_batch(0)
@@ -59,9 +59,9 @@ class SampleItems(Callback):
         _show(trainer, pl_module, data, words)
 
 
-def _log_quality(trainer: pl.Trainer, training: TrainingItems, drawn: Items, num_begun: int) -> None:
+def _log_quality(trainer: pl.Trainer, training: TrainingReference, drawn: Items, num_begun: int) -> None:
     """A curve for each measure; where no word ended in time, for their share only."""
-    in_time = training.in_time(drawn)
+    in_time = training.valid_items(drawn)
     valid = len(in_time) / num_begun
     measures = asdict(training.quality(in_time, valid)) if len(in_time) else {"valid": valid}
     for logger in trainer.loggers:
