@@ -13,15 +13,15 @@ from mm_lightning.training.trainer import Trainer
 
 
 class SampleBatches:
-    """The loader of `predict`: pairs of the sampler and the number of a batch of samples.
+    """The loader of `predict`: pairs of the sampler and the index of a batch.
 
     Args:
-        sampler: Samples each batch.
-        selection: Says how many batches are needed, and how many are allowed.
+        sampler: Samples each batch in `predict_step`.
+        selection: Determines the number of batches.
     """
 
     def __init__(self, sampler: ConditionalSampler, selection: Selection) -> None:
-        self._sampler = sampler  # without the underscore, Lightning takes it for torch's sampler
+        self._sampler = sampler  # Lightning takes a public `sampler` for the one of a DataLoader
         self.selection = selection
 
     def __len__(self) -> int:
@@ -43,12 +43,12 @@ def run(
     Args:
         trainer: The Trainer.
         model: The model.
-        datamodule: Knows the training items.
+        datamodule: The data, with the training items.
         ckpt_path: Checkpoint to sample from: a file, or last or best for that of the newest run.
-        sampling: What to sample.
+        sampling: Sampling options; a token is a character, or a word in a model of sentences.
 
     Raises:
-        UserError: If fewer items than requested were found; those found are written.
+        UserError: If fewer items than requested were found; the items found are written.
     """
     trainer.require_one_device()
     if trainer.progress_bar_callback is not None:
@@ -66,7 +66,7 @@ def run(
 
 
 def _has_training_items(datamodule: ItemsDataModule) -> bool:
-    """Whether the data file is there; a checkpoint may be used without it."""
+    """Check whether the data file can be read; a checkpoint can be used without the file."""
     try:
         datamodule.setup("predict")
     except UserError:

@@ -58,7 +58,7 @@ def sample_items(model: LanguageModel, datamodule: ItemsDataModule, options: Sam
         batch = sampler.sample_batch(number)
         selection.accept(batch)
         ended += batch
-        num_begun += sampler.rows
+        num_begun += sampler.num_rows
     if shortfall := selection.shortfall():
         raise UserError(f"{shortfall} (only items that end within {options.max_length} tokens count)")
     return Items.from_strings(ended[: options.num_samples]), len(ended) / num_begun

@@ -14,7 +14,7 @@ from mm_lightning.training.trainer import Trainer
 def run(trainer: Trainer, model: LanguageModel, ckpt_path: str, words: list[str], input: Path | None = None) -> None:
     """Print the negative log-likelihood of items in nats, in total and per target.
 
-    The targets of an item are its characters (of a sentence: its words) and the closing boundary.
+    The targets of an item are its tokens (characters, or words of a sentence) and the closing boundary.
 
     Args:
         trainer: The Trainer.
@@ -24,25 +24,25 @@ def run(trainer: Trainer, model: LanguageModel, ckpt_path: str, words: list[str]
         input: File of items to score, one per line.
 
     Raises:
-        UserError: If there is no item, or some have characters outside the alphabet; the others are scored.
+        UserError: If no item is given, or if an item has a character outside the alphabet; other items are scored.
     """
     trainer.require_one_device()
-    wanted = words + ([] if input is None else list(read_items(input)))
-    if not wanted:
+    items = words + ([] if input is None else list(read_items(input)))
+    if not items:
         raise UserError("score: give items, or a file of items with --input")
-    targets: dict[str, int] = {}
+    num_targets: dict[str, int] = {}
     refused: dict[str, str] = {}
-    for item in wanted:
+    for item in items:
         try:
-            targets[item] = len(model.vocabulary.encode_item(item)) + 1
+            num_targets[item] = len(model.vocabulary.encode_item(item)) + 1
         except UserError as error:
             refused[item] = str(error)
-    accepted = [item for item in wanted if item not in refused]
+    accepted = [item for item in items if item not in refused]
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
     with trainer.strategy.precision_plugin.forward_context():
         nll = score(model.network, model.vocabulary, Items.from_strings(accepted)).tolist()
     print("word\tnll\tnll_per_char")
     for item, value in zip(accepted, nll, strict=True):
-        print(f"{item}\t{value:.4f}\t{value / targets[item]:.4f}")
+        print(f"{item}\t{value:.4f}\t{value / num_targets[item]:.4f}")
     if refused:
         raise UserError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))

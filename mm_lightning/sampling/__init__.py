@@ -1,4 +1,4 @@
-"""New words from a network, freely or under conditions."""
+"""New items sampled from a network, with or without conditions."""
 
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 from mm_lightning.sampling.probabilities import probabilities

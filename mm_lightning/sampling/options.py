@@ -1,46 +1,42 @@
-"""What to draw: the settings of `predict`."""
+"""The options of sampling: the `--sampling.*` settings of `predict`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from mm_lightning import UserError
 
-SAMPLE_BATCH_SIZE = 1024  # words drawn together
+SAMPLE_BATCH_SIZE = 1024  # rows sampled together
 
 
 @dataclass
 class SamplingOptions:
-    r"""What to draw.
+    r"""The options of sampling; a token is a character, or a word in a model of sentences.
 
-    Items follow the model's own distribution among those that meet `prefix`, `suffix`, `contains`, `pattern`,
-    `min_length` and `max_length`: exactly so for a short context (every window fits a table) and wherever one word in
-    32 meets them by itself; for other networks by resampling among 64 draws per word, which comes close.
-    `temperature`, `top_k` and `top_p` change the distribution first. `unique` and `only_new` leave words out. Drawing
-    stops after 100 draws per word asked for (a whole number of blocks of 1,024), and says how many were found.
-
-    In a model of sentences, what is said of characters holds for words.
+    `temperature`, `top_k` and `top_p` change the model's distribution of items. Samples follow this distribution under
+    the conditions `prefix`, `suffix`, `contains`, `pattern`, `min_length` and `max_length`. `unique` and `only_new`
+    leave out samples. `sampling/strategy.py` says where samples are exact and where they are approximate.
 
     Args:
-        num_samples: Items wanted.
-        temperature: Divides the logits; 0 takes the most likely character each time.
-        top_k: Draw from the k most likely characters only; null for all.
-        top_p: Draw from the most likely characters that together reach this probability, in (0, 1].
-        prefix: How every word begins; for a model of sentences whole words, as in "the old".
-        suffix: How every word ends.
-        contains: What stands somewhere in every word.
-        pattern: What every word is from end to end: "." stands for any one character, "*" for any run of characters,
-            none included, and a backslash takes both literally, as in "j..n", "m*a" or "st\. *". For a model of
-            sentences "." and "*" stand alone, as in "the . dog *". Empty for anything.
-        min_length: Fewest characters (of a sentence: words), the prefix included.
-        max_length: Most characters (of a sentence: words), the prefix included.
-        seed: Same seed, same words.
-        unique: Each word once.
-        only_new: Leave out words of the training split.
-        beam: Draw nothing and write the most likely words instead, the likeliest first, found by a beam search that
-            keeps this many beginnings, at least num_samples; null to draw. For a short context they are the most
-            likely ones there are, for other networks the best of those that were met.
-        output: File to write instead of stdout: .txt with words, .csv or .jsonl with each word, its NLL in nats and
-            whether it is new.
+        num_samples: Number of items, at least 1.
+        temperature: Divisor of the logits, at least 0. Below 1 favours likely tokens; 0 always takes the most likely
+            token.
+        top_k: Sample only from the k most likely tokens, at least 1; null: from all tokens.
+        top_p: Sample only from the most likely tokens that together reach this probability, above 0 and at most 1.
+        prefix: Text at the start of every item, as in "jo". For a model of sentences: whole words, as in "the old".
+        suffix: Text at the end of every item.
+        contains: Text anywhere in every item.
+        pattern: Pattern of the whole item, as in "j..n" or "m*a"; empty: any item. "." matches one token, "*" matches
+            any number of tokens or none. A backslash makes the next character literal, as in "st\. *". For a model of
+            sentences, "." and "*" stand between spaces, as in "the . dog *".
+        min_length: Minimum number of tokens, at least 0. The prefix counts.
+        max_length: Maximum number of tokens, at least 1 and min_length. The prefix counts.
+        seed: Seed of the random numbers, at least 0. The same seed gives the same items.
+        unique: Write each item only once.
+        only_new: Leave out items of the training split.
+        beam: Write the most likely items, most likely first, instead of samples; null: samples. The value is the
+            width of the beam search, at least num_samples. Exact for a short context, approximate for a long one.
+        output: File to write instead of stdout. A .txt file has the items; a .csv or .jsonl file also has the NLL in
+            nats of each item and whether the item is new.
     """
 
     num_samples: int = 20
@@ -73,12 +69,13 @@ class SamplingOptions:
             ),
             "beam": (self.beam is None or self.beam >= self.num_samples, f"at least num_samples ({self.num_samples})"),
         }
-        for name, (holds, rule) in rules.items():
-            if not holds:
+        for name, (is_valid, rule) in rules.items():
+            if not is_valid:
                 raise UserError(f"sampling.{name} is {getattr(self, name)}; it must be {rule}")
-        chance = {"temperature": self.temperature != 1, "top_k": self.top_k is not None, "top_p": self.top_p < 1}
-        for name in (name for name, is_set in chance.items() if is_set and self.beam is not None):
-            raise UserError(
-                f"sampling.{name} is {getattr(self, name)}, but sampling.beam ({self.beam}) draws nothing; "
-                "leave one of them out"
-            )
+        changed = {"temperature": self.temperature != 1, "top_k": self.top_k is not None, "top_p": self.top_p < 1}
+        for name, is_changed in changed.items():
+            if is_changed and self.beam is not None:
+                raise UserError(
+                    f"sampling.{name} is {getattr(self, name)}, but sampling.beam ({self.beam}) takes no samples; "
+                    "leave one of them out"
+                )

@@ -1,4 +1,4 @@
-"""From logits to probabilities, from probabilities to ids, from ids to items."""
+"""Probabilities of the next id from logits, and ids sampled from probabilities."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.sampling.options import SamplingOptions
 
 
-def finite_logits(logits: Tensor) -> Tensor:
-    """The logits, if none is NaN.
+def checked_logits(logits: Tensor) -> Tensor:
+    """Return the logits unchanged.
 
     Raises:
-        UserError: If one is.
+        UserError: If any logit is NaN.
     """
     if logits.isnan().any():
         raise UserError("the network's logits are not numbers: training diverged before this checkpoint")
@@ -22,44 +22,56 @@ def finite_logits(logits: Tensor) -> Tensor:
 
 
 def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
-    """Probabilities (B, V) of the next id under temperature, top_k and top_p, from logits (B, V)."""
-    logits = finite_logits(logits)
+    """Compute probabilities (B, V) of the next id from logits (B, V) under temperature, top_k and top_p.
+
+    Sums of rows are below 1 where top_p removes ids.
+
+    Raises:
+        UserError: If any logit is NaN.
+    """
+    logits = checked_logits(logits)
     if options.temperature == 0:
         return torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1)
-    logits = (logits - logits.max(1, keepdim=True).values) / options.temperature  # so that none grows beyond 0
+    logits = (logits - logits.max(1, keepdim=True).values) / options.temperature  # at most 0: no overflow
     if options.top_k is not None and options.top_k < logits.shape[1]:
-        kept = logits.sort(stable=True, dim=1, descending=True).indices[
-            :, : options.top_k
-        ]  # k also where some are equal
+        order = logits.sort(stable=True, dim=1, descending=True).indices
+        kept = order[:, : options.top_k]  # exactly k ids, also where logits are equal
         logits = torch.full_like(logits, -torch.inf).scatter(1, kept, logits.gather(1, kept))
     result = logits.softmax(1)
     if options.top_p < 1:
-        ordered, order = result.sort(stable=True, dim=1, descending=True)
-        beyond = ordered.cumsum(1) - ordered >= options.top_p  # the set without this character suffices
-        result = result.scatter(1, order, ordered.masked_fill(beyond, 0))
+        descending, order = result.sort(stable=True, dim=1, descending=True)
+        is_beyond = descending.cumsum(1) - descending >= options.top_p  # more likely ids already reach top_p
+        result = result.scatter(1, order, descending.masked_fill(is_beyond, 0))
     return result
 
 
-def exclude_ids(logits: Tensor, never: Sequence[int]) -> Tensor:
-    """Logits (B, V) in float64 on the CPU under which these ids are impossible."""
-    return logits.double().cpu().index_fill(1, torch.tensor(never, dtype=torch.int64), -torch.inf)
+def mask_ids(logits: Tensor, ids: Sequence[int]) -> Tensor:
+    """Copy logits (B, V) to the CPU in float64, with -inf for the given ids."""
+    return logits.double().cpu().index_fill(1, torch.tensor(ids, dtype=torch.int64), -torch.inf)
 
 
 def inverse_cdf(cumulative: Tensor, uniform: Tensor) -> Tensor:
-    """Places (B,) by inverse CDF from sums (B, V) of weights, not necessarily normalised, and numbers in [0, 1)."""
+    """Sample ids (B,) by inversion of the cumulative distribution function.
+
+    Args:
+        cumulative: (B, V) cumulative sums of weights, not necessarily normalised.
+        uniform: (B,) random numbers in [0, 1).
+    """
     total = cumulative[:, -1:]
-    wanted = (uniform[:, None] * total).minimum(total.nextafter(torch.zeros_like(total)))  # as rounding may reach it
-    return torch.searchsorted(cumulative, wanted, right=True).squeeze(1).clamp(max=cumulative.shape[1] - 1)
+    below_total = total.nextafter(torch.zeros_like(total))
+    targets = (uniform[:, None] * total).minimum(below_total)  # the product can round to the total
+    return torch.searchsorted(cumulative, targets, right=True).squeeze(1).clamp(max=cumulative.shape[1] - 1)
 
 
 def next_probabilities(logits: Tensor, vocabulary: Vocabulary, options: SamplingOptions) -> Tensor:
-    """Probabilities (B, V) of the next id as it would be drawn without a condition."""
-    result = probabilities(exclude_ids(logits, vocabulary.unsampled_ids), options)
+    """Compute normalised probabilities (B, V) of the next id without a condition, from logits (B, V).
+
+    The boundary has probability 1 where no id is possible.
+
+    Raises:
+        UserError: If any logit is NaN.
+    """
+    result = probabilities(mask_ids(logits, vocabulary.unsampled_ids), options)
     result = result / result.sum(1, keepdim=True)
-    ends = torch.zeros_like(result).index_fill(1, torch.tensor([BOUNDARY]), 1)
-    return result.where(result.isfinite(), ends)  # where nothing is possible, the word ends
-
-
-def decode(vocabulary: Vocabulary, ids: Tensor) -> list[str]:
-    """Items of ids (W, T), each padded with boundaries."""
-    return vocabulary.decode_all(ids[ids != BOUNDARY].numpy(), (ids != BOUNDARY).sum(1).numpy())
+    boundary = torch.zeros_like(result).index_fill(1, torch.tensor([BOUNDARY]), 1)
+    return result.where(result.isfinite(), boundary)

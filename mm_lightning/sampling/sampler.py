@@ -1,8 +1,8 @@
-"""New words from a network, as it makes them.
+"""Items sampled from a network, with a prefix and bounds of length as the only conditions.
 
-Items are drawn in blocks of fixed size, each from a random stream of its own keyed by (seed, block), by inverting the
-cumulative distribution: word i is the same whether ten or ten thousand are asked for, on any device, and no global
-random state is touched.
+Items are sampled in batches of fixed size by inversion of the cumulative distribution function. The random numbers of a
+batch depend on (seed, batch) alone. So item i does not depend on the number of requested items or on the device, and
+the global random state stays unchanged.
 """
 
 from collections.abc import Callable
@@ -15,15 +15,26 @@ from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.networks.base import AdvanceFunction, Network, State
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
-from mm_lightning.sampling.probabilities import exclude_ids, inverse_cdf, probabilities
+from mm_lightning.sampling.probabilities import inverse_cdf, mask_ids, probabilities
+from mm_lightning.sampling.rows import decode, full_column, random_uniform, select_state
 from mm_lightning.sampling.selection import Selection
 
 
-def _encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int]:
-    """Ids of the boundary and the prefix.
+def require_eval_mode(network: Network) -> None:
+    """Check that the network is in eval mode, without dropout and updates of batch statistics.
 
     Raises:
-        UserError: If the prefix has a character that the vocabulary lacks, or is longer than a word may be.
+        RuntimeError: If the network is in training mode.
+    """
+    if network.training:
+        raise RuntimeError("sampling needs the network in eval mode; call network.eval() first")
+
+
+def _encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int]:
+    """Return the ids of the boundary and the prefix.
+
+    Raises:
+        UserError: If the prefix has a character outside the vocabulary, or more than max_length tokens.
     """
     ids = vocabulary.encode_item(options.prefix)
     if len(ids) > options.max_length:
@@ -34,72 +45,67 @@ def _encode_prefix(vocabulary: Vocabulary, options: SamplingOptions) -> list[int
 
 
 class Sampler:
-    """Draws words of a network, block by block; those over max_length or below min_length are dropped.
+    """Sampler of a network's items, batch by batch; items outside the bounds of length are dropped.
 
     Args:
-        network: The network, in eval mode when it comes to drawing.
-        vocabulary: Its ids.
-        options: What to draw.
-        rows: How many words of a block are drawn, its first; they are the same for any number.
+        network: The network; in eval mode for `sample_batch`.
+        vocabulary: The vocabulary of the network.
+        options: The sampling options; `suffix`, `contains`, `pattern` and `beam` have no effect here.
+        num_rows: Rows sampled in each batch. A row's item does not depend on this number.
 
     Raises:
-        UserError: If the prefix has a character that the vocabulary lacks, or is longer than a word may be.
+        UserError: If the prefix has a character outside the vocabulary, or more than max_length tokens.
     """
 
     def __init__(
-        self, network: Network, vocabulary: Vocabulary, options: SamplingOptions, rows: int = SAMPLE_BATCH_SIZE
+        self, network: Network, vocabulary: Vocabulary, options: SamplingOptions, num_rows: int = SAMPLE_BATCH_SIZE
     ) -> None:
         self.network = network
         self.vocabulary = vocabulary
         self.options = options
-        self.rows = rows
+        self.num_rows = num_rows
         self._prefix = _encode_prefix(vocabulary, options)
-        never = list(vocabulary.unsampled_ids)
-        self._read = self._reader(never)
-        must_go_on = options.min_length >= len(self._prefix)  # to drop what ended at once would come to the same
-        self._read_first = self._reader([*never, BOUNDARY]) if must_go_on else self._read
+        unsampled_ids = list(vocabulary.unsampled_ids)
+        self._advance = self._make_advance(unsampled_ids)
+        # Without the boundary as first id, fewer items are dropped; the distribution of the others is the same.
+        is_prefix_too_short = options.min_length >= len(self._prefix)
+        self._advance_first = self._make_advance([*unsampled_ids, BOUNDARY]) if is_prefix_too_short else self._advance
 
-    def _reader(self, never: list[int]) -> AdvanceFunction:
+    def _make_advance(self, masked_ids: list[int]) -> AdvanceFunction:
+        """Return a function that reads ids and returns cumulative probabilities (B, V) of the next id."""
+
         def cumulative(logits: Tensor) -> Tensor:
-            sums = probabilities(exclude_ids(logits, never), self.options).cumsum(1)
-            return sums.nan_to_num(1.0)  # where nothing is possible, the word ends
+            sums = probabilities(mask_ids(logits, masked_ids), self.options).cumsum(1)
+            return sums.nan_to_num(1.0)  # where no id is possible, the item ends
 
         return self.network.advance_function(cumulative, len(self.vocabulary))
 
     @torch.no_grad()
-    def sample_batch(self, block: int) -> list[str]:
-        """Draw one block; those of its words that ended, in the order of their rows.
+    def sample_batch(self, batch: int) -> list[str]:
+        """Sample the batch with this index, and return its items within the bounds of length, in the order of rows.
 
         Raises:
-            UserError: If the network's logits are not numbers.
+            RuntimeError: If the network is in training mode.
+            UserError: If the network's logits are NaN.
         """
-        assert not self.network.training, "sampling needs eval mode"
-        random = np.random.default_rng([self.options.seed, block])
-        fresh = torch.tensor(self._prefix).repeat(self.rows, 1)  # (rows still open, T), not yet read
-        columns = [fresh[:, 1:]]
+        require_eval_mode(self.network)
+        generator = np.random.default_rng([self.options.seed, batch])
+        unread = torch.tensor(self._prefix).repeat(self.num_rows, 1)  # (open rows, T)
+        columns = [unread[:, 1:]]
         state: State = ()
-        rows = torch.arange(self.rows)  # still open
+        rows = torch.arange(self.num_rows)  # open rows
         for length in range(len(self._prefix) - 1, self.options.max_length + 1):
-            read = self._read_first if length == len(self._prefix) - 1 else self._read
-            cumulative, state = read(fresh, state)
-            following = inverse_cdf(
-                cumulative, torch.from_numpy(random.random(SAMPLE_BATCH_SIZE)).index_select(0, rows)
-            )
-            columns.append(following.new_zeros(self.rows).index_copy(0, rows, following)[:, None])
-            still_open = following.nonzero().flatten()
-            rows, fresh = rows.index_select(0, still_open), following.index_select(0, still_open)[:, None]
+            advance = self._advance_first if length == len(self._prefix) - 1 else self._advance
+            cumulative, state = advance(unread, state)
+            ids = inverse_cdf(cumulative, random_uniform(generator, rows))
+            columns.append(full_column(ids, rows, self.num_rows)[:, None])
+            still_open = ids.nonzero().flatten()
+            rows, unread = rows.index_select(0, still_open), ids.index_select(0, still_open)[:, None]
             if not len(rows):
                 break
-            state = tuple(part.index_select(0, still_open.to(part.device)) for part in state)
-        ended = torch.ones(self.rows, dtype=torch.bool).index_fill(0, rows, 0)
-        return self._decode(torch.cat(columns, 1)[ended])
-
-    def _decode(self, ids: Tensor) -> list[str]:
-        """Items of ids (W, T), each padded with boundaries; those left out that end too early."""
-        lengths = (ids != BOUNDARY).sum(1)
-        is_long = lengths >= self.options.min_length
-        ids, lengths = ids[is_long], lengths[is_long]
-        return self.vocabulary.decode_all(ids[ids != BOUNDARY].numpy(), lengths.numpy())
+            state = select_state(state, still_open)
+        has_ended = torch.ones(self.num_rows, dtype=torch.bool).index_fill(0, rows, 0)
+        return decode(self.vocabulary, torch.cat(columns, 1)[has_ended], self.options.min_length)
 
 
 def sample(
@@ -107,8 +113,8 @@ def sample(
     vocabulary: Vocabulary,
     options: SamplingOptions,
     is_new: Callable[[list[str]], list[bool]],
-    rows: int = SAMPLE_BATCH_SIZE,
+    num_rows: int = SAMPLE_BATCH_SIZE,
 ) -> list[str]:
-    """Draw words, so many at once; fewer than asked for where `Selection` gives up."""
-    sampler, selection = Sampler(network, vocabulary, options, rows), Selection(options, is_new, rows)
-    return [word for block in selection.batches() for word in selection.accept(sampler.sample_batch(block))]
+    """Sample `options.num_samples` items at once; fewer if `Selection` gives up. Arguments: see both classes."""
+    sampler, selection = Sampler(network, vocabulary, options, num_rows), Selection(options, is_new, num_rows)
+    return [item for batch in selection.batches() for item in selection.accept(sampler.sample_batch(batch))]

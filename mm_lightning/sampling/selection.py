@@ -1,64 +1,64 @@
-"""Which draws count, and when there are enough."""
+"""The selection of sampled items: new ones, unique ones, and no more than requested."""
 
 from collections.abc import Callable, Iterator
 
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 
-_DRAWS_PER_SAMPLE = 100  # how often to try, per word asked for, before giving up
+_MAX_SAMPLES_PER_ITEM = 100  # samples per requested item before giving up
 
 
 class Selection:
-    """Which draws count, and when there are enough.
+    """Selection among the sampled items, and the count of items found.
 
     Args:
-        options: What is wanted.
-        is_new: Tells for each of some words whether the training split lacks it.
-        rows: Items drawn in a block.
+        options: The sampling options.
+        is_new: Returns, for each of a list of items, whether the item is absent from the training split.
+        num_rows: Rows sampled in each batch.
     """
 
     def __init__(
-        self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]], rows: int = SAMPLE_BATCH_SIZE
+        self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]], num_rows: int = SAMPLE_BATCH_SIZE
     ) -> None:
         self.options = options
-        self.rows = rows
+        self.num_rows = num_rows
         self.num_found = 0
         self._is_new = is_new
         self._seen: set[str] = set()
 
     @property
     def max_batches(self) -> int:
-        """Blocks after which drawing stops; a beam search is one block."""
+        """Number of batches after which sampling stops; 1 for a beam search, whose batches are all equal."""
         if self.options.beam is not None:
             return 1
-        return -(-_DRAWS_PER_SAMPLE * self.options.num_samples // self.rows)
+        return -(-_MAX_SAMPLES_PER_ITEM * self.options.num_samples // self.num_rows)
 
     def batches(self) -> Iterator[int]:
-        """Numbers of the blocks to draw, until there are enough words or no more tries."""
+        """Yield indices of batches until enough items are found or `max_batches` is reached."""
         return (i for i in range(self.max_batches) if self.num_found < self.options.num_samples)
 
-    def accept(self, drawn: list[str]) -> list[str]:
-        """Those of the drawn words that count, in order."""
+    def accept(self, items: list[str]) -> list[str]:
+        """Return the accepted items, in order, and count them."""
         if self.options.only_new:
-            drawn = [word for word, new in zip(drawn, self._is_new(drawn), strict=True) if new]
+            items = [item for item, is_new in zip(items, self._is_new(items), strict=True) if is_new]
         if self.options.unique:
-            drawn = [word for word in dict.fromkeys(drawn) if word not in self._seen]
-        drawn = drawn[: self.options.num_samples - self.num_found]
+            items = [item for item in dict.fromkeys(items) if item not in self._seen]
+        items = items[: self.options.num_samples - self.num_found]
         if self.options.unique:
-            self._seen.update(drawn)
-        self.num_found += len(drawn)
-        return drawn
+            self._seen.update(items)
+        self.num_found += len(items)
+        return items
 
     def shortfall(self) -> str | None:
-        """One line that says what is missing, if anything is."""
-        wanted = self.options.num_samples
-        if self.num_found == wanted:
+        """Return an error message if fewer items than requested were found, else None."""
+        requested = self.options.num_samples
+        if self.num_found == requested:
             return None
         if self.options.beam is not None:
             return (
-                f"found {self.num_found} of {wanted} words with a beam of {self.options.beam}; "
+                f"found {self.num_found} of {requested} items with a beam of {self.options.beam}; "
                 "ask for fewer, a wider sampling.beam or looser conditions"
             )
         return (
-            f"found {self.num_found} of {wanted} words in {self.max_batches * self.rows} draws; "
+            f"found {self.num_found} of {requested} items in {self.max_batches * self.num_rows} samples; "
             "ask for fewer, a higher temperature or looser conditions"
         )

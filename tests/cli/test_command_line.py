@@ -121,7 +121,7 @@ def test_too_few_words_are_written_and_said(trained):
     """Catches an endless search, and a shortfall passed over in silence."""
     greedy = ("--sampling.temperature", 0, "--sampling.unique", "true")
     result = run("predict", "--ckpt_path", "last", *greedy, cwd=trained)
-    assert error_line(result, 1).startswith("error: found 1 of 20 words in 2048 draws")
+    assert error_line(result, 1).startswith("error: found 1 of 20 items in 2048 samples")
     assert len(result.stdout.splitlines()) == 1
 
 

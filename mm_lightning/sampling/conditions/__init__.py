@@ -1,1 +1,1 @@
-"""Conditions on samples: what an item must be, and how items are sampled under it."""
+"""Conditions on samples, and samplers of a network's items under a condition."""

@@ -1,9 +1,9 @@
-"""What words must look like, as one deterministic automaton over ids.
+"""A deterministic automaton over ids that accepts the items that match several patterns.
 
-Prefix, suffix, part and pattern are all rows of items: an id, any one id, or any run of ids. Each row is a small
-nondeterministic automaton whose states are places in the row; their product is made deterministic by the construction
-of subsets (Rabin and Scott 1959). Once a run is reached, nothing that stands before it can matter any more, which keeps
-the subsets few.
+Prefix, suffix, contained text and pattern all become patterns: sequences of ids, ANY and RUN. Each pattern is a small
+nondeterministic automaton, whose states are positions in the pattern. Their product becomes deterministic by the subset
+construction (Rabin and Scott 1959). Positions before a reached RUN are dropped, because everything that they accept is
+also accepted from the RUN. This keeps the number of subsets small.
 """
 
 import re
@@ -16,112 +16,136 @@ from numpy.typing import NDArray
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary, WordVocabulary
 
-ANY, RUN = -1, -2  # items that are no ids: any one id, any run of ids
+ANY, RUN = -1, -2  # elements of a pattern that are not ids: any one id; any number of ids, also none
 _WILDCARDS = {".": ANY, "*": RUN}
 _MAX_STATES = 4096
 
-Row = tuple[int, ...]
-_Places = tuple[int, ...]  # of each row the places that have been reached, as bits
+Pattern = tuple[int, ...]
+_Subset = tuple[int, ...]  # for each pattern, the reached positions as a bit mask
 
 
-def parse(text: str, vocabulary: Vocabulary, wildcards: bool) -> Row:
-    """Items of a text.
+def parse(text: str, vocabulary: Vocabulary, has_wildcards: bool) -> Pattern:
+    """Parse a text into a pattern.
+
+    Args:
+        text: Tokens of the vocabulary; separated by spaces in a model of sentences.
+        vocabulary: The vocabulary of the ids.
+        has_wildcards: Whether ".", "*" and backslash have their special meaning.
 
     Raises:
-        UserError: If a token has no id that can be drawn, or a backslash takes nothing.
+        UserError: If a token has no id, or one that is never sampled, or if a backslash ends the text.
     """
     if isinstance(vocabulary, WordVocabulary):
-        units = text.split()
+        tokens = text.split()
     else:
-        units = re.findall(r"\\.|." if wildcards else ".", text, re.DOTALL)
-    return tuple(_item(unit, vocabulary, wildcards) for unit in units)
+        tokens = re.findall(r"\\.|." if has_wildcards else ".", text, re.DOTALL)
+    return tuple(_parse_token(token, vocabulary, has_wildcards) for token in tokens)
 
 
-def _item(unit: str, vocabulary: Vocabulary, wildcards: bool) -> int:
-    if wildcards and unit in _WILDCARDS:
-        return _WILDCARDS[unit]
-    if wildcards and unit == "\\":
+def _parse_token(token: str, vocabulary: Vocabulary, has_wildcards: bool) -> int:
+    if has_wildcards and token in _WILDCARDS:
+        return _WILDCARDS[token]
+    if has_wildcards and token == "\\":
         raise UserError("a backslash at the end takes nothing; write two for a backslash itself")
-    token = re.sub(r"\\(.)", r"\1", unit) if wildcards else unit
-    (item,) = vocabulary.encode_item(token)
-    if item in vocabulary.unsampled_ids:
-        raise UserError(f"{token!r} is not among the model's words")
-    return item
+    literal = re.sub(r"\\(.)", r"\1", token) if has_wildcards else token
+    (element,) = vocabulary.encode_item(literal)
+    if element in vocabulary.unsampled_ids:
+        raise UserError(f"{literal!r} is not among the model's words")
+    return element
 
 
-def _reached(places: int, row: Row) -> int:
-    """The places that these lead to without an id; those before a run that was reached are left out."""
-    for i, item in enumerate(row):
-        if item == RUN and places >> i & 1:
-            places = (places >> i | 2) << i
-    return places
+def _epsilon_closure(positions: int, pattern: Pattern) -> int:
+    """Add the position after each reached RUN, and drop the positions before it."""
+    for i, element in enumerate(pattern):
+        if element == RUN and positions >> i & 1:
+            positions = (positions >> i | 2) << i
+    return positions
 
 
-def _step(places: int, row: Row, symbol: int) -> int:
-    """The places reached by one id more."""
-    after = 0
-    for i, item in enumerate(row):
-        if places >> i & 1 and item in (RUN, ANY, symbol):
-            after |= 1 << (i if item == RUN else i + 1)
-    return _reached(after, row)
+def _step(positions: int, pattern: Pattern, symbol: int) -> int:
+    """Return the positions reached by one more id."""
+    reached = 0
+    for i, element in enumerate(pattern):
+        if positions >> i & 1 and element in (RUN, ANY, symbol):
+            reached |= 1 << (i if element == RUN else i + 1)
+    return _epsilon_closure(reached, pattern)
+
+
+def _subset_construction(patterns: Sequence[Pattern], symbols: list[int]) -> tuple[list[_Subset], list[list[int]]]:
+    """Find the subsets that are reachable by symbols.
+
+    Returns:
+        The subsets, the start first; and for each subset the index of the next subset by symbol, -1 for none.
+
+    Raises:
+        UserError: If there are too many subsets.
+    """
+    start = tuple(_epsilon_closure(1, pattern) for pattern in patterns)
+    subsets, index_of = [start], {start: 0}
+    transitions: list[list[int]] = []
+    for subset in subsets:  # grows in the loop
+        transitions.append([])
+        for symbol in symbols:
+            reached = tuple(_step(*pair, symbol) for pair in zip(subset, patterns, strict=True))
+            if all(reached) and reached not in index_of:
+                index_of[reached] = len(subsets)
+                subsets.append(reached)
+            transitions[-1].append(index_of[reached] if all(reached) else -1)
+        if len(subsets) > _MAX_STATES:
+            raise UserError("the conditions are too intricate together; have fewer '.' after a '*'")
+    return subsets, transitions
 
 
 @dataclass(frozen=True)
 class Automaton:
-    """States 0 to Q - 1; words start in 0, and the last is the one from which nothing is accepted.
+    """A deterministic automaton with states 0 to Q - 1; 0 is the start, and the last state rejects every continuation.
 
     Args:
-        transitions: (Q, V) int64, the state after each id; ids of boundaries lead nowhere.
-        accepting: (Q,) whether a word may end in the state.
+        transitions: (Q, V) int64, the next state by state and id; the boundary leads to the last state.
+        accepting: (Q,) bool, whether an item may end in the state.
     """
 
     transitions: NDArray[np.int64]
     accepting: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], vocab_size: int) -> "Automaton":
-        """The automaton of all words that match every row.
+    def of(cls, patterns: Sequence[Pattern], vocab_size: int) -> "Automaton":
+        """Build the automaton of the items that match every pattern.
 
         Raises:
-            UserError: If it would have too many states.
+            UserError: If the automaton has too many states.
         """
-        symbols = sorted({item for row in rows for item in row if item > BOUNDARY})  # all other ids are alike
-        numbers: dict[_Places, int] = {tuple(_reached(1, row) for row in rows): 0}
-        found = list(numbers)
-        arrows: list[list[int]] = []  # of each state in turn: where a boundary's like leads, and each symbol
-        for places in found:  # grows on the way
-            arrows.append([])
-            for symbol in [BOUNDARY, *symbols]:
-                after = tuple(_step(some, row, symbol) for some, row in zip(places, rows, strict=True))
-                if all(after) and after not in numbers:
-                    numbers[after] = len(found)
-                    found.append(after)
-                arrows[-1].append(numbers[after] if all(after) else -1)
-            if len(found) > _MAX_STATES:
-                raise UserError("the conditions are too intricate together; have fewer '.' after a '*'")
-        transitions = np.full((len(found) + 1, vocab_size), len(found), np.int64)
-        table = np.where(np.array(arrows) < 0, len(found), arrows)
-        transitions[:-1] = table[:, :1]
-        transitions[:-1, symbols] = table[:, 1:]
-        transitions[:, BOUNDARY] = len(found)
-        ends = [all(some >> len(row) & 1 for some, row in zip(places, rows, strict=True)) for places in found]
-        return cls(transitions, np.array([*ends, False]))
+        ids = sorted({element for pattern in patterns for element in pattern if element > BOUNDARY})
+        # The boundary stands for the ids that occur in no pattern: all of them have the same transitions.
+        subsets, next_subsets = _subset_construction(patterns, [BOUNDARY, *ids])
+        dead = len(subsets)
+        by_symbol = np.where(np.array(next_subsets) < 0, dead, next_subsets)
+        transitions = np.full((dead + 1, vocab_size), dead, np.int64)
+        transitions[:-1] = by_symbol[:, :1]
+        transitions[:-1, ids] = by_symbol[:, 1:]
+        transitions[:, BOUNDARY] = dead
+        accepting = [
+            all(positions >> len(pattern) & 1 for positions, pattern in zip(subset, patterns, strict=True))
+            for subset in subsets
+        ]
+        return cls(transitions, np.array([*accepting, False]))
 
     def __len__(self) -> int:
+        """Number of states Q."""
         return len(self.accepting)
 
     def run(self, ids: Sequence[int], state: int = 0) -> int:
-        """The state after ids."""
+        """Return the state after ids."""
         for i in ids:
             state = int(self.transitions[state, i])
         return state
 
-    def can_end(self, state: int, shortest: int, longest: int | None) -> bool:
-        """Whether a number of ids within bounds leads from the state to an accepting one."""
-        last = shortest + len(self)  # whoever gets through at all needs to visit no state twice
+    def can_end(self, state: int, min_length: int, max_length: int | None) -> bool:
+        """Check whether `min_length` to `max_length` ids lead from the state to an accepting one; None: no maximum."""
+        enough = min_length + len(self)  # a shortest path visits no state twice
         states = np.array([state])
-        for length in range((last if longest is None else min(longest, last)) + 1):
-            if length >= shortest and self.accepting[states].any():
+        for length in range((enough if max_length is None else min(max_length, enough)) + 1):
+            if length >= min_length and self.accepting[states].any():
                 return True
             states = np.unique(self.transitions[states])
         return False

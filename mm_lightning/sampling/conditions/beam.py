@@ -1,8 +1,9 @@
-"""The most likely words under a condition, by beam search.
+"""Beam search for the most likely items under a condition.
 
-Beginnings of one length compete by their probability times that of the best way to go on, as far as a guide knows it.
-Where it knows it exactly, the beam loses nothing: were one of the B best words not among the best B beginnings of some
-length, those would lead to B better words.
+Prefixes of one length are ranked by their probability times the max-product message of a table model, which is the
+probability of the best continuation. If the messages are exact, the search is exact. Proof: suppose that one of the B
+best items has a prefix that is not among the B best prefixes of its length. Then these B prefixes continue to B better
+items, which is a contradiction.
 """
 
 import torch
@@ -12,60 +13,69 @@ from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.networks.base import Network, State
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.messages import MaxProductMessages
-from mm_lightning.sampling.probabilities import decode, finite_logits
+from mm_lightning.sampling.probabilities import checked_logits
+from mm_lightning.sampling.rows import decode, select_state
 
 
 def log_probabilities(logits: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Log-probabilities (B, V) of the next id as scoring has them; what is never drawn is impossible."""
-    never = torch.tensor(vocabulary.unsampled_ids, dtype=torch.int64)
-    return finite_logits(logits).double().cpu().log_softmax(1).index_fill(1, never, -torch.inf)
+    """Compute log-probabilities (B, V) of the next id as in scoring, with -inf for ids that are never sampled.
+
+    Raises:
+        UserError: If any logit is NaN.
+    """
+    unsampled_ids = torch.tensor(vocabulary.unsampled_ids, dtype=torch.int64)
+    return checked_logits(logits).double().cpu().log_softmax(1).index_fill(1, unsampled_ids, -torch.inf)
 
 
 class BeamSearch:
-    """Finds the words of highest probability.
+    """Beam search for the items of highest probability.
 
     Args:
-        network: In eval mode.
-        guide: Made of the network's own table, or of a model that is like it.
-        condition: What words are wanted.
-        width: Beginnings B that are kept, and words.
+        network: The network; in eval mode for `search`.
+        messages: Messages of the network's own table, or of a table model that approximates the network.
+        condition: The condition.
+        width: Number B of prefixes that are kept, and maximum number of items.
     """
 
-    def __init__(self, network: Network, guide: MaxProductMessages, condition: Condition, width: int) -> None:
-        self._guide = guide
+    def __init__(self, network: Network, messages: MaxProductMessages, condition: Condition, width: int) -> None:
+        self._messages = messages
         self._condition = condition
         self._width = width
         vocabulary = condition.vocabulary
-        self._read = network.advance_function(lambda logits: log_probabilities(logits, vocabulary), len(vocabulary))
+        self._advance = network.advance_function(lambda logits: log_probabilities(logits, vocabulary), len(vocabulary))
 
     def search(self) -> list[str]:
-        """At most B words, the most likely first."""
-        windows, states = self._guide.start(1)
-        fresh = torch.tensor([[BOUNDARY, *self._condition.prefix]])
-        words, scores = fresh[:, 1:], torch.zeros(1, dtype=torch.float64)
-        found: list[tuple[float, str]] = []
-        state: State = ()
-        for length in range(self._guide.first, self._condition.max_length + 1):
-            logs, state = self._read(fresh, state)
-            worth = self._guide.following(length, torch.ones_like(logs), windows, states).log()
-            logs = logs + scores[:, None]
-            found = self._best(found, words, (logs + worth)[:, BOUNDARY])
-            ranks = (logs + worth).index_fill(1, torch.tensor([BOUNDARY]), -torch.inf).flatten()
-            best, places = ranks.topk(min(self._width, len(ranks)))
-            places = places[best > -torch.inf]
-            rows, ids = places // logs.shape[1], places % logs.shape[1]
-            scores = logs.flatten()[places]
-            if not len(rows) or (len(found) == self._width and scores.max() <= found[-1][0]):
+        """Return at most B items, the most likely first."""
+        windows, states = self._messages.start(1)
+        unread = torch.tensor([[BOUNDARY, *self._condition.prefix]])
+        prefixes, scores = unread[:, 1:], torch.zeros(1, dtype=torch.float64)  # (B, T); (B,) log-probabilities
+        best: list[tuple[float, str]] = []
+        network_state: State = ()
+        for length in range(self._messages.first_length, self._condition.max_length + 1):
+            logs, network_state = self._advance(unread, network_state)
+            logs = logs + scores[:, None]  # (B, V)
+            ranks = logs + self._messages.next_weights(length, torch.ones_like(logs), windows, states).log()
+            best = self._merge(best, prefixes, ranks[:, BOUNDARY])
+            rows, ids = self._extend(ranks)
+            scores = logs[rows, ids]
+            if not len(rows) or (len(best) == self._width and scores.max() <= best[-1][0]):
                 break
-            windows, states = self._guide.advance(windows[rows], states[rows], ids)
-            fresh = ids[:, None]
-            words = torch.cat([words[rows], fresh], 1)
-            state = tuple(part.index_select(0, rows.to(part.device)) for part in state)
-        return [word for _, word in found]
+            windows, states = self._messages.advance(windows[rows], states[rows], ids)
+            unread = ids[:, None]
+            prefixes = torch.cat([prefixes[rows], unread], 1)
+            network_state = select_state(network_state, rows)
+        return [item for _, item in best]
 
-    def _best(self, found: list[tuple[float, str]], words: Tensor, scores: Tensor) -> list[tuple[float, str]]:
-        """The best of the words found so far and of those (B, T) that may end now with these scores (B,)."""
-        best, ended = scores.topk(min(self._width, len(scores)))
-        ended = ended[best > -torch.inf]
-        new = zip(scores[ended].tolist(), decode(self._condition.vocabulary, words[ended]), strict=True)
-        return sorted([*found, *new], key=lambda pair: -pair[0])[: self._width]
+    def _extend(self, ranks: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the rows and the next ids of the B best longer prefixes, from ranks (B, V)."""
+        flat = ranks.index_fill(1, torch.tensor([BOUNDARY]), -torch.inf).flatten()
+        values, indices = flat.topk(min(self._width, len(flat)))
+        indices = indices[values > -torch.inf]
+        return indices // ranks.shape[1], indices % ranks.shape[1]
+
+    def _merge(self, best: list[tuple[float, str]], prefixes: Tensor, scores: Tensor) -> list[tuple[float, str]]:
+        """Merge the B best items so far with the prefixes (B, T) as items, whose log-probabilities are scores (B,)."""
+        values, rows = scores.topk(min(self._width, len(scores)))
+        rows = rows[values > -torch.inf]
+        new = zip(scores[rows].tolist(), decode(self._condition.vocabulary, prefixes[rows]), strict=True)
+        return sorted([*best, *new], key=lambda pair: -pair[0])[: self._width]

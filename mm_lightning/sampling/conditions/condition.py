@@ -1,4 +1,4 @@
-"""The condition that samples must meet: prefix, suffix, part, pattern and lengths together."""
+"""The condition on samples: prefix, suffix, contained text, pattern and bounds of length together."""
 
 from itertools import combinations
 
@@ -7,25 +7,25 @@ import numpy as np
 from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.sampling.conditions.automaton import RUN, Automaton, Row, parse
+from mm_lightning.sampling.conditions.automaton import RUN, Automaton, Pattern, parse
 from mm_lightning.sampling.options import SamplingOptions
 
 
 class Condition:
-    """What words are wanted, in ids.
+    """The condition on samples, in ids.
 
     Args:
-        vocabulary: The ids.
-        options: What is asked for.
+        vocabulary: The vocabulary of the ids.
+        options: The sampling options.
 
     Attributes:
-        prefix: Ids that are read, not drawn.
-        automaton: What else the word must be, from its first id on.
-        start: The automaton's state after the prefix.
-        is_shaped: Whether more is asked for than a prefix and a length.
+        prefix: Ids of the prefix; they are read, not sampled.
+        automaton: Automaton of suffix, contained text and pattern, over all ids of an item.
+        start_state: State of the automaton after the prefix.
+        has_pattern: Whether suffix, contains or pattern is set.
 
     Raises:
-        UserError: If a character is not in the vocabulary, or no word at all can be as it is asked for.
+        UserError: If a text has a character outside the vocabulary, or if no item can meet the condition.
     """
 
     def __init__(self, vocabulary: Vocabulary, options: SamplingOptions) -> None:
@@ -34,42 +34,44 @@ class Condition:
         self.max_length = options.max_length
         self.prefix = vocabulary.encode_item(options.prefix)
         texts = {name: getattr(options, name) for name in ("suffix", "contains", "pattern")}
-        rows = {name: _row(name, text, vocabulary) for name, text in texts.items() if text}
-        self.automaton = Automaton.of(list(rows.values()), len(vocabulary))
-        self.start = self.automaton.run(self.prefix)
-        self.is_shaped = bool(rows)
+        patterns = {name: _pattern_of(name, text, vocabulary) for name, text in texts.items() if text}
+        self.automaton = Automaton.of(list(patterns.values()), len(vocabulary))
+        self.start_state = self.automaton.run(self.prefix)
+        self.has_pattern = bool(patterns)
         shortest, longest = (length - len(self.prefix) for length in (self.min_length, self.max_length))
-        if not self.automaton.can_end(self.start, max(shortest, 0), longest):
-            named = " and ".join(f"sampling.{x} {getattr(options, x)!r}" for x in self._conflict(rows))
-            raise UserError(f"no word can have {named} together; change one of them")
+        if not self.automaton.can_end(self.start_state, max(shortest, 0), longest):
+            names = self._conflicting_settings(patterns)
+            settings = " and ".join(f"sampling.{name} {getattr(options, name)!r}" for name in names)
+            raise UserError(f"no item can have {settings} together; change one of them")
 
-    def _conflict(self, rows: dict[str, Row]) -> tuple[str, ...]:
-        """The fewest settings that exclude each other, if all do."""
-        rows = {"prefix": (*self.prefix, RUN), **rows}
-        names = (*rows, "min_length", "max_length")
-        for some in (some for size in range(1, len(names)) for some in combinations(names, size)):
-            automaton = Automaton.of([rows[name] for name in some if name in rows], len(self.vocabulary))
-            shortest = self.min_length if "min_length" in some else 0
-            if not automaton.can_end(0, shortest, self.max_length if "max_length" in some else None):
-                return some
-        return names
+    def _conflicting_settings(self, patterns: dict[str, Pattern]) -> tuple[str, ...]:
+        """Find a smallest set of settings that exclude each other, given that all settings do."""
+        patterns = {"prefix": (*self.prefix, RUN), **patterns}
+        all_names = (*patterns, "min_length", "max_length")
+        for names in (names for size in range(1, len(all_names)) for names in combinations(all_names, size)):
+            automaton = Automaton.of([patterns[name] for name in names if name in patterns], len(self.vocabulary))
+            min_length = self.min_length if "min_length" in names else 0
+            max_length = self.max_length if "max_length" in names else None
+            if not automaton.can_end(0, min_length, max_length):
+                return names
+        return all_names
 
-    def holds(self, words: list[str]) -> list[bool]:
-        """Whether each word is as wanted, its prefix taken for granted."""
-        ids, lengths = self.vocabulary.encode(Items.from_strings(words))
+    def matches(self, items: list[str]) -> list[bool]:
+        """Check for each item whether it meets the condition; the prefix is not checked."""
+        ids, lengths = self.vocabulary.encode(Items.from_strings(items))  # ids: (sum of lengths,)
         starts = lengths.cumsum() - lengths
-        states = np.zeros(len(words), np.int64)
-        for place in range(int(lengths.max(initial=0))):
-            longer = np.flatnonzero(lengths > place)
-            states[longer] = self.automaton.transitions[states[longer], ids[starts[longer] + place]]
-        is_right = self.automaton.accepting[states] & (lengths >= self.min_length) & (lengths <= self.max_length)
-        return list(is_right.tolist())
+        states = np.zeros(len(items), np.int64)
+        for position in range(int(lengths.max(initial=0))):
+            longer = np.flatnonzero(lengths > position)
+            states[longer] = self.automaton.transitions[states[longer], ids[starts[longer] + position]]
+        is_met = self.automaton.accepting[states] & (lengths >= self.min_length) & (lengths <= self.max_length)
+        return list(is_met.tolist())
 
 
-def _row(name: str, text: str, vocabulary: Vocabulary) -> Row:
-    """Items of the setting `name`."""
+def _pattern_of(name: str, text: str, vocabulary: Vocabulary) -> Pattern:
+    """Return the pattern of the setting `name`, for the whole item."""
     try:
-        items = parse(text, vocabulary, wildcards=name == "pattern")
+        pattern = parse(text, vocabulary, has_wildcards=name == "pattern")
     except UserError as error:
         raise UserError(f"sampling.{name} is {text!r}: {error}") from None
-    return {"suffix": (RUN, *items), "contains": (RUN, *items, RUN), "pattern": items}[name]
+    return {"suffix": (RUN, *pattern), "contains": (RUN, *pattern, RUN), "pattern": pattern}[name]

@@ -1,6 +1,7 @@
-"""Sample items under a condition exactly: from a table of the network's probabilities, guided by backward messages.
+"""Exact sampling under a condition, from a table of the network's probabilities and backward messages.
 
-Each id is sampled by its probability times the message of the beginning that it leads to, so no sample is lost.
+Each id is sampled by its probability times the message of the prefix that it leads to. So most rows give an item, even
+under a rare condition.
 """
 
 import numpy as np
@@ -10,43 +11,44 @@ from torch import Tensor
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.messages import SumProductMessages
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE
-from mm_lightning.sampling.probabilities import decode, inverse_cdf
+from mm_lightning.sampling.probabilities import inverse_cdf
+from mm_lightning.sampling.rows import decode, full_column, random_uniform
 
 
 class ExactSampler:
-    """Draws from the words of a table under a condition.
+    """Exact sampler of a table's items under a condition.
 
     Args:
-        table: (V^C, V) float64, probabilities of the next id behind every window.
-        guide: Made of the same table.
-        condition: What words are wanted.
-        seed: Same seed, same words.
+        table: (V^C, V) float64, probabilities of the next id after every window of C ids.
+        messages: Messages of the same table.
+        condition: The condition.
+        seed: Seed of the random numbers.
     """
 
-    def __init__(self, table: Tensor, guide: SumProductMessages, condition: Condition, seed: int) -> None:
+    def __init__(self, table: Tensor, messages: SumProductMessages, condition: Condition, seed: int) -> None:
+        self.messages = messages
         self._table = table
-        self._guide = guide
         self._condition = condition
         self._seed = seed
 
-    def sample_batch(self, block: int) -> list[str]:
-        """Draw one block; its words in the order of their rows."""
-        random = np.random.default_rng([self._seed, block])
-        limit = torch.from_numpy(random.random(SAMPLE_BATCH_SIZE))
-        windows, states = self._guide.start(SAMPLE_BATCH_SIZE)
-        rows = torch.arange(SAMPLE_BATCH_SIZE)  # still open
-        kept = torch.ones(SAMPLE_BATCH_SIZE, dtype=torch.float64)
+    def sample_batch(self, batch: int) -> list[str]:
+        """Sample one batch and return the accepted items, in the order of their rows."""
+        generator = np.random.default_rng([self._seed, batch])
+        rows = torch.arange(SAMPLE_BATCH_SIZE)  # open rows
+        thresholds = random_uniform(generator, rows)
+        acceptance = torch.ones(SAMPLE_BATCH_SIZE, dtype=torch.float64)  # probability to accept each item
+        windows, states = self.messages.start(SAMPLE_BATCH_SIZE)  # of the open rows
         columns = [torch.tensor(self._condition.prefix, dtype=torch.int64).repeat(SAMPLE_BATCH_SIZE, 1)]
-        for length in range(self._guide.first, self._condition.max_length + 1):
-            weights = self._guide.following(length, self._table.index_select(0, windows), windows, states)
-            cumulative = weights.cumsum(1)
-            kept[rows] *= cumulative[:, -1] / self._guide.worth(length, windows, states)
-            ids = inverse_cdf(cumulative, torch.from_numpy(random.random(SAMPLE_BATCH_SIZE)).index_select(0, rows))
-            columns.append(ids.new_zeros(SAMPLE_BATCH_SIZE).index_copy(0, rows, ids)[:, None])
-            open_rows = ids.nonzero().flatten()
-            rows, ids, windows, states = (x.index_select(0, open_rows) for x in (rows, ids, windows, states))
+        for length in range(self.messages.first_length, self._condition.max_length + 1):
+            probabilities = self._table.index_select(0, windows)
+            cumulative = self.messages.next_weights(length, probabilities, windows, states).cumsum(1)
+            acceptance[rows] *= cumulative[:, -1] / self.messages.message(length, windows, states)
+            ids = inverse_cdf(cumulative, random_uniform(generator, rows))
+            columns.append(full_column(ids, rows)[:, None])
+            still_open = ids.nonzero().flatten()
+            rows, ids, windows, states = (x.index_select(0, still_open) for x in (rows, ids, windows, states))
             if not len(rows):
                 break
-            windows, states = self._guide.advance(windows, states, ids)
-        kept[rows] = 0  # over the length
-        return decode(self._condition.vocabulary, torch.cat(columns, 1)[limit < kept])
+            windows, states = self.messages.advance(windows, states, ids)
+        acceptance[rows] = 0  # rows that are still open are over max_length
+        return decode(self._condition.vocabulary, torch.cat(columns, 1)[thresholds < acceptance])

@@ -1,11 +1,13 @@
-"""Sample items under a condition approximately, from a network whose context is too long for a table.
+"""Approximate sampling under a condition, for a network whose context is too long for a table.
 
-The network is guided by a model of short context, counted from items that the network sampled. The weight of an id is
-the network's own probability times the guide's message. Where the guide errs, items are sampled too often or too
-rarely; each carries the quotient as its weight. Among 64 candidates for one sample, those of low weight are replaced by
-copies of those of high weight (sequential Monte Carlo, Doucet et al. 2001, with the guide as its twist), and one is
-taken. Every sample has candidates of its own, so samples are independent. Their distribution differs from the model's
-conditional distribution by a term that falls as one over the number of candidates; it is zero where the guide is right.
+This is sequential Monte Carlo (Doucet et al. 2001). The proposal for the next id is the network's own probability times
+the backward message of a table model; the table model approximates the network. Each particle carries an importance
+weight that corrects the errors of the messages. Where the weights become uneven, copies of particles of high weight
+replace particles of low weight. In the end, one particle becomes the sample. Every sample has particles of its own, so
+samples are independent.
+
+The distribution of samples differs from the model's conditional distribution by a term that falls as one over the
+number of particles. The term is zero where the messages are exact.
 """
 
 import numpy as np
@@ -17,90 +19,100 @@ from mm_lightning.networks.base import Network, State
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.messages import SumProductMessages
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
-from mm_lightning.sampling.probabilities import decode, inverse_cdf, next_probabilities
+from mm_lightning.sampling.probabilities import inverse_cdf, next_probabilities
+from mm_lightning.sampling.rows import decode, full_column, random_uniform, select_state
 
-_COMPETITORS = 64  # for the place of one word
-_GROUPS = SAMPLE_BATCH_SIZE // _COMPETITORS
+NUM_PARTICLES = 64  # per sample
+_NUM_SAMPLES = SAMPLE_BATCH_SIZE // NUM_PARTICLES  # per batch
 
 
 class Resampler:
-    """Draws from a network's words under a condition, approximately.
+    """Approximate sampler of any network's items under a condition.
 
     Args:
-        network: In eval mode.
-        guide: Made of a model that is like the network.
-        condition: What words are wanted.
-        options: What to draw.
+        network: The network; in eval mode for `sample_batch`.
+        messages: Messages of a table model that approximates the network.
+        condition: The condition.
+        options: The sampling options.
     """
 
     def __init__(
-        self, network: Network, guide: SumProductMessages, condition: Condition, options: SamplingOptions
+        self, network: Network, messages: SumProductMessages, condition: Condition, options: SamplingOptions
     ) -> None:
-        self._guide = guide
+        self._messages = messages
         self._condition = condition
-        self._options = options
+        self._seed = options.seed
         vocabulary = condition.vocabulary
-        self._read = network.advance_function(
-            lambda logits: next_probabilities(logits, vocabulary, options), len(condition.vocabulary)
+        self._advance = network.advance_function(
+            lambda logits: next_probabilities(logits, vocabulary, options), len(vocabulary)
         )
 
-    def sample_batch(self, block: int) -> list[str]:
-        """Draw one block; the words that won their places, fewer where no competitor could be as it is wanted."""
-        random = np.random.default_rng([self._options.seed, block])
-        windows, states = self._guide.start(SAMPLE_BATCH_SIZE)
-        fresh = torch.tensor([BOUNDARY, *self._condition.prefix]).repeat(SAMPLE_BATCH_SIZE, 1)
-        words = fresh[:, 1:]
-        rows = torch.arange(SAMPLE_BATCH_SIZE)  # still open
-        weights = torch.ones(SAMPLE_BATCH_SIZE, dtype=torch.float64)  # within each group of competitors
-        state: State = ()  # of the rows that are open
-        for length in range(self._guide.first, self._condition.max_length + 1):
-            before = windows.index_select(0, rows), states.index_select(0, rows)
-            probabilities, state = self._read(fresh, state)
-            cumulative = self._guide.following(length, probabilities, *before).cumsum(1)
-            gain = cumulative[:, -1] / self._guide.worth(length, *before)
-            weights[rows] *= gain.nan_to_num(0, posinf=0)  # 0 / 0 where nothing can be as it is wanted
-            chosen = inverse_cdf(cumulative, torch.from_numpy(random.random(SAMPLE_BATCH_SIZE)).index_select(0, rows))
-            ids = chosen.new_zeros(SAMPLE_BATCH_SIZE).index_copy(0, rows, chosen.where(weights[rows] > 0, BOUNDARY))
-            words = torch.cat([words, ids[:, None]], 1)
-            windows, states = self._guide.advance(windows, states, ids)
-            parents, weights = _compete(weights, torch.from_numpy(random.random(_GROUPS)))
-            words, windows, states = (part.index_select(0, parents) for part in (words, windows, states))
-            places = torch.zeros(SAMPLE_BATCH_SIZE, dtype=torch.int64).index_copy(0, rows, torch.arange(len(rows)))
-            rows, fresh = words[:, -1].nonzero().flatten(), words[:, -1:][words[:, -1] != BOUNDARY]
+    def sample_batch(self, batch: int) -> list[str]:
+        """Sample one batch; fewer items than samples in a batch where no particle meets the condition."""
+        generator = np.random.default_rng([self._seed, batch])
+        rows = torch.arange(SAMPLE_BATCH_SIZE)  # open particles
+        windows, states = self._messages.start(SAMPLE_BATCH_SIZE)
+        weights = torch.ones(SAMPLE_BATCH_SIZE, dtype=torch.float64)
+        unread = torch.tensor([BOUNDARY, *self._condition.prefix]).repeat(SAMPLE_BATCH_SIZE, 1)  # (open particles, T)
+        ids = unread[:, 1:]
+        network_state: State = ()  # of the open particles
+        for length in range(self._messages.first_length, self._condition.max_length + 1):
+            probabilities, network_state = self._advance(unread, network_state)
+            cumulative, gains = self._propose(length, probabilities, windows[rows], states[rows])
+            weights[rows] *= gains
+            next_ids = inverse_cdf(cumulative, random_uniform(generator, rows))
+            next_ids = full_column(next_ids.where(weights[rows] > 0, BOUNDARY), rows)
+            ids = torch.cat([ids, next_ids[:, None]], 1)
+            windows, states = self._messages.advance(windows, states, next_ids)
+            parents, weights = _resample(weights, torch.from_numpy(generator.random(_NUM_SAMPLES)))
+            ids, windows, states = (x.index_select(0, parents) for x in (ids, windows, states))
+            state_rows = full_column(torch.arange(len(rows)), rows)  # row of each particle in the network state
+            rows = ids[:, -1].nonzero().flatten()
+            unread = ids[rows, -1:]
             if not len(rows):
                 break
-            places = places[parents[rows]]
-            state = tuple(part.index_select(0, places.to(part.device)) for part in state)
-        weights[rows] = 0  # over the length
-        by_group = weights.view(_GROUPS, -1)
-        winners = inverse_cdf(by_group.cumsum(1), torch.from_numpy(random.random(_GROUPS)))
-        winners = (winners + _starts())[by_group.sum(1) > 0]
-        return decode(self._condition.vocabulary, words.index_select(0, winners))
+            network_state = select_state(network_state, state_rows[parents[rows]])
+        weights[rows] = 0  # particles that are still open are over max_length
+        chosen = _choose(weights, torch.from_numpy(generator.random(_NUM_SAMPLES)))
+        return decode(self._condition.vocabulary, ids.index_select(0, chosen))
+
+    def _propose(self, length: int, probabilities: Tensor, windows: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cumulative weights (R, V) of the next id, and factors (R,) of the importance weights."""
+        cumulative = self._messages.next_weights(length, probabilities, windows, states).cumsum(1)
+        gains = cumulative[:, -1] / self._messages.message(length, windows, states)
+        return cumulative, gains.nan_to_num(0, posinf=0)  # 0 / 0 where the condition is impossible
 
 
-def _starts() -> Tensor:
-    """Row (groups,) of each group's first competitor."""
-    return torch.arange(_GROUPS) * _COMPETITORS
+def _first_particles() -> Tensor:
+    """Return the row (samples,) of each sample's first particle."""
+    return torch.arange(_NUM_SAMPLES) * NUM_PARTICLES
 
 
-def _compete(weights: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace competitors (B,) where few of a group have most of its weight, by evenly spaced draws.
+def _resample(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Resample the particles of a sample systematically, if its effective number of particles is below one half.
 
     Args:
-        weights: (B,) of competitors.
-        offsets: Random numbers (groups,) in [0, 1).
+        weights: (B,) importance weights of all particles.
+        uniform: (samples,) random numbers in [0, 1).
 
     Returns:
-        The row (B,) whose copy each becomes, and the weights then.
+        For each row (B,) the row of the particle that is copied there, and the new weights (B,), with mean 1.
     """
-    by_group = weights.view(_GROUPS, -1)
-    total = by_group.sum(1, keepdim=True)
-    shares = by_group / total.where(total > 0, 1)
-    effective = 1 / shares.square().sum(1)  # number of equal competitors that would be worth as much
-    is_uneven = ((effective < _COMPETITORS / 2) & (total[:, 0] > 0))[:, None]
-    points = (offsets[:, None] + torch.arange(_COMPETITORS)) / _COMPETITORS
+    by_sample = weights.view(_NUM_SAMPLES, NUM_PARTICLES)
+    total = by_sample.sum(1, keepdim=True)
+    shares = by_sample / total.where(total > 0, 1)
+    effective_number = 1 / shares.square().sum(1)
+    is_uneven = ((effective_number < NUM_PARTICLES / 2) & (total[:, 0] > 0))[:, None]
     cumulative = shares.cumsum(1)
-    points = points.minimum(cumulative[:, -1:].nextafter(torch.zeros(())))  # as rounding may reach it
-    parents = torch.searchsorted(cumulative, points, right=True).clamp(max=_COMPETITORS - 1)
-    parents = parents.where(is_uneven, torch.arange(_COMPETITORS)) + _starts()[:, None]
-    return parents.flatten(), torch.where(is_uneven, 1.0, shares * _COMPETITORS).flatten()
+    points = (uniform[:, None] + torch.arange(NUM_PARTICLES)) / NUM_PARTICLES
+    points = points.minimum(cumulative[:, -1:].nextafter(torch.zeros(())))  # rounding can reach the last sum
+    parents = torch.searchsorted(cumulative, points, right=True).clamp(max=NUM_PARTICLES - 1)
+    parents = parents.where(is_uneven, torch.arange(NUM_PARTICLES)) + _first_particles()[:, None]
+    return parents.flatten(), torch.where(is_uneven, 1.0, shares * NUM_PARTICLES).flatten()
+
+
+def _choose(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Sample the row of one particle by weight for each sample, without samples whose weights (B,) are all zero."""
+    by_sample = weights.view(_NUM_SAMPLES, NUM_PARTICLES)
+    chosen = inverse_cdf(by_sample.cumsum(1), uniform) + _first_particles()
+    return chosen[by_sample.sum(1) > 0]

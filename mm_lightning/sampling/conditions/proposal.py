@@ -1,0 +1,50 @@
+"""A table model for the proposal distribution of a network whose context is too long for a table of its own.
+
+The model is an n-gram model of items that the network samples. It directs sampling and search under a condition; its
+errors are corrected by the network's own probabilities.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from mm_lightning.data.encoding import Windows, encode
+from mm_lightning.data.items import Items
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.ngram import KneserNey
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.probabilities import next_probabilities
+from mm_lightning.sampling.sampler import Sampler
+
+_NUM_BATCHES = 4  # of items that are counted
+_MIN_MAX_LENGTH = 50  # tokens; lower limits would leave too few items to count
+_MAX_CONTEXT = 2  # ids
+_MAX_NUMBERS = 1 << 20  # in a table
+
+
+def proposal_table(network: Network, vocabulary: Vocabulary, options: SamplingOptions) -> Tensor:
+    """Sample items without a condition, and compute the table (V^C, V) of an n-gram model of these items."""
+    options = replace(options, min_length=0, max_length=max(options.max_length, _MIN_MAX_LENGTH))
+    sampler = Sampler(network, vocabulary, options)
+    items = [item for batch in range(_NUM_BATCHES) for item in sampler.sample_batch(batch)]
+    return ngram_table(items or [""], vocabulary)  # a network whose items never end gives no information
+
+
+def ngram_table(items: list[str], vocabulary: Vocabulary) -> Tensor:
+    """Compute probabilities (V^C, V) of the next id after every window, from counts; C falls with V, from 2 to 0."""
+    without_options = partial(next_probabilities, vocabulary=vocabulary, options=SamplingOptions())
+    encoded = encode(Items.from_strings(items), vocabulary)
+    contexts = range(_MAX_CONTEXT, 0, -1)
+    context = next((c for c in contexts if len(vocabulary) ** (c + 1) <= _MAX_NUMBERS), 0)
+    if context == 0:
+        counts = encoded.stream.long().bincount(minlength=len(vocabulary)).double() + 1
+        return without_options(counts.log()[None])
+    windows = Windows(encoded, context)
+    network = KneserNey(len(vocabulary), context)
+    network.count(*windows.gather(torch.arange(len(windows))))
+    table = network.window_table(without_options, len(vocabulary))
+    assert table is not None  # the limit on numbers is lower than the network's
+    return table.rows()

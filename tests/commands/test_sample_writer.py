@@ -1,0 +1,38 @@
+"""The writer of sampled items: the file appears complete or not at all."""
+
+import pytest
+
+from mm_lightning import UserError
+from mm_lightning.commands.sample_writer import SampleWriter
+from mm_lightning.sampling import SamplingOptions, Selection
+
+
+def make_writer(path):
+    return SampleWriter(Selection(SamplingOptions(output=path), lambda items: [True] * len(items)), None)
+
+
+def test_the_file_appears_when_complete(tmp_path):
+    """Catches a half-written file that another program reads."""
+    path = tmp_path / "items.csv"
+    writer = make_writer(path)
+    assert not path.exists()
+    writer.on_predict_end(None, None)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("items.csv", "word,nll,new\n")]
+
+
+def test_an_error_leaves_no_file(tmp_path):
+    """Catches a partial file that stays behind, and a file of an earlier run that is lost."""
+    path = tmp_path / "items.txt"
+    path.write_text("earlier\n")
+    make_writer(path).on_exception(None, None, RuntimeError())
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("items.txt", "earlier\n")]
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_the_user(tmp_path):
+    """Catches a traceback for a missing folder or a full disk."""
+    with pytest.raises(UserError, match=r"sampling.output: .* cannot be written: No such file or directory"):
+        make_writer(tmp_path / "missing" / "items.txt")
+    writer = make_writer(tmp_path / "items.txt")
+    with pytest.raises(UserError, match=r"sampling.output: .* cannot be written: No space left on device"):
+        writer.on_exception(None, None, OSError(28, "No space left on device"))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,63 @@
+"""The choice of a strategy: items do not depend on the choice where they must not, and impossible conditions end."""
+
+import pytest
+import torch
+from enumeration import make_options, sample_batches
+
+from mm_lightning import UserError
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.networks import GRU, MLP, NGram
+from mm_lightning.sampling import SAMPLE_BATCH_SIZE, ConditionalSampler, Sampler, SamplingOptions
+from mm_lightning.sampling.conditions.exact import ExactSampler
+from mm_lightning.sampling.conditions.resampling import Resampler
+
+
+def test_a_frequent_condition_is_sampled_by_rejection(tiny_gru: GRU, vocabulary: Vocabulary):
+    """Catches an approximation where exact samples cost little."""
+    options = SamplingOptions(contains="a", max_length=30)
+    plain = sample_batches(Sampler(tiny_gru, vocabulary, SamplingOptions(min_length=0, max_length=30)), 5)
+    items = sample_batches(ConditionalSampler(tiny_gru, vocabulary, options), 5)
+    assert items == [item for item in plain if "a" in item]
+
+
+def test_without_conditions_items_are_those_of_the_plain_sampler(network: MLP, vocabulary: Vocabulary):
+    """Catches other items for a seed than `Sampler` gives."""
+    for options in (SamplingOptions(), SamplingOptions(prefix="b", max_length=5, temperature=0.7)):
+        sampler, plain = ConditionalSampler(network, vocabulary, options), Sampler(network, vocabulary, options)
+        assert sample_batches(sampler, 3) == sample_batches(plain, 3)
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_a_batch_depends_only_on_its_index(
+    network: MLP, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, has_table: bool
+):
+    """Catches items that change with the number requested, or with the batches sampled before."""
+    if not has_table:
+        monkeypatch.setattr(MLP, "context", None)
+    options = make_options({"suffix": "dcc"})
+    first = ConditionalSampler(network, vocabulary, options)
+    batches = [first.sample_batch(batch) for batch in range(3)]
+    again = ConditionalSampler(network, vocabulary, options)
+    assert [again.sample_batch(batch) for batch in (2, 0, 1)] == [batches[i] for i in (2, 0, 1)]
+    assert isinstance(first.strategy, ExactSampler if has_table else Resampler)
+    assert batches[0] != batches[1]
+
+
+def test_a_condition_of_probability_0_is_an_error(always_ab: NGram, ab_vocabulary: Vocabulary):
+    """Catches an endless search, and no items without a reason, where counts without smoothing give zeros."""
+    options = SamplingOptions(suffix="b")
+    assert ConditionalSampler(always_ab, ab_vocabulary, options).sample_batch(0) == ["ab"] * SAMPLE_BATCH_SIZE
+    for options in (SamplingOptions(suffix="a"), SamplingOptions(min_length=3), SamplingOptions(suffix="a", beam=20)):
+        with pytest.raises(UserError, match="has a probability above 0 for this model"):
+            ConditionalSampler(always_ab, ab_vocabulary, options).sample_batch(0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"suffix": "dc"}, {"beam": 20}])
+def test_a_network_in_training_mode_is_refused(network: MLP, vocabulary: Vocabulary, settings: dict[str, str | int]):
+    """Catches dropout in samples under conditions, and a batch sampled after the network went back to training."""
+    sampler = ConditionalSampler(network, vocabulary, SamplingOptions(**settings))
+    with torch.no_grad():
+        sampler.sample_batch(0)
+    network.train()
+    with pytest.raises(RuntimeError, match="eval mode"):
+        sampler.sample_batch(0)
