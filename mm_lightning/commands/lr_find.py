@@ -1,6 +1,7 @@
 """`lr_find`: a learning-rate range test on a copy of the model.
 
-Lightning's Tuner is not used: its suggestion is unstable, and it writes a checkpoint and changes Trainer and model.
+Lightning's Tuner is not used: its suggestion lies where the test begins (see `evaluation/range_test.py`), and it writes
+a checkpoint and changes Trainer and model.
 """
 
 import copy

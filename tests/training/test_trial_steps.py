@@ -7,6 +7,7 @@ import pytest
 import torch
 from compare import equal
 from dropout_mlp import DropoutMLP
+from lightning.pytorch.plugins import MixedPrecision
 
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks import MLP
@@ -139,6 +140,20 @@ def test_a_step_has_the_precision_of_the_trainer(precision, dtype):
     assert seen == [torch.bfloat16 if precision == "bf16-mixed" else dtype]
     assert trial.network.output.weight.dtype == dtype
     assert model.network.output.weight.dtype == torch.float32
+
+
+def test_a_scaled_loss_gives_the_same_step():
+    """Catches gradients that are clipped or applied before the loss scale is removed, as 16-mixed has it on a GPU."""
+    model, batches, _ = make_model(lr=0.3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    plain = TrialSteps(make_trainer(gradient_clip_val=0.1), model, batches)
+    scaled = TrialSteps(
+        make_trainer(gradient_clip_val=0.1, plugins=MixedPrecision("16-mixed", "cpu", scaler)), model, batches
+    )
+    assert scaled.step() == pytest.approx(plain.step(), rel=1e-2)
+    for a, b, start in zip(*(n.parameters() for n in (scaled.network, plain.network, model.network)), strict=True):
+        torch.testing.assert_close(a - start, b - start, rtol=0.05, atol=1e-4)
+    assert scaler.get_scale() == 1024.0  # the update was applied
 
 
 def test_the_learning_rate_can_be_set():
