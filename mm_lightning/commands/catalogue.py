@@ -34,8 +34,11 @@ COMMANDS = {
         "Print the negative log-likelihood of items, in total and per target.", "mm_lightning.commands.score"
     ),
     "lr_find": Command(
-        "Suggest a learning rate by a range test: train for some steps at a rising rate and compare the losses.",
+        "Suggest a learning rate by a range test: take optimiser steps at a rising rate and compare the losses.",
         "mm_lightning.commands.lr_find",
+        "The suggestion is the lowest rate at which the smoothed loss has almost stopped falling. The command prints "
+        "the suggestion with the option of fit that sets it, and writes the curve as a picture and as a table. The "
+        "model's own schedule is left out of the test.",
     ),
     "quality": Command(
         "Sample items and measure how good they are, beside the items of the dev split.",
@@ -52,7 +55,12 @@ COMMANDS = {
         "the place of characters.",
     ),
     "plot": Command(
-        "Plot what a checkpoint has learned and how it learned: pictures in a folder.", "mm_lightning.commands.plot"
+        "Plot a checkpoint and its run: a folder of pictures.",
+        "mm_lightning.commands.plot",
+        "The pictures: embedding.png, the rows of the embedding table; bigrams.png, the bigram counts of the data; "
+        "loss.png, the loss curves of the run; activations.png, the tanh units on items of the dev split; updates.png, "
+        "the size of the next 100 updates relative to the weights. The command prints the path of each picture, and "
+        "the reason for each picture that is left out.",
     ),
     "sweep": Command(
         "Search for settings: many short fits, pruned and resumable, and a config of the best.",

@@ -1,29 +1,63 @@
-"""What a learning-rate range test found: its curve, the rate to take, the picture and the table of both."""
+"""A learning-rate range test (Smith 2015, arXiv:1506.01186): its learning rates, its end, its curve, its suggestion."""
 
-import csv
-import io
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
-from mm_lightning.files import check_writable, write_atomically
 
-_SMOOTHING = 0.2  # decades of the learning rate, one standard deviation
-_CEILING = 1.5  # of the first loss
-_NEARLY = 0.02  # of the loss's fall, still to come where the floor of the valley begins
+_SMOOTHING_DECADES = 0.2  # of the learning rate; standard deviation of the weights
+_LOSS_CEILING = 1.5  # multiple of the first loss
+_REMAINING_DROP = 0.02  # fraction of the total loss drop
+_DIVERGENCE_FACTOR = 4.0  # multiple of the least running average
+_AVERAGE_DECAY = 0.98  # per step
+
+
+def learning_rates(exponents: tuple[float, float], num_steps: int) -> list[float]:
+    """List the learning rate of each step, in geometric progression between the first and the last.
+
+    The second step skips one position of the progression, as in Lightning's Tuner, so that curves stay comparable.
+
+    Args:
+        exponents: First and last learning rate, as powers of 10.
+        num_steps: Number of steps.
+    """
+    first, last = (10**exponent for exponent in exponents)
+    return [first, *(first * (last / first) ** (position / num_steps) for position in range(2, num_steps + 1))]
+
+
+class DivergenceCheck:
+    """Check of each loss in turn: training diverges where the running average is far above its least value.
+
+    The average counts a loss of 0 before the first step, as in Lightning's Tuner. The first average, and so the least
+    value, is therefore about half the first loss.
+    """
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._weight = 1 - _AVERAGE_DECAY  # of that loss of 0
+        self._least_average = math.inf
+
+    def is_divergent(self, loss: float) -> bool:
+        """Add the loss of the next step, which is finite; return whether training diverges."""
+        self._sum = _AVERAGE_DECAY * self._sum + (1 - _AVERAGE_DECAY) * loss
+        self._weight = _AVERAGE_DECAY * self._weight + (1 - _AVERAGE_DECAY)
+        average = self._sum / self._weight
+        is_divergent = average > _DIVERGENCE_FACTOR * self._least_average
+        self._least_average = min(self._least_average, average)
+        return is_divergent
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Losses of training steps under a learning rate that rises from one to the next (Smith 2015, arXiv:1506.01186).
+    """Losses of optimiser steps under a learning rate that rises from step to step.
 
     Args:
         rates: (n,) learning rate of each step, rising.
-        losses: (n,) loss of its batch in nats per target, before the step.
+        losses: (n,) loss of the step's batches in nats per target, under the weights before the step.
     """
 
     rates: NDArray[np.float64]
@@ -33,23 +67,23 @@ class RangeTest:
     def smoothed(self) -> NDArray[np.float64]:
         """(n,) losses after local linear regression on log10 of the rate, with normal weights (Cleveland 1979).
 
-        The usual running average, which Lightning's Tuner takes too, shows at a rate the losses of smaller ones, by
-        default three tenths smaller. Losses count up to a ceiling: the last of a test that diverges would outweigh the
-        valley.
+        A running average shows at each rate the losses of lower rates: rates 30% lower, in the Tuner with default
+        settings. Losses are cut at a ceiling, else the last losses of a divergent test outweigh the valley.
         """
-        places = np.log10(self.rates)
-        losses = np.minimum(self.losses, _CEILING * self.losses[0])
-        return np.array([_line_at(place, places, losses) for place in places])
+        exponents = np.log10(self.rates)
+        losses = np.minimum(self.losses, _LOSS_CEILING * self.losses[0])
+        return np.array([_local_line(exponent, exponents, losses) for exponent in exponents])
 
     @property
     def suggestion(self) -> float:
-        """The least rate on the floor of the valley, where all but a fiftieth of the smoothed loss's fall is done.
+        """The lowest rate on the floor of the valley, after all but a small fraction of the smoothed loss's drop.
 
-        The lecture takes the bottom of the valley by eye. Along its flat floor the lowest point wanders with the noise
-        of the batches; where the floor begins stays in place, and a rate from there on has room above it. Measured with
-        MLP and SGD of `configs/mlp.yaml`, seeds 0 to 3 and 42: floor from 0.085 to 0.145, lowest point 0.15 to 0.29.
-        The Tuner's own suggestion, steepest in the rate and not in its logarithm, is 0.0014 to 0.0018, at the start of
-        the test; steepest in the logarithm, 0.010 to 0.027, is where learning begins.
+        The lecture takes the bottom of the valley by eye. Along the flat floor the lowest point wanders with the noise
+        of the batches. The start of the floor does not, and leaves room for higher rates.
+
+        Measured with MLP and SGD of `configs/mlp.yaml`, seeds 0 to 3 and 42: the floor starts at 0.085 to 0.145, the
+        lowest point is at 0.15 to 0.29. The Tuner's suggestion, the steepest point over the rate, is 0.0014 to 0.0018,
+        where the test begins. The steepest point over log10 of the rate, 0.010 to 0.027, is where learning begins.
 
         Raises:
             UserError: If there is no valley.
@@ -60,72 +94,19 @@ class RangeTest:
                 f"the loss only rises from learning rate {self.rates[0]:.3g} on; "
                 "lower --min_exponent or raise --num_steps"
             )
-        return float(self.rates[np.argmax(self.smoothed <= lowest + _NEARLY * (start - lowest))])
+        return float(self.rates[np.argmax(self.smoothed <= lowest + _REMAINING_DROP * (start - lowest))])
 
     @property
-    def still_falling(self) -> bool:
-        """Whether the valley may go on where the test ended."""
+    def is_still_falling(self) -> bool:
+        """Whether the smoothed loss is lowest at the last rate, so that the valley may go on."""
         return bool(self.smoothed.argmin() == len(self.rates) - 1)
 
-    def save(self, picture: Path) -> Path:
-        """Write a picture, and the numbers beside it.
 
-        Args:
-            picture: A .png file; the table is a .csv of the same name.
-
-        Returns:
-            The table's file.
-
-        Raises:
-            UserError: If one cannot be written.
-        """
-        table = picture.with_suffix(".csv")
-        text = io.StringIO(newline="")
-        rows = csv.writer(text)
-        rows.writerow(["lr", "loss", "smoothed_loss"])
-        columns = (self.rates, self.losses, self.smoothed)
-        rows.writerows([f"{value:.6g}" for value in row] for row in zip(*columns, strict=True))
-        with write_atomically(table, "output") as partial:
-            partial.write_bytes(text.getvalue().encode())
-        with write_atomically(picture, "output") as partial:
-            self._draw(partial)
-        return table
-
-    def _draw(self, file: Path) -> None:
-        """Loss against log10 of the rate."""
-        from matplotlib.figure import Figure  # noqa: PLC0415 # takes most of a second
-
-        places, best = np.log10(self.rates), self.suggestion
-        figure = Figure(figsize=(8, 5), layout="constrained")
-        axes = figure.subplots()
-        axes.plot(places, self.losses, color="#9ecae1", linewidth=0.7, label="loss of each step's batch")
-        axes.plot(places, self.smoothed, color="#08519c", linewidth=2, label="smoothed")
-        axes.axvline(np.log10(best), color="#d94801", linestyle="--", label=f"suggestion: {best:.2g}")
-        start, depth = self.smoothed[0], self.smoothed[0] - self.smoothed.min()
-        axes.set_ylim(self.losses.min() - 0.1 * depth, start + 0.5 * depth)  # diverging would flatten the valley
-        axes.set_xlabel("log10 of the learning rate")
-        axes.set_ylabel("train loss, nats per target")
-        axes.set_title(f"Learning-rate range test, {len(self.rates):,} steps")
-        axes.grid(alpha=0.3)
-        axes.legend()
-        figure.savefig(file, format="png", dpi=120)
-
-
-def check_output(picture: Path) -> None:
-    """See that `RangeTest.save` will be able to write, before time goes into a test.
-
-    Raises:
-        UserError: If not.
-    """
-    check_writable(picture, "output", ".png")
-    check_writable(picture.with_suffix(".csv"), "output", ".csv")
-
-
-def _line_at(place: float, places: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
-    """Height at a place of the line that fits the losses around it best."""
-    weights = np.exp(-0.5 * np.square((places - place) / _SMOOTHING))
+def _local_line(exponent: float, exponents: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
+    """Value at one exponent of the line fitted to the losses (n,) near it, by weighted least squares."""
+    weights = np.exp(-0.5 * np.square((exponents - exponent) / _SMOOTHING_DECADES))
     weights /= weights.sum()
-    middle, height = weights @ places, weights @ losses
-    spread = weights @ np.square(places - middle)
-    slope = weights @ ((places - middle) * losses) / spread
-    return float(height + slope * (place - middle))
+    mean_exponent, mean_loss = weights @ exponents, weights @ losses
+    variance = weights @ np.square(exponents - mean_exponent)
+    slope = weights @ ((exponents - mean_exponent) * losses) / variance
+    return float(mean_loss + slope * (exponent - mean_exponent))

@@ -40,6 +40,12 @@ class Network(nn.Module, ABC):
         """Device of the parameters and buffers."""
         return next(chain(self.parameters(), self.buffers())).device
 
+    @property
+    def embedding_table(self) -> Tensor | None:
+        """Rows (V, E) of the submodule `embedding`; None for a network without one."""
+        embedding = getattr(self, "embedding", None)
+        return embedding.weight if isinstance(embedding, nn.Embedding) else None
+
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Compute the logits of a training batch: (N, C) -> (N, V) or (B, T) -> (B, T, V)."""

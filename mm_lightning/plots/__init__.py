@@ -1,19 +1,21 @@
-"""Pictures as matplotlib figures that need no display, one family a file."""
+"""Figures of matplotlib as pure functions, one kind a file; they need no display."""
 
-from mm_lightning.plots.activations import SATURATED, activation_histograms, saturated_share
+from mm_lightning.plots.activations import SATURATION_THRESHOLD, activation_histograms, saturated_share
 from mm_lightning.plots.bigrams import bigram_heat_map
-from mm_lightning.plots.curves import Curve, loss_curves, smoothed
+from mm_lightning.plots.curves import Curve, loss_curves, moving_mean
 from mm_lightning.plots.embedding import embedding_scatter
+from mm_lightning.plots.range_test import range_test_curve
 from mm_lightning.plots.updates import update_curves
 
 __all__ = [
-    "SATURATED",
+    "SATURATION_THRESHOLD",
     "Curve",
     "activation_histograms",
     "bigram_heat_map",
     "embedding_scatter",
     "loss_curves",
+    "moving_mean",
+    "range_test_curve",
     "saturated_share",
-    "smoothed",
     "update_curves",
 ]

@@ -1,4 +1,4 @@
-"""The table of bigrams as a heat map, as the first lecture draws it."""
+"""Bigram counts as a heat map, as in the first lecture."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.plots.labels import drawable
+from mm_lightning.plots.labels import displayable
 
 if TYPE_CHECKING:  # see embedding
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MAX_WRITTEN = 32  # rows of which every cell has room for its bigram and its count
-_MAX_BIGRAM = 4  # characters of a bigram that fit into such a cell
-_SIDE = 12.0  # inches
+_MAX_ROWS_WITH_TEXT = 32  # more leave no room for bigram and count in a cell
+_MAX_BIGRAM_CHARACTERS = 4  # that fit into a cell
+_SIDE_INCHES = 12.0
 
 
 def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: str) -> "Figure":
-    """Heat map of how often each symbol follows each, with bigram and count in every cell of a small table.
+    """Heat map of bigram counts; each cell of a small table also shows its bigram and its count.
 
     Args:
         counts: (V, V), the first symbol of a bigram down, the second across.
@@ -28,21 +28,22 @@ def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: st
     from matplotlib.colors import PowerNorm  # noqa: PLC0415 # see above
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
-    labels = drawable(symbols)
-    written = len(labels) <= _MAX_WRITTEN
-    figure = Figure(figsize=(_SIDE if written else 1.1 * _SIDE, _SIDE), layout="constrained")
+    labels = displayable(symbols)
+    has_text = len(labels) <= _MAX_ROWS_WITH_TEXT
+    width = _SIDE_INCHES if has_text else 1.1 * _SIDE_INCHES
+    figure = Figure(figsize=(width, _SIDE_INCHES), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(counts, cmap="Blues", norm=PowerNorm(0.5))  # by the root, or rare ones would all look alike
-    size = min(11.0, 0.62 * 72 * _SIDE / len(labels))  # points; a cell is little more than that
-    places = range(len(labels))
-    axes.set_xticks(places, labels, fontsize=size, parse_math=False)
-    axes.set_yticks(places, labels, fontsize=size, parse_math=False)
+    image = axes.imshow(counts, cmap="Blues", norm=PowerNorm(0.5))  # square root: a linear scale hides rare bigrams
+    size = min(11.0, 0.62 * 72 * _SIDE_INCHES / len(labels))  # points, 72 an inch; 0.62 of a cell
+    ticks = range(len(labels))
+    axes.set_xticks(ticks, labels, fontsize=size, parse_math=False)
+    axes.set_yticks(ticks, labels, fontsize=size, parse_math=False)
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
     for tick, label in zip(axes.xaxis.get_major_ticks(), labels, strict=True):
-        tick.label2.set_rotation(90 if len(label) > 2 else 0)  # a mark on a circle is two characters
+        tick.label2.set_rotation(90 if len(label) > 2 else 0)  # a combining mark on its circle has two characters
     axes.set(title=title, ylabel="first", xlabel="second")
     axes.xaxis.set_label_position("top")
-    if written:
+    if has_text:
         _write_cells(axes, counts, labels)
     else:
         figure.colorbar(image, ax=axes, shrink=0.4, aspect=40, label="count")
@@ -50,21 +51,23 @@ def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: st
 
 
 def _write_cells(axes: "Axes", counts: NDArray[np.int64], labels: Sequence[str]) -> None:
-    dark = counts > counts.max() / 4
+    """Write bigram and count into each cell."""
+    is_dark = counts > counts.max() / 4
     for (i, j), count in np.ndenumerate(counts):
         style: dict[str, Any] = {
-            "color": "white" if dark[i, j] else "#202020",
+            "color": "white" if is_dark[i, j] else "#202020",
             "ha": "center",
             "fontsize": 7,
             "parse_math": False,
         }
-        bigram, number = labels[i] + labels[j], _short(int(count))
-        cell = axes.text(j, i, f"{bigram}\n{number}" if len(bigram) <= _MAX_BIGRAM else number, **style)
-        cell.set_in_layout(False)  # or each would be measured, for seconds
+        bigram, number = labels[i] + labels[j], _abbreviated(int(count))
+        text = f"{bigram}\n{number}" if len(bigram) <= _MAX_BIGRAM_CHARACTERS else number
+        cell = axes.text(j, i, text, **style)
+        cell.set_in_layout(False)  # to measure hundreds of texts takes seconds
 
 
-def _short(count: int) -> str:
-    """A count in at most five characters, in thousands or millions where it is longer."""
+def _abbreviated(count: int) -> str:
+    """The count in at most five characters, with a suffix such as k for thousands from 10,000 on."""
     thousands = 0
     while count >= 10_000 * 1000**thousands:
         thousands += 1

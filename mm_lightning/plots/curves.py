@@ -1,4 +1,4 @@
-"""The loss along a run."""
+"""Loss curves of a run."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 if TYPE_CHECKING:  # see embedding
     from matplotlib.figure import Figure
 
-_POINTS = 80  # of a curve, for each neighbour that a point of the running mean has on either side
+_POINTS_PER_NEIGHBOUR = 80  # points of a curve for each neighbour, on either side, in its moving mean
 
 
 class Curve(NamedTuple):
-    """A loss at some steps.
+    """A loss at several steps.
 
     Args:
         steps: (n,) optimiser steps done, rising.
@@ -23,51 +23,56 @@ class Curve(NamedTuple):
     losses: NDArray[np.float64]
 
 
-def smoothed(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Mean (n,) of each value and this many neighbours on either side, at the ends of as many as there are.
+def moving_mean(values: NDArray[np.float64], num_neighbours: int) -> NDArray[np.float64]:
+    """Mean (n,) of each value (n,) and its neighbours; fewer neighbours count at the ends.
 
-    Both sides count alike, so the curve does not lag behind the values as a decaying mean does.
+    Both sides count equally. A mean of past values only would lag behind.
+
+    Args:
+        values: (n,) values.
+        num_neighbours: Neighbours on either side.
     """
-    places = np.arange(len(values))
-    begins, ends = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
+    indices = np.arange(len(values))
+    starts, ends = np.maximum(indices - num_neighbours, 0), np.minimum(indices + num_neighbours + 1, len(values))
     sums = np.cumsum(np.concatenate([[0.0], values]))
-    result: NDArray[np.float64] = (sums[ends] - sums[begins]) / (ends - begins)
+    result: NDArray[np.float64] = (sums[ends] - sums[starts]) / (ends - starts)
     return result
 
 
 def loss_curves(train: Curve, val: Curve | None, step: int) -> "Figure":
-    """The losses in log10, that of training raw and smoothed, on a second axis in nats.
+    """Losses in log10 over steps, the training loss raw and smoothed; a second axis shows nats.
 
     Args:
-        train: Loss of the batches.
-        val: Loss of the dev split, if there was any.
-        step: Where the checkpoint stands.
+        train: Loss of the training batches.
+        val: Loss of the dev split; None if there was no validation.
+        step: Step of the checkpoint.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
     raw = np.log10(train.losses)
-    reach = 1 + len(raw) // _POINTS
+    num_neighbours = 1 + len(raw) // _POINTS_PER_NEIGHBOUR
+    smoothed = moving_mean(raw, num_neighbours)
     axes.plot(train.steps, raw, color="#9ecae1", linewidth=0.8, label="train/loss")
-    axes.plot(train.steps, smoothed(raw, reach), color="#08519c", label=f"mean of {2 * reach + 1} points")
+    axes.plot(train.steps, smoothed, color="#08519c", label=f"mean of {2 * num_neighbours + 1} points")
     if val is not None:
         axes.plot(val.steps, np.log10(val.losses), "o-", color="#e6550d", markersize=4, label="val/loss")
     axes.axvline(step, color="#636363", linestyle=":", linewidth=1, label=f"checkpoint, step {step:,}")
     axes.set(title="loss in nats per target", xlabel="optimiser steps", ylabel="log10 of the loss")
-    axes.secondary_yaxis("right", functions=(_power, _log10)).set_ylabel("nats")
+    axes.secondary_yaxis("right", functions=(_power_of_10, _log10)).set_ylabel("nats")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
 
-def _power(log10: ArrayLike) -> ArrayLike:
-    result: ArrayLike = np.power(10.0, np.asarray(log10))
+def _power_of_10(exponent: ArrayLike) -> ArrayLike:
+    result: ArrayLike = np.power(10.0, np.asarray(exponent))
     return result
 
 
 def _log10(loss: ArrayLike) -> ArrayLike:
-    """The inverse of the second axis, which matplotlib tries at 0 too."""
+    """The inverse of `_power_of_10`, defined at 0 too, where matplotlib tests the second axis."""
     result: ArrayLike = np.log10(np.maximum(np.asarray(loss), 1e-12))
     return result

@@ -1,4 +1,4 @@
-"""The embedding table as points, as the second lecture draws it."""
+"""Embedding rows as labelled points, as in the second lecture."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,31 +8,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mm_lightning.plots.labels import drawable, spread
+from mm_lightning.plots.labels import displayable, separated_centres
 
-if TYPE_CHECKING:  # matplotlib takes most of a second to import, and most commands draw nothing
+if TYPE_CHECKING:  # matplotlib takes most of a second to import, and most commands plot nothing
     from matplotlib.figure import Figure
 
 _MAX_LABELS = 100  # more would cover each other
-_FEW_LABELS = 40  # which have room in a small figure
-_EM = 0.115  # inches that a character of a label takes in width
-_LINE = 0.3  # and a label in height
+_MAX_LABELS_OF_SMALL_FIGURE = 40
+_SMALL_SIDE_INCHES, _LARGE_SIDE_INCHES = 8.0, 12.0
+_CHARACTER_INCHES = 0.115  # width of one character of a label
+_LABEL_INCHES = 0.3  # height of a label
 
 
 def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
-    """Scatter of embedding rows with their symbols as labels; of very many rows the first are labelled.
+    """Scatter of embedding rows with their symbols as labels; of very many rows only the first have labels.
 
-    A label that would cover another stands beside its point, at the end of a line.
+    A label that would cover another stands beside its point and is joined to the point by a line.
 
     Args:
-        weight: (V, E) rows of the table; two columns are drawn as they are, more by their first principal components.
+        weight: (V, E) rows. Two dimensions are shown as they are, more by their first two principal components.
         symbols: V labels.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
     points, title = _in_two_dimensions(weight.detach().double().cpu())
-    labels = drawable(symbols[:_MAX_LABELS])
-    side = 8.0 if len(labels) <= _FEW_LABELS else 12.0  # inches
+    labels = displayable(symbols[:_MAX_LABELS])
+    side = _SMALL_SIDE_INCHES if len(labels) <= _MAX_LABELS_OF_SMALL_FIGURE else _LARGE_SIDE_INCHES
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     labelled, others = points[: len(labels)], points[len(labels) :]
@@ -40,13 +41,14 @@ def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
         axes.scatter(others[:, 0], others[:, 1], s=4, color="#bdbdbd")
         title += f"\nthe first {len(labelled)} of {len(points):,} rows have labels"
     axes.scatter(labelled[:, 0], labelled[:, 1], s=9, color="#08519c")
-    scale = np.ptp(points, axis=0).clip(min=1e-9) / (0.85 * side)  # units of the table an inch
-    sizes = np.array([[_EM * (len(label) + 1), _LINE] for label in labels])
-    for label, point, place in zip(labels, labelled, spread(labelled / scale, sizes) * scale, strict=True):
+    units_per_inch = np.ptp(points, axis=0).clip(min=1e-9) / (0.85 * side)  # 0.85: the axes' part of the figure
+    sizes = np.array([[_CHARACTER_INCHES * (len(label) + 1), _LABEL_INCHES] for label in labels])
+    centres = separated_centres(labelled / units_per_inch, sizes) * units_per_inch
+    for label, point, centre in zip(labels, labelled, centres, strict=True):
         axes.annotate(
             label,
             point,
-            place,
+            centre,
             ha="center",
             va="center",
             parse_math=False,
@@ -54,22 +56,22 @@ def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
             arrowprops={"arrowstyle": "-", "color": "#6baed6", "shrinkA": 0, "shrinkB": 0},
             bbox={"boxstyle": "round,pad=0.2", "facecolor": "#c6dbef", "edgecolor": "none"},
         )
-        axes.update_datalim([place])
+        axes.update_datalim([centre])
     axes.autoscale_view()
     axes.set_title(title)
     axes.grid(alpha=0.3)
     return figure
 
 
-def _in_two_dimensions(points: Tensor) -> tuple[NDArray[np.float64], str]:
-    """Points (V, 2) of rows (V, E), and what they are."""
-    width = points.shape[1]
-    if width == 1:
-        return torch.cat([points, torch.zeros_like(points)], 1).numpy(), "embedding of 1 dimension"
-    if width == 2:
-        return points.numpy(), "embedding"
-    centred = points - points.mean(0)
+def _in_two_dimensions(rows: Tensor) -> tuple[NDArray[np.float64], str]:
+    """Points (V, 2) of rows (V, E), and the title of the figure."""
+    dimensions = rows.shape[1]
+    if dimensions == 1:
+        return torch.cat([rows, torch.zeros_like(rows)], 1).numpy(), "embedding of 1 dimension"
+    if dimensions == 2:
+        return rows.numpy(), "embedding"
+    centred = rows - rows.mean(0)
     _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
     share = float(sizes[:2].square().sum() / sizes.square().sum())
-    title = f"embedding of {width} dimensions, first two components ({share:.0%} of the variance)"
+    title = f"embedding of {dimensions} dimensions, first two components ({share:.0%} of the variance)"
     return (centred @ directions[:2].T).numpy(), title

@@ -1,4 +1,4 @@
-"""Labels that can be read: characters which the font has, at places of their own."""
+"""Legible labels: characters that the font has, and boxes that do not overlap."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -6,42 +6,49 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-_CIRCLE = "\u25cc"  # stands for the letter that a combining mark belongs to
-_MARGIN = 0.05  # of a label's room, left between those that were pushed: to touch is to be pushed for ever
-_ROUNDS = 1000  # of pushing; twenty labels of one place in a heap of sixty settle in fewer
+_DOTTED_CIRCLE = "\u25cc"  # carries a combining mark in place of a letter
+_GAP = 0.05  # fraction of the boxes' mean size; without a gap, boxes that touch are moved again and again
+_MAX_ROUNDS = 1000  # twenty boxes at one point among sixty others need fewer
 
 
-def drawable(symbols: Iterable[str]) -> list[str]:
-    """Symbols as matplotlib's font can show them: by its code point a character that it lacks, on a circle a mark."""
+def displayable(symbols: Iterable[str]) -> list[str]:
+    """Symbols in characters of matplotlib's font: a missing character becomes its code point, such as U+4E2D.
+
+    A combining mark is shown on a dotted circle.
+    """
     from matplotlib.font_manager import FontProperties, findfont, get_font  # noqa: PLC0415 # takes half a second
 
     known = get_font(findfont(FontProperties())).get_charmap()
 
-    def draw(symbol: str) -> str:
+    def displayed(symbol: str) -> str:
         if unicodedata.combining(symbol[0]):
-            symbol = _CIRCLE + symbol
-        return "".join(c if ord(c) in known else f"U+{ord(c):04X}" for c in symbol)  # not the box for what is missing
+            symbol = _DOTTED_CIRCLE + symbol
+        return "".join(c if ord(c) in known else f"U+{ord(c):04X}" for c in symbol)
 
-    return [draw(symbol) for symbol in symbols]
+    return [displayed(symbol) for symbol in symbols]
 
 
-def spread(points: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centres (n, 2) for boxes of these sizes (n, 2), near their points (n, 2), of which none covers another.
+def separated_centres(points: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centres (n, 2) of boxes that do not overlap, near their points.
 
-    Boxes that overlap are pushed apart along the axis on which they do so least, until none does.
+    In each round, boxes that overlap move apart along the axis with the smaller overlap.
+
+    Args:
+        points: (n, 2) points.
+        sizes: (n, 2) width and height of each box, in the unit of the points.
     """
     centres = points.copy()
-    room = (sizes[:, None] + sizes[None]) / 2  # (n, n, 2)
-    order = np.sign(np.arange(len(points))[:, None] - np.arange(len(points)))[..., None]  # parts equal points
-    others = ~np.eye(len(points), dtype=bool)
-    for _ in range(_ROUNDS):
-        away = centres[:, None] - centres[None]
-        overlap = room - np.abs(away)
-        touching = np.all(overlap > 0, axis=2) & others
-        if not touching.any():
+    least_distance = (sizes[:, None] + sizes[None]) / 2  # (n, n, 2) between the centres of two boxes, on each axis
+    order = np.sign(np.arange(len(points))[:, None] - np.arange(len(points)))[..., None]  # separates equal points
+    is_other = ~np.eye(len(points), dtype=bool)
+    for _ in range(_MAX_ROUNDS):
+        distance = centres[:, None] - centres[None]
+        overlap = least_distance - np.abs(distance)
+        is_overlapping = np.all(overlap > 0, axis=2) & is_other
+        if not is_overlapping.any():
             break
-        least = overlap == overlap.min(2, keepdims=True)
-        distance = (overlap + _MARGIN * room) * least * touching[:, :, None]
-        push = np.where(away == 0, order, np.sign(away)) * distance
-        centres += push.sum(1) / (1 + touching.sum(1, keepdims=True))  # half of it where there are two
+        is_smaller = overlap == overlap.min(2, keepdims=True)
+        shift = (overlap + _GAP * least_distance) * is_smaller * is_overlapping[:, :, None]
+        shift *= np.where(distance == 0, order, np.sign(distance))
+        centres += shift.sum(1) / (1 + is_overlapping.sum(1, keepdims=True))  # two boxes: half the shift each
     return centres

@@ -1,82 +1,132 @@
-"""Optimiser steps on a copy of the model, to learn from without changing anything."""
+"""Optimiser steps on a copy of a model, to measure training without changing the model or its run."""
 
 import copy
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Iterable
 from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks.base import Network
 from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.trainer import Trainer
 
-Clip = Callable[[Iterable[nn.Parameter]], object]  # limits gradients in place
 
+class TrialSteps:
+    """Optimiser steps of a run, carried out on a copy of its model at a constant learning rate, without a schedule.
 
-def update_ratios(
-    model: LanguageModel,
-    content: dict[str, Any],
-    batches: Iterable[Batch],
-    num_steps: int,
-    accumulate: int = 1,
-    clip: Clip | None = None,
-) -> dict[str, NDArray[np.float64]]:
-    """Carry out optimiser steps on a copy; log10 of std(update) / std(weight) at each (n,), by name of the matrix.
-
-    The optimiser goes on from its state in the checkpoint, at the learning rate that it has there.
+    Steps use the device, precision, gradient accumulation and gradient clipping of the Trainer. Dropout uses the
+    global random state, which the caller seeds or restores.
 
     Args:
-        model: The model, with the checkpoint's weights.
-        content: What the checkpoint holds.
-        batches: One epoch of training batches, as often as it is asked for.
-        num_steps: Optimiser steps.
-        accumulate: Batches of a step.
-        clip: Limits the gradients before a step.
+        trainer: The Trainer, with one device.
+        model: The model, which stays unchanged.
+        batches: Training batches of one epoch; each further epoch iterates over them again.
+        checkpoint: Content of a checkpoint, from which the optimiser continues; None for a new optimiser.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        model: LanguageModel,
+        batches: Iterable[Batch],
+        checkpoint: dict[str, Any] | None = None,
+    ) -> None:
+        model = copy.deepcopy(model).to(trainer.strategy.root_device)
+        self._precision = trainer.precision_plugin
+        self._accumulated_batches = trainer.accumulate_grad_batches
+        self._clipping = trainer.clipping
+        self._batches = chain.from_iterable(repeat(batches))
+        self.network = model.network.train()
+        self._precision.convert_module(self.network)
+        self._optimizer = model.optimization.make_optimizer()
+        if checkpoint is not None:
+            self._optimizer.load_state_dict(_optimizer_state(model, checkpoint))
+
+    def set_learning_rate(self, rate: float) -> None:
+        """Set the learning rate of the next steps."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def step(self) -> float:
+        """Carry out one optimiser step.
+
+        Returns:
+            Mean loss of the step's batches in nats per target, under the weights before the step.
+        """
+        batches = list(islice(self._batches, self._accumulated_batches))
+        losses: list[float] = []
+
+        def closure() -> Tensor:  # LBFGS and its kind call it several times a step
+            loss = self._backward(batches)
+            losses.append(float(loss))
+            return loss
+
+        scaler = self._scaler
+        if scaler is None:
+            self._optimizer.step(closure)  # type: ignore[arg-type] # torch's own closures return tensors
+        else:
+            closure()
+            scaler.step(self._optimizer)
+            scaler.update()
+        return losses[0]
+
+    def _backward(self, batches: list[Batch]) -> Tensor:
+        """Compute the gradients of the batches' mean loss, clipped; return that loss."""
+        self._optimizer.zero_grad()
+        scaler, losses = self._scaler, []
+        for x, y in batches:
+            with self._precision.forward_context():
+                loss = cross_entropy(self.network(x), y) / len(batches)
+            (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        if scaler is not None:
+            scaler.unscale_(self._optimizer)
+        self._clipping.clip_(self.network.parameters())
+        return torch.stack(losses).sum()
+
+    @property
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        """Loss scaler of precision 16-mixed."""
+        return getattr(self._precision, "scaler", None)
+
+
+def _optimizer_state(model: LanguageModel, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """State of the optimiser in a checkpoint, with the settings of optimiser and schedule that the user changed."""
+    checkpoint = copy.deepcopy(checkpoint)
+    saved = checkpoint["hyper_parameters"]
+    if any(saved[key] != model.hparams[key] for key in ("optimizer", "lr_scheduler")):
+        lengths = [state["total_steps"] for state in checkpoint["lr_schedulers"] if "total_steps" in state]
+        model.optimization.restart_schedule(checkpoint, lambda: next(iter(lengths), math.inf))
+    state: dict[str, Any] = checkpoint["optimizer_states"][0]
+    return state
+
+
+def update_ratios(trial: TrialSteps, num_steps: int, first_step: int) -> dict[str, NDArray[np.float64]]:
+    """Carry out steps and compute log10 of std(update) / std(weight) at each step (n,), by name of the matrix.
+
+    Args:
+        trial: Where the steps are carried out.
+        num_steps: Number of steps n.
+        first_step: Number of the first step in the run.
 
     Raises:
         UserError: If the weights do not stay finite.
     """
-    model = copy.deepcopy(model)
-    optimizer = _restored_optimizer(model, content)
-    network = model.network.train()
-    source = chain.from_iterable(repeat(batches))
-    matrices = {name: p for name, p in network.named_parameters() if p.dim() > 1 and p.requires_grad}
+    matrices = {name: p for name, p in trial.network.named_parameters() if p.dim() > 1 and p.requires_grad}
     ratios = np.empty((len(matrices), num_steps))
     for step in range(num_steps):
         before = [p.detach().clone() for p in matrices.values()]
-        group = list(islice(source, accumulate))
-        optimizer.step(lambda: _backward(network, optimizer, group, clip))  # noqa: B023 # called at once
+        trial.step()
         for row, (p, old) in enumerate(zip(matrices.values(), before, strict=True)):
             ratios[row, step] = float((p.detach() - old).std(correction=0) / old.std(correction=0))
         if not all(bool(p.isfinite().all()) for p in matrices.values()):
-            raise UserError(f"training diverges at step {content['global_step'] + step + 1}")
-    with np.errstate(divide="ignore"):
+            raise UserError(f"training diverges at step {first_step + step}")
+    with np.errstate(divide="ignore"):  # a matrix that stays as it is has log10 -inf
         return dict(zip(matrices, np.log10(ratios), strict=True))
-
-
-def _backward(network: Network, optimizer: Optimizer, group: list[Batch], clip: Clip | None) -> float:
-    """The mean loss of some batches and its gradients; some optimisers ask for it several times a step."""
-    optimizer.zero_grad()
-    loss = torch.stack([cross_entropy(network(x), y) for x, y in group]).mean()
-    loss.backward()  # type: ignore[no-untyped-call]
-    if clip is not None:
-        clip(network.parameters())
-    return float(loss.detach())
-
-
-def _restored_optimizer(model: LanguageModel, content: dict[str, Any]) -> Optimizer:
-    """The optimiser as the checkpoint left it, but for settings that were given anew."""
-    content = copy.deepcopy(content)
-    model.on_load_checkpoint(content)
-    configuration = model.configure_optimizers()
-    optimizer = configuration["optimizer"] if isinstance(configuration, dict) else configuration
-    assert isinstance(optimizer, Optimizer)
-    optimizer.load_state_dict(content["optimizer_states"][0])
-    return optimizer

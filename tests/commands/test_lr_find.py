@@ -1,4 +1,4 @@
-"""The learning-rate range test: a rate that trains, and nothing else left behind."""
+"""`lr_find`: a learning rate that trains, two files, and nothing else changed."""
 
 import csv
 import os
@@ -14,7 +14,6 @@ from run_command import ROOT, Command, run
 
 from mm_lightning.cli.application import Application, main
 from mm_lightning.commands.lr_find import run_range_test
-from mm_lightning.evaluation.range_test import RangeTest
 
 MLP = ("--config", str(ROOT / "configs/mlp.yaml"))
 PNG = b"\x89PNG"
@@ -29,7 +28,7 @@ def table(path="lr_find.csv"):
 
 
 def rates_of(steps):
-    """Evenly from exponent -3 to 0; the Tuner leaves out the second of steps + 1 rates."""
+    """Exponents -3 to 0 in equal distances, without the second of steps + 1, as Lightning's Tuner has them."""
     return 10 ** (-3 + 3 * np.r_[0, 2 : steps + 1] / steps)
 
 
@@ -41,36 +40,9 @@ def lr_find(words, *options):
     main(["lr_find", "--data.path", str(words), *MLP, *options])
 
 
-@pytest.mark.parametrize("floor", [-2.5, -1.0])
-def test_the_suggestion_is_where_the_floor_of_the_valley_begins(floor):
-    """Catches a suggestion on the slope, in the middle of the floor, or led astray by the noise of batches."""
-    exponents = np.linspace(-4, 0, 1000)
-    fall = np.maximum(floor - exponents, 0)
-    rise = np.maximum(exponents - (floor + 0.8), 0)
-    losses = 2.0 + 0.5 * fall + 3 * rise**2 + np.random.default_rng(0).normal(0, 0.2, 1000)
-    found = RangeTest(10**exponents, losses)
-    assert np.log10(found.suggestion) == pytest.approx(floor, abs=0.3)
-    assert not found.still_falling
-
-
-def test_smoothing_neither_lags_nor_bends_a_line():
-    """Catches a running average, which shows the loss of smaller rates, and ends that are pulled towards the middle."""
-    exponents = np.linspace(-3, 0, 500)
-    found = RangeTest(10**exponents, 2 - 0.3 * exponents)
-    assert found.smoothed == pytest.approx(found.losses)
-    assert found.still_falling
-
-
-def test_a_loss_that_only_rises_has_no_valley():
-    """Catches the first rate of the test sold as a good one."""
-    exponents = np.linspace(-3, 0, 500)
-    with pytest.raises(ValueError, match=r"only rises from learning rate 0\.001 on; lower --min_exponent"):
-        _ = RangeTest(10**exponents, 5 + exponents).suggestion
-
-
 @pytest.mark.parametrize("seed", [0, 42, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_the_lectures_network_gets_the_lectures_rate(tmp_path, monkeypatch, capsys, seed):
-    """Catches a rule that hangs on the luck of the batches: the lecture finds 0.1 by eye."""
+    """Catches a suggestion that depends on the noise of the batches: the lecture finds 0.1 by eye."""
     monkeypatch.chdir(tmp_path)
     lr_find("data/names.txt", "--seed_everything", str(seed))
     out = capsys.readouterr().out.splitlines()
@@ -97,7 +69,7 @@ SHORT = ("--num_steps", "100")
 
 
 def test_the_schedule_is_left_out(words, capsys, caplog):
-    """Catches a schedule that moves the rate, or the momentum, and a flag that the schedule would overrule."""
+    """Catches a schedule that changes rate or momentum, and an option that the schedule would overrule."""
     lr_find(words, *SGD, "--model.lr_scheduler", "null", *SHORT)
     plain = table()
     assert "use it with fit:  --model.optimizer.init_args.lr" in capsys.readouterr().out
@@ -108,8 +80,8 @@ def test_the_schedule_is_left_out(words, capsys, caplog):
 
 
 @pytest.mark.parametrize("schedule", [(), (*SGD, *ONE_CYCLE)], ids=["step", "one cycle"])
-def test_fit_takes_the_flag_as_it_is_printed(words, capsys, schedule):
-    """Catches a flag that fit does not know, or that changes nothing."""
+def test_fit_takes_the_option_as_it_is_printed(words, capsys, schedule):
+    """Catches an option that fit does not know, or that changes nothing."""
     lr_find(words, *schedule, *SHORT)
     flag, rate = re.search(r"use it with fit:  (\S+) (\S+)", capsys.readouterr().out).groups()
     main(["fit", "--data.path", str(words), *MLP, *schedule, flag, rate, "--trainer.max_steps", "3"])
@@ -134,7 +106,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_any_settings_of_a_run_can_be_tested(words, monkeypatch, capsys, case):
-    """Catches a limit, interval or logger of the run that is in the way, and a step that counts twice."""
+    """Catches a limit, interval or logger of the run that stops the test, and a step that counts twice."""
     monkeypatch.setattr(
         "mm_lightning.training.module.LanguageModel.validation_step", lambda *_: pytest.fail("validated")
     )
@@ -152,21 +124,26 @@ def test_any_settings_of_a_run_can_be_tested(words, monkeypatch, capsys, case):
 
 
 def test_a_test_moves_nothing(words):
-    """Catches weights, running statistics or random state that are not what they were before."""
+    """Catches weights, running statistics, random state, optimiser settings or data that a test changes."""
     network = ("--model.network.class_path", "dropout_mlp.DropoutMLP")
     cli = Application(["--data.path", str(words), *network, *SGD, *ONE_CYCLE], run=False)
     before = {key: value.clone() for key, value in cli.model.state_dict().items()}
-    random_state = torch.get_rng_state()
+    random_state, schedule = torch.get_rng_state(), cli.model.optimization.lr_scheduler
+    trainer, data = dict(vars(cli.trainer)), dict(vars(cli.datamodule))
     run_range_test(cli.trainer, cli.model, cli.datamodule, (-3, 0), 100)
     after = cli.model.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
     assert torch.equal(torch.get_rng_state(), random_state)
-    assert len(cli.model.configure_optimizers()) == 2  # with its schedule again
+    assert cli.model.optimization.lr_scheduler is schedule is not None
+    assert vars(cli.datamodule) == data
+    assert vars(cli.trainer) == trainer
+    assert cli.model.network.training
+    assert all(p.grad is None for p in cli.model.parameters())
     assert names() == ["words.txt"]
 
 
-def test_a_test_ends_where_the_loss_is_lost(words, capsys):
-    """Catches an error, or a curve of numbers that are none, where rates are too high to train with."""
+def test_a_test_ends_where_the_loss_diverges(words, capsys):
+    """Catches an error, and losses that are not finite, where rates are too high to train with."""
     lr_find(words, "--max_exponent", "30", "--num_steps", "400", "--output", "far.png")
     rates, losses, smoothed = table("far.csv")
     assert 20 < len(rates) < 100
@@ -177,7 +154,7 @@ def test_a_test_ends_where_the_loss_is_lost(words, capsys):
 
 
 def test_a_test_can_begin_with_a_checkpoint(words):
-    """Catches a checkpoint that is asked for and not used."""
+    """Catches a checkpoint that is given and not used."""
     fit = ("--data.path", str(words), *MLP, "--model.optimizer.lr", "0.3", "--trainer.max_steps", "200")
     main(["fit", *fit])
     listed = sorted(Path("lightning_logs").rglob("*"))
@@ -203,7 +180,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("options", "message"), REFUSED)
 def test_what_cannot_be_tested_is_refused(words, capsys, options, message):
-    """Catches a traceback, minutes spent on a picture that cannot be saved, and files that are half made."""
+    """Catches a traceback, minutes spent on a picture that cannot be saved, and incomplete files."""
     Path("folder.png").mkdir()
     with pytest.raises(SystemExit) as end:
         lr_find(words, "--trainer.steps_per_execution", "1", *SHORT, *options)
@@ -215,7 +192,7 @@ def test_what_cannot_be_tested_is_refused(words, capsys, options, message):
 
 
 def test_a_config_is_needed(tmp_path):
-    """Catches a traceback from a model that nobody described."""
+    """Catches a traceback where no configuration says what to train."""
     result = run("lr_find", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr.startswith("error: lr_find needs --config")
@@ -223,9 +200,9 @@ def test_a_config_is_needed(tmp_path):
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_test_leaves_nothing(tmp_path, signum):
-    """Catches the Tuner's own checkpoint left behind, a picture of half a test, and success reported for it."""
+    """Catches a checkpoint left behind, a picture of half a test, and exit status 0 for it."""
     command = Command("lr_find", *MLP, "--num_steps", 10**6, cwd=tmp_path)
-    while "Finding best initial lr" not in Path(command.stderr).read_text():
+    while "range test" not in Path(command.stderr).read_text():
         assert command.process.is_alive(), command.wait().stderr
         time.sleep(0.01)
     os.kill(command.process.pid, signum)

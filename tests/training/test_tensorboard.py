@@ -1,4 +1,4 @@
-"""What a run shows in TensorBoard, read back from its event files."""
+"""Charts, scatters, settings and histograms of a run, read back from its event files."""
 
 import re
 from pathlib import Path
@@ -24,7 +24,7 @@ SHOWN = [8, 16, 24, 32, 40, 48, 56]
 
 
 def fit(words, *options, steps=STEPS, network=MLP_):
-    """The last checkpoint of a run, and its events."""
+    """Fit; return the last checkpoint and the events of the run."""
     main(
         [
             *("fit", "--data.path", str(words), "--data.batch_size", "5", *network, "--model.network.dropout", "0.3"),
@@ -42,8 +42,8 @@ def events(run):
     return found
 
 
-def test_scatters_are_drawn_at_first_often_and_at_the_end(words):
-    """Catches a picture an epoch, which takes longer than the epoch, none on the way, and one drawn twice."""
+def test_scatters_come_often_at_first_and_once_at_the_end(words):
+    """Catches a scatter per epoch, which takes longer than the epoch, no scatter on the way, and a repeated one."""
     _, found = fit(words, "--trainer.max_epochs", "7", steps=-1)
     images = found.Images("embedding")
     assert [image.step for image in images] == [EPOCH, 2 * EPOCH, 4 * EPOCH, 7 * EPOCH]
@@ -54,7 +54,7 @@ def test_scatters_are_drawn_at_first_often_and_at_the_end(words):
 
 
 def test_one_chart_shows_both_losses(words):
-    """Catches a layout whose patterns match no curve, or others too, and one written again when a run is resumed."""
+    """Catches a layout whose patterns match no curve or other curves, and a layout that a resumed run repeats."""
     fit(words, "--trainer.log_every_n_steps", "10", steps=30)
     _, found = fit(words, "--trainer.log_every_n_steps", "10", "--ckpt_path", "last")
     (layout,) = found.Tensors("custom_scalars__config__")
@@ -69,7 +69,7 @@ def test_one_chart_shows_both_losses(words):
 
 
 def test_settings_are_written_once(words):
-    """Catches a resumed run that announces itself again, and so hides its val/loss in the HPARAMS tab."""
+    """Catches a resumed run that writes its settings again, which hides val/loss in the HPARAMS tab."""
     fit(words, steps=30)
     fit(words, "--ckpt_path", "last")
     (run,) = Path("lightning_logs").iterdir()
@@ -79,7 +79,7 @@ def test_settings_are_written_once(words):
 
 
 def test_histograms_hold_the_values_and_are_off_unless_asked_for(words):
-    """Catches histograms of a stale step, of too few or too many values, and ones that nobody asked for."""
+    """Catches histograms of an earlier step, of too few or too many values, and histograms by default."""
     _, found = fit(words)
     assert found.Tags()["histograms"] == []
     saved, found = fit(words, "--histograms.every_n_train_steps", "20")
@@ -103,7 +103,7 @@ def test_histograms_hold_the_values_and_are_off_unless_asked_for(words):
 
 @pytest.mark.parametrize("network", [MLP(9, 4, 3, 5, dropout=0.5, batch_norm=True), WaveNet(9, 4, 3, 5)])
 def test_measured_gradients_are_those_of_training_and_leave_no_trace(network):
-    """Catches gradients of another loss, and statistics, random state or accumulated gradients that a look changes."""
+    """Catches gradients of another loss, and statistics, random state or gradients that the extra pass changes."""
     x, y = torch.randint(9, (6, 4)), torch.randint(9, (6,))
     before = {key: value.clone() for key, value in network.state_dict().items()}
     state = torch.get_rng_state()
@@ -129,23 +129,23 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", [*WAYS, pytest.param("compiled", marks=pytest.mark.slow)])
-def test_looking_changes_nothing_and_a_resumed_run_looks_alike(words, way):
-    """Catches dropout, statistics or gradients that a look moves, a look missed within a block or made twice."""
+def test_histograms_change_nothing_and_a_resumed_run_repeats_them(words, way):
+    """Catches dropout, statistics or gradients that histograms change, and a set missed within a block or repeated."""
     network = GRU_ if way == "words" else MLP_
     options = COMPILED if way == "compiled" else WAYS[way]
     plain, _ = fit(words, *options, network=network)
-    looked, found = fit(words, *options, *EVERY, network=network)
+    with_histograms, found = fit(words, *options, *EVERY, network=network)
     fit(words, *options, *EVERY, steps=29, network=network)
-    resumed, again = fit(words, *options, "--ckpt_path", "last", network=network)
+    resumed, repeated = fit(words, *options, "--ckpt_path", "last", network=network)
     for key in ("state_dict", "optimizer_states", "train_loss", "global_step"):
-        assert equal(plain[key], looked[key]), key
+        assert equal(plain[key], with_histograms[key]), key
         assert equal(plain[key], resumed[key]), key
-    assert equal(plain["callbacks"]["random_state"], looked["callbacks"]["random_state"])
+    assert equal(plain["callbacks"]["random_state"], with_histograms["callbacks"]["random_state"])
     assert len(found.Tags()["histograms"]) > 10
     for tag in found.Tags()["histograms"]:
         shown = [(event.step, event.histogram_value) for event in found.Histograms(tag)]
         assert [step for step, _ in shown] == SHOWN
-        assert [(event.step, event.histogram_value) for event in again.Histograms(tag)] == shown
+        assert [(event.step, event.histogram_value) for event in repeated.Histograms(tag)] == shown
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,8 @@ def test_looking_changes_nothing_and_a_resumed_run_looks_alike(words, way):
         ((*EVERY, "--trainer.logger", "false"), "every_n_train_steps is 8, but trainer.logger is not TensorBoard's"),
     ],
 )
-def test_an_interval_that_cannot_be_heeded_is_refused(words, capsys, options, message):
-    """Catches a setting that is ignored without a word."""
+def test_an_interval_without_histograms_is_refused(words, capsys, options, message):
+    """Catches an ignored setting."""
     with pytest.raises(SystemExit):
         fit(words, *options)
     assert message in capsys.readouterr().err.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The embedding table in TensorBoard: rows with their symbols in PROJECTOR, and scatters in IMAGES."""
+"""The embedding table in TensorBoard: rows and symbols in the PROJECTOR tab, scatters in the IMAGES tab."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from typing_extensions import override
 
 from mm_lightning.plots import embedding_scatter
 from mm_lightning.training.module import LanguageModel
@@ -15,41 +16,45 @@ if TYPE_CHECKING:  # takes long to import, and most commands write no curves
 
 
 class Embeddings(Callback):
-    """Show the embedding of a network that has one: scatters on the way, and the table when training ends.
+    """Scatters of the embedding rows during training, and the table at the end.
 
-    A scatter takes as long as hundreds of steps of a small network, so there is one after epochs 1, 2, 4, 8 and so on,
-    as rows move most at first, and one at the end.
+    A scatter takes as long as hundreds of steps of a small network. One is written after epochs 1, 2, 4, 8 and so on,
+    since rows move most at first, and one at the end of training.
     """
 
     def __init__(self) -> None:
-        self._drawn_step = -1
+        self._written_step = -1
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, if the epoch's number is a power of 2."""
-        number = trainer.current_epoch + 1
-        if number & (number - 1) == 0:
-            self._draw(trainer, pl_module)
+        """Write a scatter if the epoch's number is a power of 2."""
+        epoch = trainer.current_epoch + 1
+        if epoch & (epoch - 1) == 0:
+            self._write_scatter(trainer, pl_module)
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, and write the table."""
-        self._draw(trainer, pl_module)
-        if (table := _table(trainer, pl_module)) is not None:
-            writer, weight, symbols = table
-            writer.add_embedding(weight, metadata=symbols, tag="embedding", global_step=trainer.global_step)
+        """Write a scatter and the table."""
+        self._write_scatter(trainer, pl_module)
+        if (found := _writer_and_rows(trainer, pl_module)) is not None:
+            writer, rows, symbols = found
+            writer.add_embedding(rows, metadata=symbols, tag="embedding", global_step=trainer.global_step)
 
-    def _draw(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        table, step = _table(trainer, pl_module), trainer.global_step
-        if table is None or step == self._drawn_step:
+    def _write_scatter(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        found, step = _writer_and_rows(trainer, pl_module), trainer.global_step
+        if found is None or step == self._written_step:
             return
-        self._drawn_step = step
-        writer, weight, symbols = table
-        writer.add_figure("embedding", embedding_scatter(weight, symbols), step)
+        self._written_step = step
+        writer, rows, symbols = found
+        writer.add_figure("embedding", embedding_scatter(rows, symbols), step)
 
 
-def _table(trainer: pl.Trainer, pl_module: pl.LightningModule) -> tuple["SummaryWriter", Tensor, list[str]] | None:
-    """Where to write, rows and their symbols; None if there are no rows, or nowhere to write."""
+def _writer_and_rows(
+    trainer: pl.Trainer, pl_module: pl.LightningModule
+) -> tuple["SummaryWriter", Tensor, list[str]] | None:
+    """The writer of the event files, embedding rows (V, E) and V symbols; None without rows or without TensorBoard."""
     assert isinstance(pl_module, LanguageModel)
-    table = getattr(pl_module.network, "embedding", None)
-    if table is None or not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero:
+    rows = pl_module.network.embedding_table
+    if rows is None or not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero:
         return None
-    return trainer.logger.experiment, table.weight, pl_module.vocabulary.symbols()
+    return trainer.logger.experiment, rows, pl_module.vocabulary.symbols()

@@ -1,4 +1,4 @@
-"""The run's settings in TensorBoard's HPARAMS tab, with the val loss beside them."""
+"""The settings of a run in TensorBoard's HPARAMS tab, with its val/loss."""
 
 import math
 
@@ -6,18 +6,20 @@ import lightning.pytorch as pl
 from jsonargparse import dict_to_namespace
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
+from typing_extensions import override
 
 from mm_lightning.data.vocabulary import abbreviated
 
 
 class HyperParameters(Callback):
-    """Announce `hp/val_loss` with the settings: a metric that is not announced at the start never shows.
+    """Settings of model and data, written with the metric `hp/val_loss`: the tab shows only metrics declared there.
 
-    Lightning's logger does so too, but draws the announcement as a point of the curve.
+    Lightning's logger declares metrics too, but also adds the declared value to the curve.
     """
 
+    @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the settings, once per run; earlier hooks do not know the step at which it goes on."""
+        """Write the settings once per run; earlier hooks do not know the step of a resumed run."""
         if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
             return
         from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves

@@ -1,0 +1,24 @@
+"""Loss curves read back from event files."""
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from mm_lightning.evaluation.logged_losses import logged_losses
+
+
+def test_curves_of_a_resumed_run_are_one(tmp_path):
+    """Catches a second event file ignored, a step repeated after a kill counted twice, and losses without a log."""
+    with SummaryWriter(tmp_path) as writer:
+        for step, loss in ((1, 4.0), (2, 3.0), (3, 9.0)):
+            writer.add_scalar("train/loss", loss, step)
+        writer.add_scalar("val/loss", np.inf, 2)
+    with SummaryWriter(tmp_path, purge_step=3, filename_suffix=".second") as writer:
+        for step, loss in ((3, 2.0), (4, 0.0), (5, 1.0)):
+            writer.add_scalar("train/loss", loss, step)
+        writer.add_scalar("other", 1.0, 1)
+    curves = logged_losses(tmp_path)
+    assert curves["train/loss"].steps.tolist() == [1, 2, 3, 5]
+    assert curves["train/loss"].losses.tolist() == [4, 3, 2, 1]
+    assert "val/loss" not in curves
+    (tmp_path / "empty").mkdir()
+    assert logged_losses(tmp_path / "empty") == {}
