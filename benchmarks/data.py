@@ -1,4 +1,4 @@
-"""Building X and Y: the lecture's Python loop against ours, in turn; and what a long file costs before the first step.
+"""Time to build X and Y, the lecture's Python loop against ours, in turn; time and memory to load a long file.
 
 uv run python benchmarks/data.py [LINES ...]
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lecture import BLOCK_SIZE, build, numbers
+from lecture import BLOCK_SIZE, build, character_ids
 
 from mm_lightning.data.encoding import Windows, encode
 from mm_lightning.data.reading import MAX_LENGTH, read_items
@@ -23,26 +23,26 @@ from mm_lightning.data.vocabulary import Vocabulary
 ROOT = Path(__file__).parents[1]
 DATA = ROOT / "data/names.txt"
 ROUNDS = 7
-PIECE = 50_000  # lines made up at once
+LINES_PER_CHUNK = 50_000  # made-up lines written at once
 
 
 def lecture(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """X and Y of all lines, a character at a time."""
+    """X and Y of all lines, built one character at a time."""
     names = path.read_text(encoding="utf-8").splitlines()
-    return build(names, numbers(names))
+    return build(names, character_ids(names))
 
 
 def ours(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same as a batch of all windows."""
+    """X and Y of all lines, as one batch of all windows."""
     names = read_items(path)
     windows = Windows(encode(names, Vocabulary(names.alphabet())), BLOCK_SIZE)
     return windows.gather(torch.arange(len(windows)))
 
 
 def measure(rounds: int = ROUNDS, path: Path = DATA) -> dict[str, float]:
-    """Seconds of both from the file to the tensors, which are equal, and the ratio round by round; medians."""
+    """Median seconds from the file to the tensors, each way, and the median ratio of a round; the tensors are equal."""
     pairs = []
-    for _ in range(rounds + 1):  # the first fills caches and is left out
+    for _ in range(rounds + 1):  # the first round fills caches and is not counted
         times, results = [], []
         for make in (lecture, ours):
             began = time.perf_counter()
@@ -59,7 +59,7 @@ def measure(rounds: int = ROUNDS, path: Path = DATA) -> dict[str, float]:
 
 
 def make_lines(count: int, path: Path) -> None:
-    """A file of made-up names, each character drawn by the one before it as often as in the shipped names."""
+    """Write made-up names, their characters sampled from the bigram counts of the shipped names."""
     names = read_items(DATA)
     ids = encode(names, Vocabulary(names.alphabet())).stream.numpy()
     letters = np.array([ord("\n"), *map(ord, names.alphabet())], np.uint8)
@@ -67,13 +67,13 @@ def make_lines(count: int, path: Path) -> None:
     np.add.at(pairs, (np.roll(ids, 1), ids), 1)
     pairs[0, 0] = 0
     rising = (pairs / pairs.sum(1, keepdims=True)).cumsum(1)
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     with path.open("wb") as file:
-        for first in range(0, count, PIECE):
-            columns = [np.zeros(min(PIECE, count - first), np.int64)]
+        for first in range(0, count, LINES_PER_CHUNK):
+            columns = [np.zeros(min(LINES_PER_CHUNK, count - first), np.int64)]
             ended = np.zeros(len(columns[0]), bool)
             while not ended.all() and len(columns) < MAX_LENGTH:
-                following = (draw.random(len(ended))[:, None] > rising[columns[-1]]).sum(1)
+                following = (generator.random(len(ended))[:, None] > rising[columns[-1]]).sum(1)
                 columns.append(np.where(ended, -1, following.clip(max=len(letters) - 1)))
                 ended |= columns[-1] <= 0
                 columns[-1][columns[-1] < 0] = 0
@@ -83,9 +83,9 @@ def make_lines(count: int, path: Path) -> None:
 
 
 def measure_lines(count: int) -> dict[str, float]:
-    """Seconds from the start of a process that reads so many lines to its first batch, and its peak memory in MiB.
+    """Measure a process that reads `count` lines: seconds from start to first batch, and peak memory in MiB.
 
-    `import_seconds` and `import_mib` are the part of it that Lightning's import takes.
+    `import_seconds` and `import_mib` are the parts that the import of Lightning takes.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "lines.txt"
@@ -98,7 +98,7 @@ def measure_lines(count: int) -> dict[str, float]:
 
 
 def first_batch(path: str, began: float) -> None:
-    """What `fit` does with the data before its first step, and the batches that it validates on; prints figures."""
+    """Prepare the data as `fit` does before its first step, the batches of dev included, and print the figures."""
     import lightning.pytorch as pl  # noqa: PLC0415 # timed
 
     from mm_lightning.data.datamodule import ItemsDataModule  # noqa: PLC0415 # timed
@@ -116,7 +116,7 @@ def first_batch(path: str, began: float) -> None:
 
 
 def peak_mib() -> float:
-    """Most memory that this process has held, in MiB, as Linux counts it; getrusage would count the parent's too."""
+    """Peak memory of this process in MiB, as Linux counts it; getrusage would include the parent's."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 

@@ -1,8 +1,8 @@
-"""On a GPU: a step of the lecture's recipe against the CPU's, and characters a second as batches grow to fill the card.
+"""Speed on a GPU: steps of the lecture's recipe against the CPU, and characters per second as batches grow.
 
     uv run python benchmarks/gpu.py [ACCELERATOR]
 
-ACCELERATOR is Lightning's name of the device, gpu unless given; cpu tries the script where there is none.
+ACCELERATOR is Lightning's name of the device, gpu by default; cpu tests this script on a machine without a GPU.
 """
 
 import sys
@@ -10,7 +10,7 @@ import sys
 from step import DATA, ROOT, fit_seconds_per_step
 
 RECIPE = ("--config", str(ROOT / "configs/mlp.yaml"), "--data.path", str(DATA))
-NETWORKS = {  # batches, and what a batch counts in characters: windows, or words of 7 with their boundary
+NETWORKS = {  # batch sizes, and targets per row of a batch: 1 of a window, 7 of a mean name with its boundary
     "mlp_best": ((1_024, 8_192, 65_536), 1),
     "transformer": ((128, 1_024, 8_192), 7),
 }
@@ -18,7 +18,7 @@ STEPS = 600
 
 
 def steps(accelerator: str) -> dict[str, float]:
-    """Seconds per step of the recipe on the CPU, as it runs there, and on the device one by one and in blocks."""
+    """Seconds per step of the recipe: on the CPU in compiled blocks, on the device in single steps and in blocks."""
     ways = {
         "cpu, compiled": ("cpu", "100", "true", "60000"),
         f"{accelerator}, single": (accelerator, "1", "false", "4000"),
@@ -34,9 +34,9 @@ def steps(accelerator: str) -> dict[str, float]:
 
 
 def rates(accelerator: str) -> dict[str, float]:
-    """Characters trained on per second for each network and batch size, mixed precision."""
+    """Characters trained on per second, for each network and batch size, in mixed precision."""
     figures = {}
-    for name, (sizes, characters) in NETWORKS.items():
+    for name, (sizes, targets) in NETWORKS.items():
         for size in sizes:
             seconds = fit_seconds_per_step(
                 *("--config", str(ROOT / f"configs/{name}.yaml"), "--data.path", str(DATA)),
@@ -44,7 +44,7 @@ def rates(accelerator: str) -> dict[str, float]:
                 *("--trainer.precision", "bf16-mixed", "--trainer.steps_per_execution", "20"),
                 *("--trainer.max_steps", str(STEPS), "--trainer.log_every_n_steps", "20"),
             )
-            figures[f"{name}, batch {size:,}"] = size * characters / seconds
+            figures[f"{name}, batch {size:,}"] = size * targets / seconds
     return figures
 
 

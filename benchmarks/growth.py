@@ -1,7 +1,7 @@
-"""How the time of a step grows with batch, width and K, that of the data with their size, and the machine's own limit.
+"""Time of a step by batch size, width and K; time of the data by number of lines; peak rate of the machine.
 
-The limit is the best rate of a large square matrix product on one thread; a step's arithmetic is six operations per
-weight of its matrices and example: a multiplication and an addition forwards, twice that backwards.
+The peak is the highest rate of a large square matrix product on one thread. A step takes six operations per matrix
+weight and example: a multiplication and an addition in the forward pass, twice as many in the backward pass.
 """
 
 import time
@@ -14,23 +14,23 @@ from data import measure_lines
 CONFIG = ("--config", str(ROOT / "configs/mlp.yaml"), "--data.path", str(DATA))
 BATCHES = (32, 128, 512, 2048)
 WIDTHS = (100, 200, 400, 800)
-STEPS_AT_ONCE = (1, 2, 5, 20, 100, 500)
+STEPS_PER_EXECUTION = (1, 2, 5, 20, 100, 500)
 LINES = (1_000, 100_000, 1_000_000, 10_000_000)
 
 
 def peak(size: int = 1024, rounds: int = 10) -> float:
-    """Operations per second of a product of two square matrices, the best of some."""
+    """Operations per second of a product of two square matrices, the highest of `rounds`."""
     a, b = torch.randn(size, size), torch.randn(size, size)
-    best = 0.0
+    highest = 0.0
     for _ in range(rounds):
         began = time.perf_counter()
         a @ b
-        best = max(best, 2 * size**3 / (time.perf_counter() - began))
-    return best
+        highest = max(highest, 2 * size**3 / (time.perf_counter() - began))
+    return highest
 
 
 def operations(batch_size: int, hidden_dim: int) -> int:
-    """Arithmetic of a step of the MLP: context 3, embedding 10, 27 ids."""
+    """Operations of one step of the MLP with context 3, embedding 10 and 27 ids."""
     return 6 * batch_size * hidden_dim * (3 * 10 + 27)
 
 
@@ -40,12 +40,12 @@ def compiled(steps: int, *options: str) -> float:
 
 
 def measure() -> dict[str, dict[int, float]]:
-    """Seconds for each size, one run each."""
+    """Seconds per step for each size, one run each."""
     return {
         "batch": {n: compiled(max(4_000, 640_000 // n), "--data.batch_size", str(n)) for n in BATCHES},
         "width": {n: compiled(20_000, "--model.network.hidden_dim", str(n)) for n in WIDTHS},
         "steps_per_execution, compiled": {
-            n: compiled(20_000, "--trainer.steps_per_execution", str(n)) for n in STEPS_AT_ONCE if n > 1
+            n: compiled(20_000, "--trainer.steps_per_execution", str(n)) for n in STEPS_PER_EXECUTION if n > 1
         },
         "steps_per_execution, not compiled": {
             n: fit_seconds_per_step(
@@ -56,7 +56,7 @@ def measure() -> dict[str, dict[int, float]]:
                 "--trainer.steps_per_execution",
                 str(n),
             )
-            for n in STEPS_AT_ONCE
+            for n in STEPS_PER_EXECUTION
         },
     }
 

@@ -1,8 +1,8 @@
-"""The lecture's own way to its MLP in plain PyTorch, as one process: the baseline of the other benchmarks.
+"""The lecture's training loop for its MLP in plain PyTorch, as one process: the baseline of the other benchmarks.
 
 uv run python benchmarks/lecture.py FILE STEPS [TARGET]
 
-It ends after so many steps, or when the dev loss, looked at every 5,000 steps, is no more than TARGET.
+Training ends after STEPS steps, or earlier when the dev loss is at most TARGET.
 """
 
 import random
@@ -17,28 +17,28 @@ from torch.nn import functional as F
 
 BLOCK_SIZE = 3
 BATCH_SIZE = 32
-LOOK = 5_000  # steps between two looks at the dev loss
+EVAL_EVERY_N_STEPS = 5_000  # between two measurements of the dev loss
 
 
-def build(names: list[str], number: dict[str, int]) -> tuple[Tensor, Tensor]:
-    """X and Y of names, a character at a time."""
+def build(names: list[str], ids: dict[str, int]) -> tuple[Tensor, Tensor]:
+    """X (N, C) and Y (N,) of names, built one character at a time."""
     contexts, targets = [], []
     for name in names:
         context = [0] * BLOCK_SIZE
         for character in name + ".":
             contexts.append(context)
-            targets.append(number[character])
+            targets.append(ids[character])
             context = [*context[1:], targets[-1]]
     return torch.tensor(contexts), torch.tensor(targets)
 
 
-def numbers(names: list[str]) -> dict[str, int]:
-    """Numbers of the characters that occur, and of the dot that ends a name."""
+def character_ids(names: list[str]) -> dict[str, int]:
+    """Ids of the characters that occur, and of the dot that ends a name."""
     return {character: i for i, character in enumerate(sorted(set("".join(names))), start=1)} | {".": 0}
 
 
-def start() -> tuple[list[Tensor], torch.Generator]:
-    """The 11,897 weights as the lecture starts them: standard normal."""
+def initial_parameters() -> tuple[list[Tensor], torch.Generator]:
+    """The 11,897 weights, initialised as in the lecture: standard normal."""
     generator = torch.Generator().manual_seed(1)
     shapes = ((27, 10), (30, 200), (200,), (200, 27), (27,))
     return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes], generator
@@ -52,8 +52,8 @@ def loss_of(parameters: list[Tensor], x: Tensor, y: Tensor) -> Tensor:
 
 
 def train(x: Tensor, y: Tensor, steps: int) -> Iterator[tuple[int, list[Tensor]]]:
-    """Take the steps; after each, its number and the weights."""
-    parameters, generator = start()
+    """Train; yield the number of each step and the weights after it."""
+    parameters, generator = initial_parameters()
     losses = []
     for step in range(1, steps + 1):
         rows = torch.randint(0, len(x), (BATCH_SIZE,), generator=generator)
@@ -70,9 +70,9 @@ def train(x: Tensor, y: Tensor, steps: int) -> Iterator[tuple[int, list[Tensor]]
 
 
 def seconds_per_step(path: Path, steps: int, skipped: int = 500) -> float:
-    """Time per step once a run is under way."""
+    """Seconds per step, without the first `skipped` steps."""
     names = path.read_text(encoding="utf-8").splitlines()
-    x, y = build(names, numbers(names))
+    x, y = build(names, character_ids(names))
     began = 0.0
     for step, _ in train(x, y, skipped + steps):
         if step == skipped:
@@ -81,15 +81,15 @@ def seconds_per_step(path: Path, steps: int, skipped: int = 500) -> float:
 
 
 def main(path: str, steps: int, target: float | None = None) -> None:
-    """Split, build, train, and print the losses."""
+    """Split, build, train, and print the dev loss."""
     names = Path(path).read_text(encoding="utf-8").splitlines()
-    number = numbers(names)
+    ids = character_ids(names)
     random.Random(42).shuffle(names)
     first, second = int(0.8 * len(names)), int(0.9 * len(names))
-    x, y = build(names[:first], number)
-    x_dev, y_dev = build(names[first:second], number)
+    x, y = build(names[:first], ids)
+    x_dev, y_dev = build(names[first:second], ids)
     for step, parameters in train(x, y, steps):
-        if step == steps or (target is not None and step % LOOK == 0):
+        if step == steps or (target is not None and step % EVAL_EVERY_N_STEPS == 0):
             with torch.no_grad():
                 dev = loss_of(parameters, x_dev, y_dev).item()
             if step == steps or (target is not None and dev <= target):

@@ -1,9 +1,9 @@
-"""Run every benchmark and write docs/performance.md, its figures and its picture.
+"""Run every benchmark and write docs/performance.md, its JSON figures and its picture.
 
     uv run python benchmarks/performance.py
 
-takes about half an hour on 2 cores. Each figure goes to docs/performance.json as it comes, so that a second start does
-only what is missing; remove the file to measure anew.
+takes about half an hour on 2 cores. Each finished benchmark adds its figures to docs/performance.json, and a second
+start runs only the missing ones. Remove that file to measure everything again.
 """
 
 import json
@@ -41,11 +41,11 @@ PARTS: dict[str, Callable[[], Any]] = {
     "lines": growth.measure_data,
     "process": process.measure,
 }
-Ratios = tuple[float, float, float]  # median, lowest, highest of the rounds
+Ratios = tuple[float, float, float]  # median, lowest and highest ratio of the rounds
 
 
-def measured() -> dict[str, Any]:
-    """Figures of all parts, those at hand and those that were missing."""
+def measure_missing() -> dict[str, Any]:
+    """Figures of all benchmarks; the ones without figures run first."""
     figures: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     for name, measure in PARTS.items():
         if name not in figures:
@@ -56,13 +56,13 @@ def measured() -> dict[str, Any]:
 
 
 def ratios(ours: list[float], theirs: list[float]) -> Ratios:
-    """Ratio round by round: its median, and between what it lay."""
+    """Median, lowest and highest ratio of the rounds."""
     each = [a / b for a, b in zip(ours, theirs, strict=True)]
     return statistics.median(each), min(each), max(each)
 
 
 def goals(figures: dict[str, Any]) -> list[tuple[str, Ratios, float, float, bool]]:
-    """What was measured, its ratio, bar and aim, and whether less is better."""
+    """Rows of the table of goals: name, ratios, bar, aim, whether less is better."""
     steps, whole, rates = figures["step"], figures["process"], figures["sampling"]
     lecture = steps["lecture loop"]
     loop, reached = whole["lecture loop, 200,000 steps"], whole["lecture loop to dev 2.17"]
@@ -85,7 +85,7 @@ def goals(figures: dict[str, Any]) -> list[tuple[str, Ratios, float, float, bool
 
 
 def goals_table(figures: dict[str, Any]) -> str:
-    """The goals as Markdown."""
+    """The goals as a Markdown table."""
     lines = ["| what | against | ratio | bar | aim | |", "|---|---|---|---|---|---|"]
     for name, (middle, low, high), bar, aim, less in goals(figures):
         against = "the same design in plain PyTorch" if "trained on" in name else "the lecture's loop"
@@ -100,7 +100,7 @@ def goals_table(figures: dict[str, Any]) -> str:
 
 
 def absolute_table(figures: dict[str, Any]) -> str:
-    """Medians as they were, for a sense of scale."""
+    """Medians in absolute units as a Markdown table."""
     rows = [(name, statistics.median(v) * 1e6, "µs a step") for name, v in figures["step"].items()]
     rows += [(name, statistics.median(v), "s") for name, v in figures["process"].items()]
     rows += [(name, statistics.median(v), "names a second") for name, v in figures["sampling"].items()]
@@ -114,7 +114,7 @@ def absolute_table(figures: dict[str, Any]) -> str:
 
 
 def limit_table(figures: dict[str, Any]) -> str:
-    """Steps of growing batch and width as shares of the machine's peak."""
+    """Operations per second by batch size and width, as shares of the machine's peak, as a Markdown table."""
     lines = ["| step | µs | billion operations a second | of the peak |", "|---|---|---|---|"]
     for name, at in (("batch", lambda n: (n, 200)), ("width", lambda n: (32, n))):
         for size, seconds in figures["growth"][name].items():
@@ -123,14 +123,14 @@ def limit_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(figures: dict[str, Any]) -> None:
-    """Four panels: batch, width, K, lines."""
+def plot(figures: dict[str, Any]) -> None:
+    """Plot four panels: time by batch size, width, K and number of lines."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     axes = list(figure.subplots(2, 2).flat)
     loop = statistics.median(figures["step"]["lecture loop"]) * 1e6
     both = [(f"steps_per_execution, {way}", way) for way in ("compiled", "not compiled")]
     panels = (
-        ("batch", [("batch", "compiled")], "examples in a batch"),
+        ("batch size", [("batch", "compiled")], "examples per batch"),
         ("width", [("width", "compiled")], "hidden units"),
         ("K", both, "steps per execution"),
     )
@@ -151,7 +151,7 @@ def draw(figures: dict[str, Any]) -> None:
 
 
 def write(figures: dict[str, Any]) -> None:
-    """The page."""
+    """Write the page from its template."""
     template = (ROOT / "benchmarks/performance.template.md").read_text(encoding="utf-8")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}"
     PAGE.write_text(
@@ -168,6 +168,6 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     mpl.use("agg")
     torch.set_num_threads(1)
-    figures = measured()
-    draw(figures)
+    figures = measure_missing()
+    plot(figures)
     write(figures)

@@ -1,7 +1,7 @@
-"""Networks and a training loop as makemore is built, in plain PyTorch: the baseline of throughput.py.
+"""Networks and a training loop in makemore's design, in plain PyTorch: the baseline of throughput.py.
 
-Written anew after its design: a Dataset that encodes one word at a time, padded to the longest of the file; an MLP that
-sees the context of every position by rolling; a recurrence cell by cell; attention written out with its mask.
+The code is new, the design is makemore's: a Dataset encodes one item at a time, padded to the longest of the file. The
+MLP collects its context by rolling, the GRU calls its cell per position, attention is written out with its mask.
 """
 
 import time
@@ -16,18 +16,18 @@ WIDTH = 64
 
 
 class Items(Dataset[tuple[Tensor, Tensor]]):
-    """Items, encoded when they are asked for: x and y, (longest + 1,) each."""
+    """Items, encoded on access: x and y, (longest + 1,) each."""
 
-    def __init__(self, words: list[str]) -> None:
-        self.words = words
-        self.number = {character: i for i, character in enumerate(sorted(set("".join(words))), start=1)}
-        self.size = max(map(len, words)) + 1
+    def __init__(self, items: list[str]) -> None:
+        self.items = items
+        self.ids = {character: i for i, character in enumerate(sorted(set("".join(items))), start=1)}
+        self.size = max(map(len, items)) + 1
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        ids = torch.tensor([self.number[character] for character in self.words[index]], dtype=torch.long)
+        ids = torch.tensor([self.ids[character] for character in self.items[index]], dtype=torch.long)
         x, y = torch.zeros(self.size, dtype=torch.long), torch.full((self.size,), -1)
         x[1 : 1 + len(ids)], y[: len(ids)] = ids, ids
         y[len(ids)] = 0
@@ -35,7 +35,7 @@ class Items(Dataset[tuple[Tensor, Tensor]]):
 
 
 class PlainMLP(nn.Module):
-    """Context of all positions by rolling, one hidden layer."""
+    """An MLP with one hidden layer; its context is all earlier positions, collected by rolling."""
 
     def __init__(self, vocab_size: int, size: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class PlainMLP(nn.Module):
 
 
 class PlainGRU(nn.Module):
-    """A gated cell, called once per position."""
+    """A GRU whose cell is called once per position."""
 
     def __init__(self, vocab_size: int, size: int) -> None:
         super().__init__()
@@ -75,8 +75,8 @@ class PlainGRU(nn.Module):
         return self.output(torch.stack(states, 1))
 
 
-class PlainBlock(nn.Module):
-    """Causal attention and a wide layer, each added to the stream."""
+class PlainLayer(nn.Module):
+    """A Transformer layer: causal attention and an MLP, each with a residual connection."""
 
     def __init__(self, size: int, heads: int = 4) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class PlainBlock(nn.Module):
         self.register_buffer("mask", torch.ones(size, size).tril().view(1, 1, size, size))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Stream (B, T, E)."""
+        """Residual stream (B, T, E)."""
         shape = (*x.shape[:2], self.heads, -1)
         query, key, value = (part.view(shape).transpose(1, 2) for part in self.into(self.norms[0](x)).split(WIDTH, 2))
         weights = query @ key.transpose(-2, -1) * key.shape[-1] ** -0.5
@@ -99,25 +99,25 @@ class PlainBlock(nn.Module):
 
 
 class PlainTransformer(nn.Module):
-    """GPT-2's form, four blocks."""
+    """A Transformer as GPT-2, of four layers."""
 
     def __init__(self, vocab_size: int, size: int) -> None:
         super().__init__()
-        self.table, self.places = nn.Embedding(vocab_size, WIDTH), nn.Embedding(size, WIDTH)
-        self.blocks = nn.Sequential(*(PlainBlock(size) for _ in range(4)))
+        self.table, self.positions = nn.Embedding(vocab_size, WIDTH), nn.Embedding(size, WIDTH)
+        self.layers = nn.Sequential(*(PlainLayer(size) for _ in range(4)))
         self.norm, self.output = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, vocab_size, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, T, V)."""
-        x = self.table(x) + self.places(torch.arange(x.shape[1]))[None]
-        return self.output(self.norm(self.blocks(x)))
+        x = self.table(x) + self.positions(torch.arange(x.shape[1]))[None]
+        return self.output(self.norm(self.layers(x)))
 
 
 def targets_per_second(kind: type[nn.Module], path: Path, batch_size: int, steps: int, skipped: int = 20) -> float:
-    """Characters predicted in training per second, padding not counted."""
+    """Characters trained on per second, without padding and without the first `skipped` steps."""
     items = Items(path.read_text(encoding="utf-8").split())
     torch.manual_seed(1)
-    network = kind(len(items.number) + 1, items.size)
+    network = kind(len(items.ids) + 1, items.size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, weight_decay=0.01, betas=(0.9, 0.99))
     sampler = RandomSampler(items, replacement=True, num_samples=(skipped + steps) * batch_size)
     targets, began = 0, 0.0

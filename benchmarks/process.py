@@ -1,4 +1,4 @@
-"""Whole processes, from the command to its end: the lecture's loop against `fit`, in turn.
+"""Time of whole processes: the lecture's loop against `fit`, in turn.
 
 uv run python benchmarks/process.py [FILE]
 """
@@ -15,11 +15,11 @@ from step import DATA, ROOT, run
 
 ROUNDS = 3
 STEPS = 200_000
-TARGET = 2.17  # of the dev loss, as the lecture reports it
+TARGET = 2.17  # dev loss that the lecture reports
 
 
 def lecture(path: Path, *target: str) -> float:
-    """Seconds of the lecture's loop."""
+    """Seconds of a process with the lecture's loop."""
     began = time.perf_counter()
     command = [sys.executable, str(ROOT / "benchmarks/lecture.py"), str(path), str(STEPS), *target]
     subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, check=True)
@@ -27,7 +27,7 @@ def lecture(path: Path, *target: str) -> float:
 
 
 def fit(config: str, path: Path, cache: str) -> float:
-    """Seconds of a fit."""
+    """Seconds of a `fit` process."""
     began = time.perf_counter()
     _, folder = run("--config", str(ROOT / "configs" / config), "--data.path", str(path), cache=cache)
     with folder:
@@ -35,7 +35,7 @@ def fit(config: str, path: Path, cache: str) -> float:
 
 
 def measure(path: Path = DATA, rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Seconds of each, a figure a round."""
+    """Seconds of each process, one figure per round."""
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as cache:

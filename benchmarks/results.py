@@ -1,10 +1,10 @@
-"""Train every model of configs/ and write docs/results.md: one split, one metric, side by side.
+"""Train every model of configs/ on one split and one metric, and write docs/results.md.
 
     uv run python benchmarks/results.py FILE
 
-trains on FILE, under both splits, and the cheap ones with three seeds. Each run is one `fit` of its own with the config
-as it is, on one thread, as many side by side as there are cores. Figures go to docs/results.json as they come, so
-that a second start does only what is missing.
+trains on FILE with both splits, and the cheap models with three seeds. Each run is one `fit` with an unchanged config
+on one thread; by default one run per core works at a time. Each finished run adds its figures to docs/results.json, and
+a second start trains only the missing ones.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def jobs() -> list[tuple[str, str, int]]:
 
 
 def train(name: str, split: str, seed: int, path: Path) -> dict[str, Any]:
-    """One run and its figures."""
+    """Train one model and return its figures."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "mm_lightning", "fit", "--config", f"configs/{name}.yaml"]
         command += ["--data.path", str(path), "--data.split", split, "--seed_everything", str(seed)]
@@ -60,7 +60,11 @@ def train(name: str, split: str, seed: int, path: Path) -> dict[str, Any]:
 
 
 def cpu_seconds(command: list[str]) -> float:
-    """Run a command on one thread; the processor time that it took, which others on the machine change less."""
+    """Run a command on one thread and return its processor time, which other processes change less than wall time.
+
+    Raises:
+        RuntimeError: If the command fails.
+    """
     with tempfile.TemporaryFile("w+") as output:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
@@ -72,18 +76,18 @@ def cpu_seconds(command: list[str]) -> float:
 
 
 def splits_of(path: Path, split: str) -> Splits:
-    """Train, dev and test words of the file."""
+    """Train, dev and test items of the file."""
     return split_items(read_items(path), "unique" if split == "unique" else "lecture", str(path))
 
 
 def losses(model: LanguageModel, path: Path, split: str) -> dict[str, float]:
-    """Nats per character of every split, and of the dev words unseen in training; number of parameters."""
+    """Nats per character of every split and of the dev items unseen in training; number of parameters."""
     splits = splits_of(path, split)
     unseen = splits.dev.take(np.flatnonzero(~np.isin(splits.dev.hashes(), splits.train.hashes())))
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test, "unseen": unseen}
-    result = {name: loss(model, part) for name, part in parts.items()}
+    nats = {name: loss(model, part) for name, part in parts.items()}
     counts = [buffer.numel() for key, buffer in model.network.named_buffers() if key == "counts"]
-    return {**result, "parameters": sum([p.numel() for p in model.network.parameters()] + counts)}
+    return {**nats, "parameters": sum([p.numel() for p in model.network.parameters()] + counts)}
 
 
 def loss(model: LanguageModel, part: Items) -> float:
@@ -92,20 +96,20 @@ def loss(model: LanguageModel, part: Items) -> float:
 
 
 def sample_quality(model: LanguageModel, data: ItemsDataModule) -> dict[str, float | None]:
-    """Quality of the first 10,000 draws that end within the longest training word's length."""
-    drawn, valid = sample_items(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
+    """Quality of the first 10,000 samples that end within the length of the longest training item."""
+    samples, valid = sample_items(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
     return {
-        **asdict(TrainingReference.of(data).quality(drawn, valid)),
-        "dev_hits": TrainingReference.of(data).hit_rate(drawn, data.splits.dev),
+        **asdict(TrainingReference.of(data).quality(samples, valid)),
+        "dev_hits": TrainingReference.of(data).hit_rate(samples, data.splits.dev),
     }
 
 
-def run(path: Path, only: list[str], side_by_side: int) -> None:
-    """Do the runs that have no figures yet."""
+def run(path: Path, only: list[str], num_workers: int) -> None:
+    """Train the models that have no figures yet, `num_workers` at a time."""
     rows = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
     known = {(row["config"], row["split"], row["seed"]) for row in rows}
     wanted = [job for job in jobs() if job not in known and (not only or job[0] in only)]
-    with ThreadPoolExecutor(side_by_side) as pool:
+    with ThreadPoolExecutor(num_workers) as pool:
         for future in as_completed([pool.submit(train, *job, path) for job in wanted]):
             rows.append(future.result())
             print({key: value for key, value in rows[-1].items() if key != "samples"}, flush=True)
@@ -115,9 +119,9 @@ def run(path: Path, only: list[str], side_by_side: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Train every model and write docs/results.md.")
-    parser.add_argument("file", type=Path, help="names, one a line")
-    parser.add_argument("--only", nargs="*", default=[], help="configs to run; the page is written with all")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side")
+    parser.add_argument("file", type=Path, help="items to train on, one per line")
+    parser.add_argument("--only", nargs="*", default=[], help="train only these configs, and write no page")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of runs at a time")
     options = parser.parse_args()
     torch.set_num_threads(1)
     run(options.file.resolve(), options.only, options.jobs)

@@ -1,7 +1,7 @@
-"""Names per second: the lecture's loop, one character at a time, against `sample`, in turn.
+"""Names sampled per second: the lecture's loop, one character at a time, against `sample`, in turn.
 
-The weights are those of a short `fit` of configs/mlp.yaml. The lecture's loop runs as the lecture has it, recording
-gradients that nobody asks for, and once more without them.
+The weights come from a short `fit` of configs/mlp.yaml. The lecture's loop runs twice: as in the lecture, where
+autograd records every operation, and under `no_grad`.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from mm_lightning.training.module import LanguageModel
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3
-STEPS = 10_000  # of the fit: names must have about the length that names have
-BY_ONE = 500  # names per round of the loop
+STEPS = 10_000  # of the fit, enough that samples have about the length of names
+LOOP_COUNT = 500  # names per round of the loop
 COUNTS = (10_000, 100_000, 1_000_000)  # names per round of `sample`
 
 
 def fit() -> LanguageModel:
-    """The model to draw from, trained in a folder that is removed."""
+    """The model to sample from, trained in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         options = ("--data.path", str(ROOT / "data/names.txt"), "--trainer.default_root_dir", folder)
         flags = ("--trainer.max_steps", str(STEPS), "--trainer.enable_progress_bar", "false")
@@ -37,7 +37,7 @@ def fit() -> LanguageModel:
 
 
 def lecture_loop(model: LanguageModel, count: int) -> list[str]:
-    """Names one by one, each character by a forward pass of one window."""
+    """Sample names one by one, each character by a forward pass of one window."""
     weights = model.network.state_dict(keep_vars=True)
     table = weights["embedding.weight"]
     w1, b1 = weights["hidden.0.weight"].t(), weights["hidden.0.bias"]
@@ -58,8 +58,8 @@ def lecture_loop(model: LanguageModel, count: int) -> list[str]:
     return names
 
 
-def draw(model: LanguageModel, count: int) -> list[str]:
-    """The same by `sample`."""
+def sample_items(model: LanguageModel, count: int) -> list[str]:
+    """Sample names by `sample`, in batches."""
     return sample(
         model.network, model.vocabulary, SamplingOptions(num_samples=count), lambda words: [True] * len(words)
     )
@@ -74,15 +74,15 @@ def rate(work: Callable[[LanguageModel, int], list[str]], model: LanguageModel, 
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Names per second of each way, a figure a round."""
+    """Names per second, each way, one figure per round."""
     model = fit()
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):
-        figures.setdefault("lecture loop", []).append(rate(lecture_loop, model, BY_ONE))
+        figures.setdefault("lecture loop", []).append(rate(lecture_loop, model, LOOP_COUNT))
         with torch.no_grad():
-            figures.setdefault("the same, no_grad", []).append(rate(lecture_loop, model, BY_ONE))
+            figures.setdefault("lecture loop, no_grad", []).append(rate(lecture_loop, model, LOOP_COUNT))
         for count in COUNTS:
-            figures.setdefault(f"sample {count:,}", []).append(rate(draw, model, count))
+            figures.setdefault(f"sample {count:,}", []).append(rate(sample_items, model, count))
     return figures
 
 

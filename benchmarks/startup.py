@@ -1,4 +1,4 @@
-"""Seconds of start-up: commands as whole processes against importing Lightning's command line, in turn."""
+"""Time of short commands as whole processes, against the import of Lightning's command line, in turn."""
 
 import os
 import statistics
@@ -14,7 +14,7 @@ ROUNDS = 5
 
 
 def seconds(*args: str) -> float:
-    """Wall time of the interpreter with these arguments, on one thread."""
+    """Wall time in seconds of the interpreter with these arguments, on one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     began = time.perf_counter()
     subprocess.run([sys.executable, *args], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
@@ -22,7 +22,7 @@ def seconds(*args: str) -> float:
 
 
 def measure(command: str = "--help", rounds: int = ROUNDS) -> dict[str, float]:
-    """Medians of both, and of the ratio round by round; a first round that fills caches is left out."""
+    """Median seconds of both, and the median ratio of a round; a first round fills caches and is not counted."""
     pairs = [(seconds("-m", "mm_lightning", *command.split()), seconds(*YARDSTICK)) for _ in range(rounds + 1)][1:]
     ours, theirs = zip(*pairs, strict=True)
     return {

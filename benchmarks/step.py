@@ -1,4 +1,4 @@
-"""Time per optimiser step: the lecture's plain loop against `fit` with everything on, in turn."""
+"""Time per optimiser step: the lecture's plain loop against `fit` with all its features on, in turn."""
 
 import os
 import statistics
@@ -22,7 +22,14 @@ WAYS = {
 
 
 def run(*options: str, cache: str | None = None) -> tuple[Path, tempfile.TemporaryDirectory[str]]:
-    """The folder of a fit that went well, on one thread, in a process of its own."""
+    """Run `fit` on one thread in a process of its own.
+
+    Returns:
+        The run folder, and the temporary folder that holds it.
+
+    Raises:
+        RuntimeError: If the command fails.
+    """
     folder = tempfile.TemporaryDirectory()
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     environment |= {} if cache is None else {"TORCHINDUCTOR_CACHE_DIR": cache}
@@ -34,7 +41,7 @@ def run(*options: str, cache: str | None = None) -> tuple[Path, tempfile.Tempora
 
 
 def points(*options: str) -> list[tuple[int, float]]:
-    """Step and time in seconds of the points of a fit's curve, from a fifth of the run on."""
+    """Step and wall time in seconds of each point of the loss curve, without the first fifth of the run."""
     path, folder = run(*options)
     with folder:
         events = EventAccumulator(str(path), size_guidance={"scalars": 0})
@@ -44,14 +51,14 @@ def points(*options: str) -> list[tuple[int, float]]:
 
 
 def fit_seconds_per_step(*options: str) -> float:
-    """Time per step, validation and checkpoints included, by the curves' own clock."""
+    """Seconds per step from the wall times of the loss curve, validation and checkpoints included."""
     found = points(*options)
     (first, began), (last, ended) = found[0], found[-1]
     return (ended - began) / (last - first)
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, list[float]]:
-    """Seconds per step of each way, a figure a round."""
+    """Seconds per step, each way, one figure per round."""
     config = ("--config", str(ROOT / "configs/mlp.yaml"), "--data.path", str(DATA))
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):

@@ -1,8 +1,8 @@
 """Characters trained on per second: plain PyTorch in makemore's design against `fit`, same network and batch, in turn.
 
-A batch is 32 words; for the MLP, which trains on windows, as many windows as 32 words have in the mean. The plain loop
-does nothing but train, so the two are compared while training; what `fit` does at the end of an epoch, to validate, to
-draw samples and to save, is in a figure of its own.
+A batch is 32 items. The MLP trains on windows, so its batch is the mean number of windows of 32 items. The plain loop
+only trains, so the ratio compares the time between epoch ends. A separate figure includes the validation, samples and
+checkpoints of `fit` at the end of each epoch.
 """
 
 import itertools
@@ -12,12 +12,12 @@ import torch
 from plain import PlainGRU, PlainMLP, PlainTransformer, targets_per_second
 from step import DATA, points
 
-BATCH_SIZE = 32  # words
+BATCH_SIZE = 32  # items
 ROUNDS = 3
-SAMPLE_BATCH_SIZE = 100  # steps in one go, and between points of the curve
+STEPS_PER_EXECUTION = 100  # also the steps between two points of the curve
 ADAMW = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.0005", "--model.optimizer.fused", "true")
 MLP = ("MLP", "--model.network.block_size", "16", "--model.network.embed_dim", "64", "--model.network.hidden_dim", "64")
-CASES = {  # name: baseline and its steps, our network and its steps
+CASES = {  # name: baseline, its steps, our network, its steps
     "MLP": (PlainMLP, 300, MLP, 20_000),
     "GRU": (PlainGRU, 200, ("GRU",), 10_000),
     "Transformer": (PlainTransformer, 100, ("Transformer",), 3_000),
@@ -25,18 +25,18 @@ CASES = {  # name: baseline and its steps, our network and its steps
 
 
 def fit_targets_per_second(network: tuple[str, ...], steps: int) -> tuple[float, float]:
-    """Characters per second of `fit`, while training and epoch ends included."""
-    words = DATA.read_text(encoding="utf-8").split()
-    mean = sum(map(len, words)) / len(words) + 1
+    """Characters per second of `fit`: between epoch ends, and with epoch ends included."""
+    items = DATA.read_text(encoding="utf-8").split()
+    mean = sum(map(len, items)) / len(items) + 1
     is_window = network[0] == "MLP"
     batch_size = round(BATCH_SIZE * mean) if is_window else BATCH_SIZE
     name, *options = network
     found = points(
         *("--data.path", str(DATA), "--data.batch_size", str(batch_size)),
         *("--model.network", f"mm_lightning.networks.{name}", *options, *ADAMW),
-        *("--trainer.max_steps", str(steps), "--trainer.steps_per_execution", str(SAMPLE_BATCH_SIZE)),
-        *("--trainer.log_every_n_steps", str(SAMPLE_BATCH_SIZE)),
-        *("--trainer.compile", "false" if name == "Transformer" else "true"),  # which it does not gain by
+        *("--trainer.max_steps", str(steps), "--trainer.steps_per_execution", str(STEPS_PER_EXECUTION)),
+        *("--trainer.log_every_n_steps", str(STEPS_PER_EXECUTION)),
+        *("--trainer.compile", "false" if name == "Transformer" else "true"),  # slower when compiled
     )
     targets = batch_size if is_window else batch_size * mean
     times = [(b - a) / (n - m) for (m, a), (n, b) in itertools.pairwise(found)]
@@ -45,7 +45,7 @@ def fit_targets_per_second(network: tuple[str, ...], steps: int) -> tuple[float,
 
 
 def measure(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]]:
-    """For each network, characters per second of both, a figure a round."""
+    """Characters per second of each network, each way, one figure per round."""
     figures: dict[str, dict[str, list[float]]] = {
         name: {"plain": [], "fit": [], "fit, epoch ends included": []} for name in CASES
     }

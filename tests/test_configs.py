@@ -16,7 +16,7 @@ from mm_lightning.training.module import LanguageModel
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 ALIKE = {  # recipes of the same classes as another, with other numbers; their own lives are slow tests
-    "best": "lstm",
+    "lstm_512": "lstm",
     "mlp_2d_300": "mlp_2d_100",
     "mlp_best": "mlp_context8",
     "wavenet_22k": "wavenet_76k",

@@ -21,7 +21,7 @@ from mm_lightning.plots import embedding_scatter
 from mm_lightning.sampling import Sampler, SamplingOptions
 
 ALPHABET = [UNKNOWN, "the", "dog", "cat", "sleeps", "שלום", "😀", "."]
-NPLM = ("fit", "--config", str(ROOT / "configs/nplm.yaml"), "--data.path", "text.txt", "--trainer.max_steps", 20)
+NPLM = ("fit", "--config", f"{ROOT}/configs/mlp_sentences.yaml", "--data.path", "text.txt", "--trainer.max_steps", 20)
 SENTENCES = [
     f"{a} {n}{s} {v}{'' if s else 's'}"
     for a in ("the", "some", "many")
