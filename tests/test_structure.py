@@ -45,7 +45,7 @@ LIGHT = [
     "commands.catalogue",
     "commands.errors",
     "commands.report",
-    "commands.text_table",
+    "evaluation.text_table",
     "training.run_folders",
     "sweep.command",
     "__main__",

@@ -1,15 +1,28 @@
 """The predict command: new items on stdout or in a file."""
 
-from collections.abc import Iterator
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, TextIO
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import BasePredictionWriter
+from tqdm import tqdm
+from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.commands.sample_writer import SampleWriter
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.items import Items
+from mm_lightning.evaluation.loss import score
+from mm_lightning.files import write_atomically
 from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
+
+_COLUMNS = ("word", "nll", "new")
+_SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
 class SampleBatches:
@@ -29,6 +42,91 @@ class SampleBatches:
 
     def __iter__(self) -> Iterator[tuple[ConditionalSampler, int]]:
         return ((self._sampler, batch) for batch in self.selection.batches())
+
+
+class SampleWriter(BasePredictionWriter):
+    """Writer of accepted items: one per line, or rows of item, NLL in nats and novelty in .csv and .jsonl files.
+
+    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items.
+
+    Args:
+        selection: The selection of accepted items.
+        is_new: Returns, for each of a list of items, whether the item is absent from the training split; None if the
+            training items are unknown.
+
+    Raises:
+        UserError: If the file has an unknown suffix or cannot be written.
+    """
+
+    def __init__(self, selection: Selection, is_new: Callable[[list[str]], list[bool]] | None) -> None:
+        super().__init__(write_interval="batch")
+        self.selection = selection
+        self._is_new = is_new
+        self._output = output = selection.options.output
+        self._file: TextIO = sys.stdout
+        self._exit_stack = ExitStack()  # closes the file and gives the file its name, or removes the file
+        self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
+        if output is None:
+            return
+        if output.suffix not in _SUFFIXES:
+            raise UserError(f"sampling.output is {output}; its name must end in {', '.join(_SUFFIXES)}")
+        with ExitStack() as stack:
+            partial = stack.enter_context(write_atomically(output, "sampling.output"))
+            self._file = stack.enter_context(partial.open("w", encoding="utf-8", newline=""))
+            self._exit_stack = stack.pop_all()
+        if output.suffix == ".csv":
+            csv.writer(self._file).writerow(_COLUMNS)
+
+    @override
+    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar = tqdm(
+            total=self.selection.options.num_samples,
+            unit="item",
+            mininterval=0.5,  # seconds
+            dynamic_ncols=True,
+            leave=False,
+            disable=True if self._file.isatty() else None,  # None: disabled without a terminal
+        )
+
+    @override
+    def write_on_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        prediction: Any,
+        batch_indices: Sequence[int] | None,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, LanguageModel)
+        items = self.selection.accept(prediction)
+        self._write(items, pl_module)
+        self._bar.update(len(items))
+
+    def _write(self, items: list[str], model: LanguageModel) -> None:
+        if self._output is None or self._output.suffix == ".txt":
+            self._file.writelines(f"{item}\n" for item in items)
+            return
+        nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(items)).tolist()]
+        is_new = [None] * len(items) if self._is_new is None else self._is_new(items)
+        rows = list(zip(items, nll, is_new, strict=True))
+        if self._output.suffix == ".csv":
+            csv.writer(self._file).writerows(rows)
+        else:
+            lines = (json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows)
+            self._file.writelines(f"{line}\n" for line in lines)
+
+    @override
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar.close()
+        self._file.flush()
+        self._exit_stack.close()
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._bar.close()
+        self._exit_stack.__exit__(type(exception), exception, exception.__traceback__)
 
 
 def run(

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning import UserError
-from mm_lightning.commands.text_table import aligned
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.comparison import Comparison, compare
 from mm_lightning.evaluation.quality import TrainingReference
+from mm_lightning.evaluation.text_table import aligned
 from mm_lightning.files import check_writable, write_atomically
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.training import checkpoint

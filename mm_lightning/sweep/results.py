@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from optuna.trial import FrozenTrial, TrialState
 
-from mm_lightning.commands.text_table import aligned
+from mm_lightning.evaluation.text_table import aligned
 from mm_lightning.files import write_atomically
 from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of

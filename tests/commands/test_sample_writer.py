@@ -3,7 +3,7 @@
 import pytest
 
 from mm_lightning import UserError
-from mm_lightning.commands.sample_writer import SampleWriter
+from mm_lightning.commands.predict import SampleWriter
 from mm_lightning.sampling import SamplingOptions, Selection
 
 

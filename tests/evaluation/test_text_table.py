@@ -1,6 +1,6 @@
 """Tables of plain text."""
 
-from mm_lightning.commands.text_table import aligned
+from mm_lightning.evaluation.text_table import aligned
 
 
 def test_columns_line_up():
