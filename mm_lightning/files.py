@@ -41,7 +41,7 @@ def replace_when_complete(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def write_atomically(path: Path, setting: str) -> Iterator[Path]:
-    """Do what `replace_when_complete` does, with errors that name a setting of the user.
+    """Call `replace_when_complete`; errors name a setting of the user.
 
     Args:
         path: Final path; the folder must exist.

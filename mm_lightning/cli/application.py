@@ -91,9 +91,9 @@ class Application(CommandLine):
 
     @override
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # Lightning's is static, and called on self
-        """The commands to parse, each with those arguments of its function that are not options.
+        """The command to parse, and the arguments of its function that are not options.
 
-        Only the command that is given: collecting the options of all would take longer than a short command runs.
+        Collecting the options of all commands would take longer than a short command runs.
         """
         data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
         passed = data | {"ckpt_path", "weights_only", "verbose", "words"}
@@ -111,7 +111,7 @@ class Application(CommandLine):
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the callbacks that have settings, and link what data and model must agree on."""
+        """Add the callbacks that have settings, and link the settings that data and model share."""
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(SampleItems, "samples")
         parser.add_lightning_class_args(Histograms, "histograms")
@@ -206,7 +206,7 @@ class Application(CommandLine):
         fit.train(self.trainer, self.model, self.datamodule, ckpt_path, resumed=self.checkpoint is not None)
 
     def after_fit(self) -> None:
-        """Print what to do next; called by Lightning."""
+        """Print the next commands; called by Lightning."""
         fit.print_next_commands(self.trainer)
 
 
@@ -224,7 +224,7 @@ def build(settings: dict[str, Any]) -> Application:
         UserError: If a value makes no sense.
     """
     silence_library_warnings()
-    return Application(copy.deepcopy(settings), run=False)  # jsonargparse writes into what it parses
+    return Application(copy.deepcopy(settings), run=False)  # jsonargparse writes into its input
 
 
 def main(args: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The help of a command: its own options first, and of Lightning's many only those that people set."""
+"""The help of a command: its own options first, and only the options of Lightning that people set."""
 
 from argparse import SUPPRESS, Action
 

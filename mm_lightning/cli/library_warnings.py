@@ -5,7 +5,7 @@ import warnings
 
 
 def silence_library_warnings() -> None:
-    """Silence warnings that only a developer of Lightning can act on, and those about intended behaviour."""
+    """Silence warnings that only a developer of Lightning can act on, and warnings about intended behaviour."""
     for message in (
         r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6 with torch 2.15
         ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them

@@ -31,7 +31,7 @@ class Parser(LightningArgumentParser):
 
 
 class CommandLine(LightningCLI):
-    """LightningCLI without its own reading of checkpoints, with public names for what subclasses need."""
+    """LightningCLI without its own reading of checkpoints, with public names for the needs of subclasses."""
 
     def command_parsers(self) -> dict[str, LightningArgumentParser]:
         """The parser of each subcommand, by name."""
@@ -42,11 +42,11 @@ class CommandLine(LightningCLI):
         return self._get(self.config_init, key)
 
     def make_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> LightningTrainer:
-        """The Trainer of `trainer_class` with these callbacks after those of the configuration."""
+        """The Trainer of `trainer_class` with these callbacks after the configured ones."""
         return self._instantiate_trainer(config, callbacks)
 
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of the command's function; subclasses change what Lightning proposes."""
+        """Arguments of the command's function; subclasses may change the proposal of Lightning."""
         return arguments
 
     @override

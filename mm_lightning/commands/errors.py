@@ -1,4 +1,4 @@
-"""How a command fails: one line for what the user can mend; a bug keeps its traceback."""
+"""Failure of a command: one line for an error that the user can mend; a bug keeps its traceback."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ def fail(message: str, status: int) -> NoReturn:
 
 @contextmanager
 def one_line_errors(*more: type[Exception]) -> Iterator[None]:
-    """Exit with one line on stderr for what the user can mend; let every other exception through.
+    """Exit with one line on stderr for an error that the user can mend; let every other exception through.
 
     Args:
         more: Exceptions of libraries that are the user's to mend, besides `UserError`.

@@ -1,4 +1,4 @@
-"""The fit command: what happens before, during and after training."""
+"""The fit command: checks before training, training, and the next commands after training."""
 
 import os
 

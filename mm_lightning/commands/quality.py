@@ -25,7 +25,7 @@ def _check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> 
     """Load the data and check that the checkpoint was trained on them, and that the output can be written.
 
     Raises:
-        UserError: If the data are missing, unfit or not those of the checkpoint, or the output has another suffix or
+        UserError: If the data are missing, unfit or not the checkpoint's, or the output has another suffix or
             cannot be written.
     """
     if output is not None:
@@ -110,7 +110,7 @@ def run(
         model: The model.
         datamodule: All splits of the data that the checkpoint was trained on.
         ckpt_path: Checkpoint to sample from: a file, or last or best for that of the newest run.
-        num_samples: Number of items to sample, without those longer than the longest training item.
+        num_samples: Number of items to sample; longer ones than the longest training item do not count.
         seed: Seed of sampling: the same seed gives the same items.
         temperature: Divides the logits; 0 takes the most likely token each time.
         top_k: Sample from the k most likely tokens only; null for all.

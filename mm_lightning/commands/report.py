@@ -21,7 +21,7 @@ _MAX_LINE_WIDTH = 100  # characters
 
 
 def parser() -> ArgumentParser:
-    """Create the parser of the command's options, named as those of `fit`."""
+    """Create the parser of the command's options, named as in `fit`."""
     result = ArgumentParser(prog="mm_lightning report", description=COMMANDS["report"].summary)
     result.add_argument(
         "--data.path",

@@ -81,8 +81,8 @@ def nearest_distances(items: Items, known: Items) -> NDArray[np.int64]:
 def nearest_indices(items: Items, known: Items) -> NDArray[np.int64]:
     """Find the nearest known item of each item; slower than `nearest_distances`.
 
-    Among equally near items, those rank first whose bag distance, which ignores the order of tokens, is below the edit
-    distance. The first of these is the result, as in version 0.1.
+    Among equally near items, an item wins whose bag distance, which ignores the order of tokens, is below the edit
+    distance; among several, the first. Version 0.1 chose so too.
 
     Args:
         items: The items.

@@ -3,7 +3,7 @@
 The measures follow MOSES (Polykovskiy et al. 2020) and GuacaMol (Brown et al. 2019), made for generated molecules. No
 single measure suffices: copies of training items are valid, and random characters are new.
 
-Lengths and bigrams are those of tokens: characters, or words for a model of sentences. All words outside the vocabulary
+Lengths and bigrams count tokens: characters, or words for a model of sentences. All words outside the vocabulary
 are one token. Whether items are new or equal is decided by their text.
 """
 

@@ -89,8 +89,8 @@ class Network(nn.Module, ABC):
     def advance_function(self, transform: Callable[[Tensor], Tensor], vocab_size: int) -> AdvanceFunction:
         """Make a function like `advance` that takes ids on the CPU and returns transformed logits.
 
-        The function computes each window once where `window_table` has room for all windows. The arguments are those
-        of `window_table`.
+        The function computes each window once where `window_table` has room for all windows. Arguments as for
+        `window_table`.
         """
         table = self.window_table(transform, vocab_size)
         if table is not None:

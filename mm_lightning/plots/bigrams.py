@@ -23,7 +23,7 @@ def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: st
     Args:
         counts: (V, V), the first symbol of a bigram down, the second across.
         symbols: V labels.
-        title: What was counted.
+        title: Title of the figure.
     """
     from matplotlib.colors import PowerNorm  # noqa: PLC0415 # see above
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above

@@ -22,8 +22,8 @@ class SweepOptions:
         sampler: tpe proposes settings from the results so far (Tree-structured Parzen Estimator); grid tries every
             combination, in an order set by seed.
         pruner: Rule that ends a trial early, by its val/loss. median ends a trial whose lowest val/loss is above the
-            median of the complete trials at the same optimiser step, after a third of trainer.max_steps and once five
-            trials are complete. hyperband lets the best third continue at 1/9 and at 1/3 of trainer.max_steps; its
+            median of the complete trials at the same optimiser step; it begins after a third of trainer.max_steps, once
+            five trials are complete. hyperband lets the best third continue at 1/9 and at 1/3 of trainer.max_steps; its
             brackets spare a part of the trials.
         seed: Seed of the sampler. Every trial trains with the seed_everything of base.
         storage: File that keeps the study. sqlite is a database; journal is a file that only grows, for many workers,

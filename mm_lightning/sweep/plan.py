@@ -35,7 +35,7 @@ class Plan:
         self.settings({})
 
     def settings(self, point: Point) -> Settings:
-        """Settings of a `fit` at a point of the space; an empty point leaves those of base.
+        """Settings of a `fit` at a point of the space; an empty point keeps the settings of base.
 
         Raises:
             UserError: If a part of a dotted key has a value of its own.

@@ -2,8 +2,8 @@
 
 Optuna stores the trials and proposes new ones; this module adds which worker trains which trial. A worker holds a lock
 for each of its trials, which the system releases however the worker ends: the next worker finds abandoned trials and
-repeats them. Workers take trials one at a time, so that together they train the number asked for, and a proposal
-depends only on the seed and the earlier trials.
+repeats them. Workers take trials one at a time and together train the requested number. A proposal depends only on the
+seed and the earlier trials.
 """
 
 import logging

@@ -64,7 +64,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             UserError: If the file is missing or damaged.
-            ValueError: If code in the file is to be run.
+            ValueError: If `weights_only` is False.
         """
         if weights_only is False:
             raise ValueError("checkpoints are plain data; weights_only=False is not supported")

@@ -238,7 +238,12 @@ class LanguageModel(pl.LightningModule):
         self._running_loss.load_state_dict(checkpoint["train_loss"])
         self.stepper.resume(checkpoint.get("compiled_steps"))
         align_step_counters(checkpoint)
-        saved = checkpoint["hyper_parameters"]
-        has_new_settings = any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler"))
-        if has_new_settings or (self._is_in_fit() and self.optimization.has_new_horizon(checkpoint, self._num_steps)):
+        if self._is_in_fit() and (
+            self.has_new_settings(checkpoint) or self.optimization.has_new_horizon(checkpoint, self._num_steps)
+        ):
             self.optimization.restart_schedule(checkpoint, self._num_steps)
+
+    def has_new_settings(self, checkpoint: dict[str, Any]) -> bool:
+        """Whether the settings of optimiser or schedule differ from a checkpoint's."""
+        saved = checkpoint["hyper_parameters"]
+        return any(saved[key] != self.hparams[key] for key in ("optimizer", "lr_scheduler"))

@@ -63,7 +63,7 @@ class Stepper(Protocol):
 
 
 class _BatchStepper:
-    """What the steppers of single batches have in common."""
+    """Common part of the steppers that take single batches."""
 
     is_compiled: bool | None = None
 

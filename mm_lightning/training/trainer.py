@@ -59,7 +59,7 @@ class Trainer(pl.Trainer):
         self._logs_to_run = kwargs.get("logger") in (None, True)
         self._lock: FileLock | None = None
 
-    def fit(  # type: ignore[override] # what this application trains
+    def fit(  # type: ignore[override] # narrower types
         self,
         model: LanguageModel,
         train_dataloaders: TrainBatches | None = None,

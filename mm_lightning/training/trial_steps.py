@@ -100,8 +100,7 @@ class TrialSteps:
 def _optimizer_state(model: LanguageModel, checkpoint: dict[str, Any]) -> dict[str, Any]:
     """State of the optimiser in a checkpoint, with the settings of optimiser and schedule that the user changed."""
     checkpoint = copy.deepcopy(checkpoint)
-    saved = checkpoint["hyper_parameters"]
-    if any(saved[key] != model.hparams[key] for key in ("optimizer", "lr_scheduler")):
+    if model.has_new_settings(checkpoint):
         lengths = [state["total_steps"] for state in checkpoint["lr_schedulers"] if "total_steps" in state]
         model.optimization.restart_schedule(checkpoint, lambda: next(iter(lengths), math.inf))
     state: dict[str, Any] = checkpoint["optimizer_states"][0]

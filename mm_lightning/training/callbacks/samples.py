@@ -1,4 +1,4 @@
-"""Items from the network at the end of every epoch."""
+"""Samples at the end of every epoch."""
 
 from dataclasses import asdict
 
@@ -15,18 +15,18 @@ from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.sampling import SAMPLE_BATCH_SIZE, Sampler, SamplingOptions, sample
 from mm_lightning.training.module import LanguageModel
 
-_ROWS = 256  # words begun for the curves: shares within three hundredths, and less than a hundredth of an epoch
+_MIN_ROWS = 256  # samples for the curves: shares are exact to about 0.03, at under a hundredth of an epoch's time
 
 
 class SampleItems(Callback):
-    """Print and log a few words after every epoch, each marked if it stands in the training split.
+    """Print and log samples after every epoch, each marked if it is in the train split.
 
-    Every epoch draws with the same random numbers: what changes from line to line is the network. Of 256 words begun,
-    or twice those shown, these are the first; the curves quality/... measure them all, as the quality command does. Of
-    so few words, likenesses are lower than of many: 256 real ones do not reach 1 either.
+    Every epoch samples with the same random numbers, so that only the network changes from line to line. The callback
+    samples 256 items, or twice the number of printed items. The curves quality/... measure all of them, as the quality
+    command does. Similarities of so few items are low: 256 real items do not reach 1 either.
 
     Args:
-        num_samples: Items per epoch; 0 for none, and no curves of their quality.
+        num_samples: Number of printed items, 0 or more; 0 also turns off the curves.
     """
 
     def __init__(self, num_samples: int = 10) -> None:
@@ -39,8 +39,8 @@ class SampleItems(Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self._training = None  # another fit may have other data
 
+    @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw, measure, print, log."""
         if not self.num_samples or not trainer.is_global_zero:
             return
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
@@ -48,34 +48,34 @@ class SampleItems(Callback):
         assert isinstance(data, ItemsDataModule)
         training = self._training = self._training or TrainingReference.of(data)
         options = SamplingOptions(num_samples=self.num_samples, max_length=min(MAX_LENGTH, 2 * training.max_length))
-        rows = min(SAMPLE_BATCH_SIZE, max(_ROWS, 2 * self.num_samples))
+        num_rows = min(SAMPLE_BATCH_SIZE, max(_MIN_ROWS, 2 * self.num_samples))
         pl_module.network.eval()
-        drawn = Sampler(pl_module.network, pl_module.vocabulary, options, rows).sample_batch(0)
-        words = drawn[: self.num_samples]
-        if len(words) < self.num_samples:  # the same ones, and more from further blocks
-            words = sample(pl_module.network, pl_module.vocabulary, options, data.is_new, rows)
+        first_batch = Sampler(pl_module.network, pl_module.vocabulary, options, num_rows).sample_batch(0)
+        items = first_batch[: self.num_samples]
+        if len(items) < self.num_samples:  # the same items, and more from further batches
+            items = sample(pl_module.network, pl_module.vocabulary, options, data.is_new, num_rows)
         pl_module.network.train()
-        _log_quality(trainer, training, Items.from_strings(drawn), rows)
-        _show(trainer, pl_module, data, words)
+        _log_quality(trainer, training, Items.from_strings(first_batch), num_rows)
+        _log_items(trainer, pl_module, data, items)
 
 
-def _log_quality(trainer: pl.Trainer, training: TrainingReference, drawn: Items, num_begun: int) -> None:
-    """A curve for each measure; where no word ended in time, for their share only."""
-    in_time = training.valid_items(drawn)
-    valid = len(in_time) / num_begun
-    measures = asdict(training.quality(in_time, valid)) if len(in_time) else {"valid": valid}
+def _log_quality(trainer: pl.Trainer, training: TrainingReference, samples: Items, num_rows: int) -> None:
+    """Log a point of each measure; without a valid item, only the share of valid items."""
+    items = training.valid_items(samples)
+    valid = len(items) / num_rows
+    measures = asdict(training.quality(items, valid)) if len(items) else {"valid": valid}
     for logger in trainer.loggers:
         logger.log_metrics({f"quality/{name}": value for name, value in measures.items()}, trainer.global_step)
 
 
-def _show(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule, words: list[str]) -> None:
-    """Items on a line of stdout and as a table in TensorBoard."""
-    marked = [(word, new) for word, new in zip(words, data.is_new(words), strict=True)]
+def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule, items: list[str]) -> None:
+    """Print the items on one line of stdout, and log them as a table in TensorBoard."""
+    marked = list(zip(items, data.is_new(items), strict=True))
     losses = {"train/loss": model.train_loss, "val/loss": trainer.callback_metrics.get("val/loss")}
-    shown = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
-    comma = "," if any(" " in word for word in words) else ""
-    listed = f"{comma} ".join(word if new else f"[{word}]" for word, new in marked)
-    model.print(f"step {trainer.global_step}: {shown}; samples ([in training]): {listed}")
+    listed_losses = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
+    comma = "," if any(" " in item for item in items) else ""
+    listed = f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)
+    model.print(f"step {trainer.global_step}: {listed_losses}; samples ([in training]): {listed}")
     if isinstance(trainer.logger, TensorBoardLogger):
-        rows = "\n".join(f"| {word} | {'new' if new else 'in training'} |" for word, new in marked)
+        rows = "\n".join(f"| {item} | {'new' if is_new else 'in training'} |" for item, is_new in marked)
         trainer.logger.experiment.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
