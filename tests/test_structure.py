@@ -41,7 +41,7 @@ LIGHT = [
     "evaluation.data_report",
     "evaluation.nearest",
     "evaluation.quality",
-    "evaluation.range_test",
+    "evaluation.lr_range",
     "commands.catalogue",
     "commands.errors",
     "commands.report",

@@ -1,6 +1,6 @@
 """`lr_find`: a learning-rate range test on a copy of the model.
 
-Lightning's Tuner is not used: its suggestion lies where the test begins (see `evaluation/range_test.py`), and it writes
+Lightning's Tuner is not used: its suggestion lies where the test begins (see `evaluation/lr_range.py`), and it writes
 a checkpoint and changes Trainer and model.
 """
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mm_lightning import UserError, plots
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.evaluation.range_test import DivergenceCheck, RangeTest, learning_rates
+from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
 from mm_lightning.files import check_writable, write_atomically
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel

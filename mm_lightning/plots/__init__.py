@@ -4,7 +4,7 @@ from mm_lightning.plots.activations import SATURATION_THRESHOLD, activation_hist
 from mm_lightning.plots.bigrams import bigram_heat_map
 from mm_lightning.plots.curves import Curve, loss_curves, moving_mean
 from mm_lightning.plots.embedding import embedding_scatter
-from mm_lightning.plots.range_test import range_test_curve
+from mm_lightning.plots.lr_range import range_test_curve
 from mm_lightning.plots.updates import update_curves
 
 __all__ = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mm_lightning.evaluation.range_test import DivergenceCheck, RangeTest, learning_rates
+from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
 
 
 @pytest.mark.parametrize("floor", [-2.5, -1.0])
