@@ -215,7 +215,8 @@ class ItemsDataModule(pl.LightningDataModule):
         return self._trainer().strategy.root_device
 
     def _trainer(self) -> pl.Trainer:
-        assert self.trainer is not None, "batches are made by a Trainer"
+        if self.trainer is None:
+            raise RuntimeError("the datamodule has no Trainer, which knows device and rank; give it to Trainer.fit")
         return self.trainer
 
 

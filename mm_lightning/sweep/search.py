@@ -3,7 +3,8 @@
 import logging
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -31,18 +32,31 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
         UserError: If the plan cannot be carried out, its study cannot be used, or no trial is complete.
         Stopped: After a stop signal.
     """
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # a fit prints its notes once, a search for every trial
-    trainer = trials.check(plan)
-    signals.check()
-    folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / plan.name
     try:
-        study = Study(plan, folder, trainer.max_steps, tell)
-        _run_trials(study, signals, tell)
-        _print_results(study)
+        with _quiet_libraries():
+            trainer = trials.check(plan)
+            signals.check()
+            folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / plan.name
+            study = Study(plan, folder, trainer.max_steps, tell)
+            _run_trials(study, signals, tell)
+            _print_results(study)
     except OptunaError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise UserError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Show warnings only: Lightning would print the notes of a fit for every trial."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _run_trials(study: Study, signals: StopSignals, tell: Callable[[str], None]) -> None:

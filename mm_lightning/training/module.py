@@ -206,7 +206,7 @@ class LanguageModel(pl.LightningModule):
         self.log(f"{split}/loss", loss, prog_bar=split == "val")
         self.log(f"{split}/perplexity", loss.exp())
         self.log(f"{split}/bits_per_char", loss / math.log(2))
-        if not unseen.isnan():  # every word of the split may stand in training too
+        if not unseen.isnan():  # every item of the split may be in the train split too
             self.log(f"{split}/loss_unseen", unseen)
         if self.trainer.state.fn == TrainerFn.FITTING:
             self.log("step", float(self.global_step))  # becomes the x axis, which is else one less

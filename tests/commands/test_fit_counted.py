@@ -37,7 +37,7 @@ def test_without_smoothing_the_loss_is_infinite_and_said_to_be(folder):
     fitted = run(*COUNT, "--data.path", "words.txt", smoothing, 0, cwd=folder)
     assert fitted.returncode == 0, fitted.stderr
     assert "val/loss inf" in fitted.stdout
-    assert "val/loss is infinite: the model holds some word impossible" in fitted.stderr
+    assert "val/loss is infinite: the model gives some item probability 0" in fitted.stderr
     scored = run("score", "--ckpt_path", "best", "cc", cwd=folder)
     assert scored.stdout.splitlines()[-1] == "cc\tinf\tinf"
     assert run("predict", "--ckpt_path", "best", cwd=folder).returncode == 0

@@ -44,7 +44,7 @@ def test_curves_measure_the_samples_of_which_the_first_are_shown(names_run):
     assert 0 < len(valid_items) < 256
     expected = asdict(TrainingReference.of(data).quality(valid_items, len(valid_items) / 256))
     assert {name: each[-1][1] for name, each in points.items()} == pytest.approx(expected, rel=1e-6)
-    shown = sample(model.network, model.vocabulary, options, data.is_new, rows=20)
+    shown = sample(model.network, model.vocabulary, options, data.is_new, num_rows=20)
     assert lines[-1].partition("training]): ")[2].replace("[", "").replace("]", "").split() == shown
 
 

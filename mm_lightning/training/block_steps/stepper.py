@@ -142,7 +142,7 @@ class BlockSteps(Stepper):
         self._compile(trainer.optimizers[0], xs, ys, precision == "bf16-mixed")
 
     def _compile(self, optimizer: Optimizer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
-        time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for words of {self._width} places,"
+        time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens,"
         rank_zero_info(f"compiling the step: {time} the first time, a few seconds from then on")
         x, y = self._in_one_shape(xs, ys)
         try:
@@ -174,7 +174,7 @@ def _schedule(trainer: pl.Trainer) -> LRScheduler | None:
 def _cost(trainer: pl.Trainer, xs: Inputs) -> str | None:
     """Why compiling costs more time than it saves, if so."""
     if not isinstance(xs, Tensor):
-        return "it takes minutes for whole words, and pays for small recurrences only (--trainer.compile true)"
+        return "compiling a sequence network takes minutes, and pays for small recurrent ones (--trainer.compile true)"
     if steps_of_run(trainer, trainer.num_training_batches) - trainer.global_step < _BREAK_EVEN_STEPS:
-        return f"a run of under {_BREAK_EVEN_STEPS:,} steps is done sooner without"
+        return f"a run of under {_BREAK_EVEN_STEPS:,} steps takes less time without"
     return None
