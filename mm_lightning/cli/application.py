@@ -1,4 +1,4 @@
-"""The command line of the commands that need Lightning: parsing, precedence, and which callbacks a command gets."""
+"""The command line of the commands that need Lightning: parsing, precedence, and the callbacks of each command."""
 
 import copy
 import os
@@ -101,7 +101,7 @@ class Application(CommandLine):
 
     @override
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the seed, fixed unless another is given, so that every run can be repeated."""
+        """Add the option of the seed; the default is fixed, so that every run can be repeated."""
         parser.add_argument(
             "--seed_everything",
             type=NonNegativeInt,

@@ -1,4 +1,4 @@
-"""The help of a command: its own options first, and only the options of Lightning that people set."""
+"""Help of a command: its own options first, then only the options of Lightning that users set."""
 
 from argparse import SUPPRESS, Action
 
@@ -54,7 +54,7 @@ def _section(action: Action) -> str:
 
 
 def _is_hidden(option: str, command: str) -> bool:
-    """Whether the help of a command leaves an option out."""
+    """Whether the help of a command omits an option."""
     section, is_setting, name = option.rstrip("+").partition(".")
     if not is_setting:  # such as --data CONFIG: a file for one section
         return section in ("trainer", "data", "sampling", *_FIT_SECTIONS)

@@ -1,4 +1,4 @@
-"""Warnings of libraries that users do not see."""
+"""Filters of library warnings that are useless to users."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""LightningCLI with its private parts behind public names, and a parser that raises instead of exiting.
+"""LightningCLI with public names for its private methods, and a parser that raises instead of exiting.
 
 Every private attribute of LightningCLI that this application overrides, reads or writes stands in this file;
 `tests/test_contracts.py` checks each against the installed version.
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 
 class Parser(LightningArgumentParser):
-    """Lightning's parser; an error is an `ArgumentError` with one line instead of pages of usage.
+    """Lightning's parser, which raises an `ArgumentError` with one line instead of printing pages of usage.
 
     The settings of a class have a parser of their own. Of its error, only the reason is kept, after the outer key.
     """
@@ -31,7 +31,7 @@ class Parser(LightningArgumentParser):
 
 
 class CommandLine(LightningCLI):
-    """LightningCLI without its own reading of checkpoints, with public names for the needs of subclasses."""
+    """LightningCLI with public methods for subclasses, and without reading settings from checkpoints."""
 
     def command_parsers(self) -> dict[str, LightningArgumentParser]:
         """The parser of each subcommand, by name."""
@@ -46,7 +46,7 @@ class CommandLine(LightningCLI):
         return self._instantiate_trainer(config, callbacks)
 
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of the command's function; subclasses may change the proposal of Lightning."""
+        """Arguments of the command's function; a subclass may change the arguments that Lightning proposes."""
         return arguments
 
     @override

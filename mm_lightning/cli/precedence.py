@@ -21,7 +21,7 @@ from mm_lightning.training.run_folders import LOGS
 
 @dataclass(frozen=True)
 class Peek:
-    """Arguments that are needed before the others can be parsed.
+    """Arguments that the application reads before parsing the others.
 
     Args:
         command: The subcommand, if any.

@@ -25,7 +25,7 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
     """Exit with one line on stderr for an error that the user can mend; let every other exception through.
 
     Args:
-        more: Exceptions of libraries that are the user's to mend, besides `UserError`.
+        more: Exceptions of libraries that the user can mend, besides `UserError`.
     """
     kinds: tuple[type[Exception], ...] = (UserError, *more)
     try:

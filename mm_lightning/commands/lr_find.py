@@ -122,16 +122,15 @@ def run(
     num_steps: int = 1000,
     output: Path = Path("lr_find.png"),
 ) -> None:
-    """Range test.
+    """Run a learning-rate range test.
 
     Args:
         trainer: The Trainer.
         model: The model.
         datamodule: The data.
         ckpt_path: Start from the weights of this checkpoint; None for new weights.
-        min_exponent: The first step has learning rate 10 to the power of this.
-        max_exponent: The last step has learning rate 10 to the power of this; the test ends earlier if the loss
-            diverges.
+        min_exponent: log10 of the learning rate of the first step.
+        max_exponent: log10 of the learning rate of the last step; the test ends earlier if the loss diverges.
         num_steps: Number of optimiser steps, at least 100. More steps give a clearer valley.
         output: Picture to write, a .png file. The table goes beside it, into a .csv file of the same name.
 

@@ -51,7 +51,7 @@ class Gallery:
         self._network = type(model.network).__name__
 
     def embedding(self) -> "Figure":
-        """The embedding table."""
+        """Scatter of the embedding table."""
         table = self._model.network.embedding_table
         if table is None:
             raise UserError(f"{self._network} has no embedding table")
@@ -90,7 +90,7 @@ class Gallery:
         return plots.activation_histograms(layers)
 
     def updates(self) -> "Figure":
-        """Update-to-data ratios of the next steps of the run, at the checkpoint's learning rate."""
+        """Update-to-data ratios of the steps after the checkpoint, at the checkpoint's learning rate."""
         if self._model.is_counted:
             raise UserError(f"{self._network} is fitted by counting, without steps")
         self._data.load_state_dict(self._content[checkpoint.DATA])

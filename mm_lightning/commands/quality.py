@@ -1,4 +1,4 @@
-"""The quality command: samples measured beside the items of the dev split."""
+"""`quality`: measures of generated items, beside the measures of the dev split."""
 
 import json
 from dataclasses import replace

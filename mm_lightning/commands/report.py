@@ -55,7 +55,7 @@ def _split_row(name: str, sizes: dict[str, int]) -> str:
 
 
 def _histogram(counts: dict[int, int]) -> list[str]:
-    """Format one bar per length, or one per range of lengths where there are many."""
+    """Format one bar per length, or one per range of lengths if there are many lengths."""
     step = -(-(max(counts) + 1) // _MAX_HISTOGRAM_ROWS)
     rows: dict[int, int] = {}
     for n, count in counts.items():

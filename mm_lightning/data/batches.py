@@ -63,7 +63,7 @@ class TrainBatches:
         self.world_size = world_size
 
     def __len__(self) -> int:
-        """Batches per epoch and rank."""
+        """Number of batches per epoch and rank."""
         return batches_per_epoch(len(self.examples), self.batch_size, self.world_size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -92,7 +92,7 @@ class TrainBatches:
                 yield batch
 
     def _order(self, epoch: int) -> Tensor:
-        """Shuffle the examples of an epoch, as many as fill its batches."""
+        """Return the shuffled example numbers of an epoch, without the rest that fills no batch."""
         generator = torch.Generator()
         generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
         order = torch.randperm(len(self.examples), generator=generator, dtype=torch.int32)

@@ -163,7 +163,7 @@ class ItemsDataModule(pl.LightningDataModule):
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gather the first examples of the dev split, at most `count`, as x and y of a training batch."""
+        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch."""
         examples = self._examples(encode(self.splits.dev, self.vocabulary))
         return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
 
@@ -182,7 +182,7 @@ class ItemsDataModule(pl.LightningDataModule):
         return self.item_batches(self.splits.test)
 
     def item_batches(self, items: Items) -> ItemBatches:
-        """Make batches of this rank's share of the items; an item's tag is true where the train split has the item."""
+        """Make batches of this rank's share of the items; an item's tag is true if the train split has the item."""
         encoded = encode(items, self.vocabulary).to(self._device)
         tags = torch.from_numpy(self.is_in_training(items)).to(encoded.stream.device)
         trainer = self._trainer()

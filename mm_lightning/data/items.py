@@ -94,7 +94,7 @@ class Items:
         return result
 
     def unique(self) -> "Items":
-        """Keep the first occurrence of each item, in the order of the first occurrences."""
+        """Keep the first occurrence of each item, in the original order."""
         return self.take(np.sort(np.unique(self.hashes(), return_index=True)[1]))
 
     def tokens(self) -> tuple["Items", NDArray[np.int64]]:

@@ -78,7 +78,7 @@ def _occurrences(items: Items, codes: NDArray[np.int64]) -> tuple[NDArray[np.int
 
 
 def _rare_lines(items: Items, counts: NDArray[np.int64], file: str) -> dict[str, Any]:
-    """Find lines with a character that few lines have."""
+    """Find the lines with rare characters; a rare character occurs in few lines."""
     limit = min(max(len(items) // _LINES_PER_RARE_LINE, 1), _MAX_RARE_LINES)
     candidates = np.flatnonzero((counts > 0) & (counts <= limit * int(items.lengths.max())))
     pairs = np.unique(np.stack(_occurrences(items, candidates)), axis=1)  # a character counts once per line

@@ -4,7 +4,7 @@ The measures follow MOSES (Polykovskiy et al. 2020) and GuacaMol (Brown et al. 2
 single measure suffices: copies of training items are valid, and random characters are new.
 
 Lengths and bigrams count tokens: characters, or words for a model of sentences. All words outside the vocabulary
-are one token. Whether items are new or equal is decided by their text.
+are one token. Items are compared by their text, to find new and equal items.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
 
 
 class BagOfWords(SequenceNetwork):
-    """Predict the next token from the mean of all tokens so far.
+    """Network that predicts the next token from the mean of all tokens so far.
 
     Args:
         vocab_size: Number of ids V, set from the data.

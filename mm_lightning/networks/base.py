@@ -60,7 +60,7 @@ class Network(nn.Module, ABC):
 
         Args:
             ids: (B, T), T at least 1. With the empty state, every row begins with a boundary.
-            state: State after the ids before, or (). Rows may be selected or repeated, as items are.
+            state: State after the ids before, or (). Its rows may be selected or repeated together with the items.
 
         Returns:
             Logits (B, V) of the id after `ids`, and the new state.

@@ -186,7 +186,7 @@ class KneserNey(NGramCounts):
 def _discounts(counts: Tensor) -> Tensor:
     """Estimate the discounts (4,) of counts of 0, 1, 2 and more than 2 (Chen and Goodman 1999, equation 17).
 
-    Where the small counts do not suffice for an estimate, the discount is half of the count, as in KenLM.
+    If there are too few small counts for an estimate, the discount is half of the count, as in KenLM.
     """
     n = counts.bincount(minlength=5)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
     count = torch.arange(1, 4, device=n.device)

@@ -76,7 +76,7 @@ class Recurrence(nn.Module, ABC):
         return outputs, tuple(after)
 
     def _unrolled(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Compute `forward` in operations that the compiler can trace."""
+        """Compute `forward` with operations that the compiler can trace."""
         after = []
         for layer, layer_state in enumerate(zip(*state, strict=True)):
             weight_ih, weight_hh, bias_ih, bias_hh = self._weights(layer)

@@ -74,7 +74,7 @@ class Attention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Attention, then an MLP with 4 E hidden units; each adds its output to the residual stream.
+    """Transformer layer: attention, then an MLP with 4 E hidden units; each adds its output to the residual stream.
 
     Args:
         embed_dim: Width E of the residual stream, a multiple of `num_heads`.

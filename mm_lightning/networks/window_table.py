@@ -52,7 +52,7 @@ class WindowTable:
         return self._rows
 
     def _fill(self, numbers: Tensor) -> None:
-        """Compute the rows of the windows with these numbers (N,), or all missing rows after many requests."""
+        """Compute the rows of the windows with these numbers (N,); after many requests, compute all missing rows."""
         if self._num_requests > len(self._rows):
             numbers = (~self._is_known).nonzero().flatten()
         for chunk in torch.split(numbers, _CHUNK):

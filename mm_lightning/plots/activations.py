@@ -1,4 +1,7 @@
-"""Activations of tanh units: a saturated unit, with an output near -1 or 1, passes back almost no gradient."""
+"""Histograms of the activations of tanh units, and images of saturated units.
+
+A saturated unit has an output near -1 or 1, and passes back almost no gradient.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ def saturated_share(activations: Tensor) -> float:
 
 
 def activation_histograms(layers: dict[str, Tensor]) -> "Figure":
-    """Histogram of each layer's activations; below, one image a layer with saturated activations in white.
+    """Plot a histogram of each layer's activations, and one image per layer with saturated activations in white.
 
     Args:
         layers: Activations (n, H) in [-1, 1] by name of the layer, at least one layer.

@@ -24,9 +24,9 @@ class Curve(NamedTuple):
 
 
 def moving_mean(values: NDArray[np.float64], num_neighbours: int) -> NDArray[np.float64]:
-    """Mean (n,) of each value (n,) and its neighbours; fewer neighbours count at the ends.
+    """Moving mean (n,): each value is averaged with its neighbours on both sides.
 
-    Both sides count equally. A mean of past values only would lag behind.
+    At the ends, fewer neighbours exist. A mean of past values only would lag behind.
 
     Args:
         values: (n,) values.
@@ -40,7 +40,7 @@ def moving_mean(values: NDArray[np.float64], num_neighbours: int) -> NDArray[np.
 
 
 def loss_curves(train: Curve, val: Curve | None, step: int) -> "Figure":
-    """Losses in log10 over steps, the training loss raw and smoothed; a second axis shows nats.
+    """Plot log10 of the losses over steps, the training loss raw and smoothed; a second axis shows nats.
 
     Args:
         train: Loss of the training batches.
@@ -73,6 +73,6 @@ def _power_of_10(exponent: ArrayLike) -> ArrayLike:
 
 
 def _log10(loss: ArrayLike) -> ArrayLike:
-    """The inverse of `_power_of_10`, defined at 0 too, where matplotlib tests the second axis."""
+    """Inverse of `_power_of_10`. Defined at 0 too, because matplotlib evaluates the second axis there."""
     result: ArrayLike = np.log10(np.maximum(np.asarray(loss), 1e-12))
     return result

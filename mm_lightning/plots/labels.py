@@ -12,7 +12,7 @@ _MAX_ROUNDS = 1000  # twenty boxes at one point among sixty others need fewer
 
 
 def displayable(symbols: Iterable[str]) -> list[str]:
-    """Symbols in characters of matplotlib's font: a missing character becomes its code point, such as U+4E2D.
+    """Replace characters that matplotlib's font lacks by their code points, such as U+4E2D.
 
     A combining mark is shown on a dotted circle.
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # see embedding
 def range_test_curve(
     rates: NDArray[np.float64], losses: NDArray[np.float64], smoothed: NDArray[np.float64], suggestion: float
 ) -> "Figure":
-    """Loss against log10 of the learning rate, raw and smoothed, with a vertical line at the suggestion.
+    """Plot the loss, raw and smoothed, against log10 of the learning rate; a vertical line marks the suggestion.
 
     Args:
         rates: (n,) learning rates, rising.

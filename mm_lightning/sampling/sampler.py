@@ -82,7 +82,7 @@ class Sampler:
 
     @torch.no_grad()
     def sample_batch(self, batch: int) -> list[str]:
-        """Sample the batch with this index, and return its items within the bounds of length, in the order of rows.
+        """Sample the batch with this index, and return the items within the length bounds, in the order of rows.
 
         Raises:
             RuntimeError: If the network is in training mode.

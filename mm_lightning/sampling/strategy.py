@@ -1,8 +1,8 @@
 """The choice of a strategy for sampling under conditions.
 
 - Rejection sampling is exact for every network. It is chosen where enough unconditioned samples meet the condition.
-- Sampling by a table is exact too, and fast for rare conditions. It needs a short context: all windows in one table.
-- Resampling approximates the distribution. It serves rare conditions for networks with a long context.
+- Sampling by a table is exact too, and fast for rare conditions. The context must be short: a table holds all windows.
+- Resampling approximates the distribution. Its use is rare conditions for networks with a long context.
 - Beam search finds the most likely items instead of samples.
 """
 

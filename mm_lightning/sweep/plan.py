@@ -1,4 +1,4 @@
-"""The plan of a search: its options, checked, and the settings of a `fit` at each point of its space."""
+"""The plan of a search: its checked options, and the settings of a `fit` at each point of the search space."""
 
 import copy
 from pathlib import Path

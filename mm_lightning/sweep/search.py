@@ -25,7 +25,7 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
 
     Args:
         plan: The search.
-        signals: Stop signals, heeded at the end of a step.
+        signals: Stop signals, checked at the end of a step.
         tell: Function that shows the user a line about a trial.
 
     Raises:

@@ -94,7 +94,7 @@ def _is_number(value: Any, kind: str) -> bool:
 
 
 def extremes(distribution: Distribution) -> list[Value]:
-    """Values that show whether a setting accepts the distribution: both ends of a range, all values of a choice."""
+    """Values to test whether a setting accepts the distribution: both ends of a range, all values of a choice."""
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     return [distribution.low, distribution.high]

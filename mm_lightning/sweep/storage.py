@@ -14,7 +14,7 @@ _FILES = {"sqlite": "study.db", "journal": "study.journal"}
 
 
 class _JournalLock(JournalFileOpenLock):
-    """A file lock that the system releases when its process is killed; Optuna's own blocks others for 30 seconds."""
+    """File lock that the system releases when its process is killed; Optuna's lock blocks others for 30 seconds."""
 
     def __init__(self, path: Path) -> None:
         self._file = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_SECONDS)

@@ -166,7 +166,7 @@ class Study:
             self._release(trial.number)
 
     def _give_back_abandoned(self) -> None:
-        """Give back the trials whose worker has ended."""
+        """Give back the running trials whose process has ended."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             lock = FileLock(self._lock_file(trial.number), timeout=0)
             with suppress(Timeout), lock:

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, read without running a byte of them as code.
+"""Checkpoint files: written atomically, and read without executing code from the file.
 
 A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
 settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
@@ -31,10 +31,10 @@ _TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.Red
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write beside the target, then rename: a crash or a full disk leaves the previous checkpoint as it was.
+    """Atomic writer: a crash or a full disk leaves the previous checkpoint as it was.
 
-    Lightning's own writer goes through the system's folder for temporary files, often on another disk, where the last
-    step is a copy.
+    The new file is written beside the target and then renamed. Lightning's own writer uses the system's folder for
+    temporary files, often on another disk. Its last step is then a copy, which is not atomic.
     """
 
     @override

@@ -63,7 +63,7 @@ def _exact_mean() -> MeanMetric:
 
 
 class LanguageModel(pl.LightningModule):
-    """A language model over characters or words; in the names of figures, char stands for a target of either kind.
+    """Language model over characters or words; in names of metrics, char stands for a target of either kind.
 
     Args:
         alphabet: The characters, or <unk> and the words, taken from the training data or the checkpoint.
@@ -140,7 +140,7 @@ class LanguageModel(pl.LightningModule):
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        """Have the stepper carry out the steps of a batch or a block; returns the loss for Lightning to minimise."""
+        """Carry out the steps of a batch or a block, and return the loss for Lightning to minimise."""
         first = self.global_step + 1
         steps = self.stepper.run(self.trainer, batch)
         if steps is None:

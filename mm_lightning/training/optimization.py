@@ -1,4 +1,4 @@
-"""Optimiser, schedule and gradient clipping, as the configuration injects them."""
+"""Optimiser, learning-rate schedule and gradient clipping, built from the configuration."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ class GradientClipping(NamedTuple):
             clip_grad_norm_(parameters, self.limit)
 
     def clipped(self, gradients: list[Tensor]) -> list[Tensor]:
-        """The clipped gradients, computed without changing the given ones."""
+        """Return clipped gradients; the given tensors stay unchanged."""
         if not self.limit:
             return gradients
         if self.algorithm == "value":
@@ -48,7 +48,7 @@ class GradientClipping(NamedTuple):
 
 
 class Optimization:
-    """Makes the optimiser of a network and the schedule of its learning rate.
+    """Factory of the optimiser of a network and of the learning-rate schedule.
 
     Args:
         network: The network.

@@ -1,7 +1,7 @@
-"""How training carries out optimiser steps: the `Stepper` protocol, single steps, and counting.
+"""Steppers, which carry out the optimiser steps of training: the `Stepper` protocol, single steps, and counting.
 
-The Trainer chooses a stepper once per fit; the LightningModule asks the stepper for steps and knows nothing else about
-them. `block_steps/` has the third stepper, which carries out several steps in one call.
+The Trainer chooses a stepper once per fit. The LightningModule calls only the stepper to carry out steps.
+`block_steps/` has the third stepper, which carries out several steps in one call.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +17,7 @@ from mm_lightning.training.optimization import Schedule
 
 
 class Steps(NamedTuple):
-    """The optimiser steps of one call.
+    """Losses and learning rates of the optimiser steps in one call.
 
     Args:
         losses: Loss of each step's batch (n,), in nats per target.
@@ -31,7 +31,7 @@ class Steps(NamedTuple):
 
 
 class Stepper(Protocol):
-    """Carries out the optimiser steps of a fit.
+    """Interface of an object that carries out the optimiser steps of a fit.
 
     Attributes:
         is_automatic: Whether Lightning runs the backward pass and steps the optimiser.
@@ -50,7 +50,7 @@ class Stepper(Protocol):
         ...
 
     def resume(self, was_compiled: bool | None) -> None:
-        """Keep to the compilation that a checkpoint's run had decided on, so that the run repeats bit for bit."""
+        """Compile or not as the checkpoint's run did, so that the resumed run repeats bit for bit."""
         ...
 
     def check(self, optimizer: Optimizer, schedule: Schedule | None) -> None:
@@ -63,7 +63,7 @@ class Stepper(Protocol):
 
 
 class _BatchStepper:
-    """Common part of the steppers that take single batches."""
+    """Base class of the steppers that take single batches."""
 
     is_compiled: bool | None = None
 
@@ -79,7 +79,7 @@ class _BatchStepper:
 
 
 class SingleSteps(_BatchStepper):
-    """One step per batch under Lightning's automatic optimisation, with every feature that Lightning has.
+    """Stepper with one step per batch, under Lightning's automatic optimisation and with all features of Lightning.
 
     Args:
         network: The network in training.
@@ -98,7 +98,7 @@ class SingleSteps(_BatchStepper):
 
 
 class CountingSteps(_BatchStepper):
-    """No steps: a counted network adds every batch to its counts.
+    """Stepper without optimiser steps: a counted network adds every batch to its counts.
 
     Args:
         network: The network that counts.

@@ -1,4 +1,7 @@
-"""Stop signals: SIGINT and SIGTERM wait for the end of the step, when the state is whole; a second one does not."""
+"""Stop signals: the first SIGINT or SIGTERM stops at the end of a step, a second one at once.
+
+At the end of a step the state is complete and can be saved.
+"""
 
 import signal
 from pathlib import Path
@@ -9,7 +12,9 @@ _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """A signal ended the work; like `KeyboardInterrupt` no `Exception`, so that no handler of errors swallows it.
+    """Exception of work that a stop signal has ended.
+
+    The base class is `BaseException`, as for `KeyboardInterrupt`, so that no handler of errors catches the signal.
 
     Args:
         signum: The signal.
@@ -25,7 +30,7 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """The first SIGINT or SIGTERM, which the owner of this object heeds at the end of a step.
+    """Record of the first SIGINT or SIGTERM, which the owner of this object checks at the end of a step.
 
     A second signal raises `Stopped` at once.
     """

@@ -1,4 +1,4 @@
-"""Lightning's Trainer with run folders, atomic checkpoints, blocks of steps, and threads by the size of a step."""
+"""Lightning's Trainer with run folders, atomic checkpoints, blocks of steps, and one thread for small steps."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
 """Exact sampling under a condition, from a table of the network's probabilities and backward messages.
 
-Each id is sampled by its probability times the message of the prefix that it leads to. So most rows give an item, even
-under a rare condition.
+The weight of an id is its probability times the message of the prefix that ends with this id. So most rows give an
+item, even under a rare condition.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""A loader of blocks: the training batches, several at a time."""
+"""Loader that groups the training batches into blocks."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,7 +15,7 @@ Block = tuple[Inputs, Inputs]  # x and y of several batches, each stacked where 
 
 
 class BlockLoader:
-    """The batches of `TrainBatches` in their order, in blocks.
+    """Loader that yields the batches of `TrainBatches` in the same order, grouped into blocks.
 
     Args:
         batches: The batches; their position counts single batches.

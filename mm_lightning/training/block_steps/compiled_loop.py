@@ -154,7 +154,7 @@ class CompiledSteps:
         return torch.zeros(()) if key == "step" else torch.zeros_like(weight)
 
     def _full(self, inputs: Tensor) -> Tensor:
-        """Inputs (n, ...) padded to K steps, in one layout, so that one compiled function serves every block."""
+        """Pad inputs (n, ...) to K steps, in one memory layout, so that one compiled function serves every block."""
         if len(inputs) == self._max_steps:
             return inputs.contiguous()
         return torch.cat([inputs, inputs.new_zeros(self._max_steps - len(inputs), *inputs.shape[1:])])

@@ -1,4 +1,4 @@
-"""The counters of Lightning's loops, made to count optimiser steps where one training_step carries out a block.
+"""Counters of Lightning's loops: they count optimiser steps, even if one training_step carries out a block.
 
 Every counter of Lightning that this application reads or writes, public or private, is touched in this file. Limits,
 intervals, curves and checkpoints then mean the same for any number of steps per block.

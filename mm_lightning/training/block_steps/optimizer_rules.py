@@ -1,4 +1,4 @@
-"""The update rules of optimisers as functions, for the compiled step."""
+"""Update rules of optimisers as functions, for the compiled step."""
 
 from typing import Any
 

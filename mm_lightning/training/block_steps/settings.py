@@ -1,4 +1,4 @@
-"""The settings of blocks, and which settings of the Trainer they exclude."""
+"""Settings of blocks, and the check for Trainer settings that blocks exclude."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ _HOOKS_WITHIN_A_STEP = (
 
 @dataclass(frozen=True)
 class BlockSettings:
-    """How steps are put into blocks.
+    """Settings of blocks: size, compilation and gradient clipping.
 
     Args:
         max_steps: Largest number of steps in a block, K; 1 for single steps.

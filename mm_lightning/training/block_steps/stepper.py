@@ -28,7 +28,7 @@ _BREAK_EVEN_STEPS = 50_000  # steps that earn back some 15 seconds of compiling,
 
 
 class BlockSteps(Stepper):
-    """Blocks of optimiser steps under Lightning's manual optimisation, on one device.
+    """Stepper that carries out blocks of optimiser steps under Lightning's manual optimisation, on one device.
 
     Args:
         network: The network in training.

@@ -11,7 +11,7 @@ _LAYOUT = {  # category -> chart -> kind and tags, as regular expressions
 
 
 class Charts(Callback):
-    """Chart of both losses: a network memorises its training items where the curves diverge."""
+    """Chart of train/loss and val/loss: diverging curves show that the network memorises its training items."""
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -15,7 +15,7 @@ from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """The checkpoint `best.ckpt`: the weights with the lowest val/loss, at the step of the measurement."""
+    """Callback for the checkpoint `best.ckpt`: the weights with the lowest val/loss, at the step of the measurement."""
 
     def __init__(self) -> None:
         super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False)
@@ -45,7 +45,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LastCheckpoint(Checkpoint):
-    """The checkpoint `last.ckpt`, saved on an interval, after each epoch, at the end, and on SIGINT or SIGTERM.
+    """The checkpoint `last.ckpt`, saved at an interval, after each epoch, at the end, and on SIGINT or SIGTERM.
 
     The first signal stops the run at the end of the current step or block. A second signal stops the run at once.
 
@@ -115,6 +115,6 @@ class LastCheckpoint(Checkpoint):
 
 
 def _folder(trainer: pl.Trainer) -> Path:
-    """Folder of the checkpoints; only the first rank writes them and knows the run folder."""
+    """Folder of the checkpoints. Only the first rank has a run folder and writes checkpoints."""
     run: Path | None = getattr(trainer, "run_folder", None)
     return (run or Path(trainer.default_root_dir)) / CHECKPOINTS

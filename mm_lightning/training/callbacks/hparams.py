@@ -12,9 +12,10 @@ from mm_lightning.data.vocabulary import abbreviated
 
 
 class HyperParameters(Callback):
-    """Settings of model and data, written with the metric `hp/val_loss`: the tab shows only metrics declared there.
+    """Settings of model and data, written with the metric `hp/val_loss`.
 
-    Lightning's logger declares metrics too, but also adds the declared value to the curve.
+    The tab shows only metrics that are declared together with the settings. Lightning's logger declares
+    metrics too, but also adds the declared value to the curve.
     """
 
     @override

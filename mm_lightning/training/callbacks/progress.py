@@ -12,9 +12,10 @@ from mm_lightning.training.block_steps.lightning_counters import steps_of_run
 
 
 class StepProgressBar(ProgressBar):
-    """A bar on stderr: steps done of all, speed, last train/loss and val/loss. Silent where stderr is no terminal.
+    """Progress bar on stderr: finished and total steps, speed, last train/loss and val/loss.
 
-    Lightning's own bar restarts every epoch, for small data several times a second.
+    Nothing is shown if stderr is not a terminal. Lightning's own bar restarts every epoch, for small
+    data several times a second.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from mm_lightning.training.checkpoint import RANDOM_STATE
 
 
 class RandomState(Callback):
-    """Save the random state of every rank, and restore it when a run resumes."""
+    """Callback that saves the random state of every rank, and restores the state when a run resumes."""
 
     def __init__(self) -> None:
         self._trainer: pl.Trainer | None = None

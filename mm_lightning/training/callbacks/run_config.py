@@ -1,4 +1,4 @@
-"""The configuration of a run: in its folder for people, in its checkpoints for resuming."""
+"""Configuration of a run: a file in the run folder for people, a copy in the checkpoints for resuming."""
 
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from mm_lightning.training.checkpoint import CONFIG_KEY, RUN_CONFIG
 
 
 class RunConfig(SaveConfigCallback):
-    """Lightning's callback, which also accepts a second `fit` in the run folder and writes into checkpoints."""
+    """Lightning's callback, extended: accepts a second `fit` in the run folder, and writes into checkpoints."""
 
     @override
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

@@ -19,11 +19,11 @@ _MIN_ROWS = 256  # samples for the curves: shares are exact to about 0.03, at un
 
 
 class SampleItems(Callback):
-    """Print and log samples after every epoch, each marked if it is in the train split.
+    """Callback that prints and logs samples after every epoch, and marks the samples in the train split.
 
     Every epoch samples with the same random numbers, so that only the network changes from line to line. The callback
     samples 256 items, or twice the number of printed items. The curves quality/... measure all of them, as the quality
-    command does. Similarities of so few items are low: 256 real items do not reach 1 either.
+    command does. Similarities of few items are low: 256 real items do not reach 1 either.
 
     Args:
         num_samples: Number of printed items, 0 or more; 0 also turns off the curves.
