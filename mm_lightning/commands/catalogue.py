@@ -12,7 +12,8 @@ class Command:
 
     Args:
         summary: One line of help.
-        module: Module with the command's work; None for a method of Lightning's Trainer.
+        module: Module with the command's work, a function `run` that becomes a method of the Trainer; None for a method
+            of Lightning's own Trainer.
         details: More help, for `--help` of the command.
         is_light: Whether the module has a `main(args)` that parses its own options and starts without torch.
     """

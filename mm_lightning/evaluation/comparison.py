@@ -42,6 +42,7 @@ def _edits(reference: TrainingReference, items: Items) -> NDArray[np.int64]:
 
 
 def _measure(reference: TrainingReference, splits: Splits, items: Items, valid: float) -> Row:
+    """Compute a row of all measures; a new measure is an entry here and a function in a file of its own."""
     quality = asdict(reference.quality(items, valid))
     edits = _edits(reference, items)
     return {

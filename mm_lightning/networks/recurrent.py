@@ -31,7 +31,7 @@ class Recurrence(nn.Module, ABC):
     Shape: x (B, T, E) and a state of `num_states` tensors (layers, B, H) -> (B, T, H) and the state after position T.
     """
 
-    kernel: ClassVar[Callable[..., Any]]  # torch's function for all layers and positions
+    kernel: ClassVar[Callable[..., Any] | None] = None  # torch's function for all layers; None to call `cell` each time
     num_gates: ClassVar[int]  # weight matrices (H, H) of a layer, stacked
     num_states: ClassVar[int] = 1  # tensors of the state, the output first
 
@@ -67,7 +67,7 @@ class Recurrence(nn.Module, ABC):
     @override
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         state = state or (x.new_zeros(self.num_layers, len(x), self.hidden_dim),) * self.num_states
-        if torch.compiler.is_compiling():
+        if self.kernel is None or torch.compiler.is_compiling():
             return self._unrolled(x, state)
         weights = [weight for layer in range(self.num_layers) for weight in self._weights(layer)]
         start = state if self.num_states > 1 else state[0]
@@ -76,7 +76,7 @@ class Recurrence(nn.Module, ABC):
         return outputs, tuple(after)
 
     def _unrolled(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Compute `forward` with operations that the compiler can trace."""
+        """Compute `forward` cell by cell, with operations that the compiler can trace."""
         after = []
         for layer, layer_state in enumerate(zip(*state, strict=True)):
             weight_ih, weight_hh, bias_ih, bias_hh = self._weights(layer)

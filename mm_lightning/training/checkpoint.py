@@ -4,6 +4,9 @@ A checkpoint holds tensors and plain data: weights, optimiser, schedule, positio
 settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
 renaming a class loses nothing. Lightning names some states after classes; the names are translated where Lightning
 reads and writes.
+
+`callbacks/checkpoints.py` decides when a checkpoint is written.
+`module.py` and the `state_dict` of each callback decide on the content.
 """
 
 import re

@@ -6,7 +6,7 @@ from eight_names import V, random_ids
 from torch import nn
 
 from mm_lightning.networks import GRU, LSTM, RNN
-from mm_lightning.networks.recurrent import RecurrentNetwork
+from mm_lightning.networks.recurrent import GRUCells, RecurrentNetwork
 
 
 @pytest.mark.parametrize(("kind", "torch_cell"), [(GRU, nn.GRUCell), (LSTM, nn.LSTMCell), (RNN, nn.RNNCell)])
@@ -40,3 +40,18 @@ def test_equations_for_the_compiler_equal_torchs_kernels(kind: type[RecurrentNet
     monkeypatch.setattr(network.recurrence, "kernel", None)  # a call of the kernel would raise
     for ours, expected in zip(results(), of_kernels, strict=True):
         torch.testing.assert_close(ours, expected)
+
+
+def test_a_cell_needs_no_kernel_of_torch():
+    """Catches a new cell that trains only where torch has a kernel for it."""
+
+    class CellsWithoutKernel(GRUCells):
+        kernel = None
+
+    torch.manual_seed(0)
+    cells, plain = GRUCells(4, 5, 2, 0.0), CellsWithoutKernel(4, 5, 2, 0.0)
+    plain.load_state_dict(cells.state_dict())
+    x = torch.randn(3, 7, 4)
+    (outputs, (after,)), (same, (same_after,)) = cells(x, ()), plain(x, ())
+    torch.testing.assert_close(same, outputs)
+    torch.testing.assert_close(same_after, after)

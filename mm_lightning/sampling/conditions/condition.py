@@ -10,6 +10,12 @@ from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.sampling.conditions.automaton import RUN, Automaton, Pattern, parse
 from mm_lightning.sampling.options import SamplingOptions
 
+_WHOLE_ITEM: dict[str, tuple[Pattern, Pattern]] = {  # option -> what may stand before and after its text in an item
+    "suffix": ((RUN,), ()),
+    "contains": ((RUN,), (RUN,)),
+    "pattern": ((), ()),
+}
+
 
 class Condition:
     """The condition on samples, in ids.
@@ -33,7 +39,7 @@ class Condition:
         self.min_length = options.min_length
         self.max_length = options.max_length
         self.prefix = vocabulary.encode_item(options.prefix)
-        texts = {name: getattr(options, name) for name in ("suffix", "contains", "pattern")}
+        texts = {name: getattr(options, name) for name in _WHOLE_ITEM}
         patterns = {name: _pattern_of(name, text, vocabulary) for name, text in texts.items() if text}
         self.automaton = Automaton.of(list(patterns.values()), len(vocabulary))
         self.start_state = self.automaton.run(self.prefix)
@@ -74,4 +80,5 @@ def _pattern_of(name: str, text: str, vocabulary: Vocabulary) -> Pattern:
         pattern = parse(text, vocabulary, has_wildcards=name == "pattern")
     except UserError as error:
         raise UserError(f"sampling.{name} is {text!r}: {error}") from None
-    return {"suffix": (RUN, *pattern), "contains": (RUN, *pattern, RUN), "pattern": pattern}[name]
+    before, after = _WHOLE_ITEM[name]
+    return (*before, *pattern, *after)
