@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ def run(*args, cwd, timeout=120):
 
 
 def _child(args, cwd, stdout, stderr):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     os.chdir(cwd)
     for fd, name in ((1, stdout), (2, stderr)):
         file = os.open(name, os.O_WRONLY | os.O_APPEND)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from run_command import ROOT
 
+pytestmark = pytest.mark.slow  # half a minute
 PAGE = ROOT / "docs/extending.md"
 
 

@@ -74,7 +74,7 @@ def test_a_resumed_run_that_is_longer_has_a_longer_schedule(words):
     assert last(words)["lr_schedulers"][0]["_last_lr"][0] < 0.01 / 25
 
 
-@pytest.mark.parametrize("step", ["7", "26", "30"])
+@pytest.mark.parametrize("step", [*(pytest.param(step, marks=pytest.mark.slow) for step in ("7", "26")), "30"])
 def test_a_horizon_from_epochs_keeps_the_place_in_the_data(words, step):
     """Catches a position in the data that is lost when the number of batches is looked up on resume."""
     epochs = ("--trainer.max_steps", "-1", "--trainer.max_epochs", "2")
