@@ -22,13 +22,16 @@ class Result:
 
 
 class Command:
-    """A command under way, with its own working directory, stdout and stderr."""
+    """A command under way, with its own working directory, stdout and stderr.
 
-    def __init__(self, *args, cwd):
+    `prepare` is a function of a module, called in the process before the command: to inject a fault.
+    """
+
+    def __init__(self, *args, cwd, prepare=None):
         self._files = [tempfile.NamedTemporaryFile("r", encoding="utf-8", newline="") for _ in range(2)]  # noqa: SIM115
         names = [file.name for file in self._files]
         self.stderr = names[1]
-        self.process = _CONTEXT.Process(target=_child, args=([str(a) for a in args], str(cwd), *names))
+        self.process = _CONTEXT.Process(target=_child, args=([str(a) for a in args], str(cwd), *names, prepare))
         self.process.start()
 
     def wait(self, timeout=120):
@@ -38,17 +41,19 @@ class Command:
         return Result(self.process.exitcode, stdout, stderr)
 
 
-def run(*args, cwd, timeout=120):
-    return Command(*args, cwd=cwd).wait(timeout)
+def run(*args, cwd, timeout=120, prepare=None):
+    return Command(*args, cwd=cwd, prepare=prepare).wait(timeout)
 
 
-def _child(args, cwd, stdout, stderr):
+def _child(args, cwd, stdout, stderr, prepare):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     os.chdir(cwd)
     for fd, name in ((1, stdout), (2, stderr)):
         file = os.open(name, os.O_WRONLY | os.O_APPEND)
         os.dup2(file, fd)
     sys.argv = ["mm_lightning", *args]
+    if prepare is not None:
+        prepare()
     from mm_lightning.__main__ import main  # noqa: PLC0415 # in the child
 
     main()

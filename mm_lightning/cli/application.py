@@ -3,13 +3,16 @@
 import copy
 import os
 import sys
+from contextlib import ExitStack
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from lightning_utilities.core.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from mm_lightning import UserError
@@ -71,23 +74,24 @@ class Application(CommandLine):
         with_trainer = [name for name, entry in COMMANDS.items() if not entry.is_light]
         self._commands = [name for name in with_trainer if run and command in (None, name)]
         help_texts = {name: f"{COMMANDS[name].summary} {COMMANDS[name].details}".strip() for name in self._commands}
-        super().__init__(
-            LanguageModel,
-            ItemsDataModule,
-            save_config_callback=RunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_class=_trainer_class(self._commands),
-            trainer_defaults={"num_sanity_val_steps": 0},
-            parser_class=Parser,
-            parser_kwargs={
-                "prog": "mm_lightning",
-                "description": DESCRIPTION,
-                **{name: {"description": text} for name, text in help_texts.items()},
-            },
-            args=args,
-            run=run,
-            auto_configure_optimizers=False,
-        )
+        with ExitStack() as self._locks:  # the constructor runs the command
+            super().__init__(
+                LanguageModel,
+                ItemsDataModule,
+                save_config_callback=RunConfig,
+                save_config_kwargs={"save_to_log_dir": False},
+                trainer_class=_trainer_class(self._commands),
+                trainer_defaults={"num_sanity_val_steps": 0},
+                parser_class=Parser,
+                parser_kwargs={
+                    "prog": "mm_lightning",
+                    "description": DESCRIPTION,
+                    **{name: {"description": text} for name, text in help_texts.items()},
+                },
+                args=args,
+                run=run,
+                auto_configure_optimizers=False,
+            )
 
     @override
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override] # Lightning's is static, and called on self
@@ -148,6 +152,8 @@ class Application(CommandLine):
         command = peek.command
         if command is not None and peek.ckpt_path is not None:
             path = run_folders.find_checkpoint(peek.ckpt_path, peek.root)
+            if command == "fit" and run_folders.is_last(path):
+                self._lock(path.parent.parent)  # before reading: the run may still go on in another process
             self.checkpoint = checkpoint.read(path, peek.text)
             self.command_parsers()[command].set_defaults(precedence.defaults(self.checkpoint, command))
         elif command is not None and not {"-h", "--help", "--print_config"} & set(args):
@@ -196,18 +202,14 @@ class Application(CommandLine):
             arguments["weights_only"] = True
         return arguments
 
-    def before_fit(self) -> None:
-        """Check everything that can be wrong, then claim a run folder; called by Lightning."""
-        fit.prepare(self.trainer, self.model, self.datamodule, self.checkpoint)
-        fit.claim_run(self.trainer, self.checkpoint)
+    @rank_zero_only
+    def _lock(self, run: Path) -> None:
+        """Lock a run folder until the command ends."""
+        self._locks.callback(run_folders.lock(run).release)
 
-    def fit(self, ckpt_path: str | None, **rest: Any) -> None:
+    def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
-        fit.train(self.trainer, self.model, self.datamodule, ckpt_path, resumed=self.checkpoint is not None)
-
-    def after_fit(self) -> None:
-        """Print the next commands; called by Lightning."""
-        fit.print_next_commands(self.trainer)
+        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock)
 
 
 def _block_size(network: Namespace | None) -> int | None:

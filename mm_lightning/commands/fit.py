@@ -1,12 +1,14 @@
 """The fit command: checks before training, training, and the next commands after training."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.training.callbacks import BestCheckpoint
+from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
@@ -26,39 +28,79 @@ def prepare(
     trainer.choose_threads(model, datamodule.targets_per_step)
 
 
-def claim_run(trainer: Trainer, resumed: Checkpoint | None) -> None:
-    """Claim a run folder, after everything that can be wrong has been checked.
+def _is_complete(trainer: Trainer, resumed: Checkpoint) -> bool:
+    """Say whether a checkpoint's run has reached its end, so that nothing is left to train.
 
     Raises:
-        UserError: If there is nothing left to train, or the folder cannot be used.
+        UserError: If the run has gone beyond the end that the settings give it.
     """
-    limit = trainer.max_steps
-    if resumed is not None and 0 <= limit <= resumed.step:
-        raise UserError(
-            f"{resumed.path} has done its {resumed.step} steps of {limit}; raise --trainer.max_steps to go on"
-        )
-    trainer.claim_run(resumed)
+    for name, done, limit in (
+        ("trainer.max_steps", resumed.step, trainer.max_steps),
+        ("trainer.max_epochs", resumed.epoch, trainer.max_epochs),
+    ):
+        if limit is None or limit < 0 or done < limit:
+            continue
+        unit = name.rpartition("_")[2]
+        if done > limit:
+            raise UserError(f"{resumed.path} has done {done} {unit}, and {name} is {limit}; raise --{name} to go on")
+        rank_zero_info(f"{resumed.path} has done its {done} {unit} of {limit}; raise --{name} to go on")
+        return True
+    return False
 
 
-def train(
-    trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule, ckpt_path: str | None, resumed: bool
+def run(
+    trainer: Trainer,
+    model: LanguageModel,
+    datamodule: ItemsDataModule,
+    resumed: Checkpoint | None,
+    lock: Callable[[Path], None],
 ) -> None:
-    """Train; remove the folder of a new run that failed before its first step."""
+    """Train what is left of a run, and print the next commands.
+
+    Args:
+        trainer: The Trainer.
+        model: The model.
+        datamodule: The data.
+        resumed: The checkpoint to resume from, if any. If it is the last of its run, that run is locked already.
+        lock: Locks a new run folder until the command ends.
+
+    Raises:
+        UserError: If the data, the settings or the run folder cannot be used.
+    """
+    prepare(trainer, model, datamodule, resumed)
+    if resumed is not None and _is_complete(trainer, resumed):
+        trainer.run_folder = run_folders.run_of(resumed.path)
+    else:
+        trainer.claim_run(resumed)
+        _train(trainer, model, datamodule, resumed, lock)
+    if trainer.run_folder is not None:
+        _print_next_commands(trainer.run_folder)
+
+
+def _train(
+    trainer: Trainer,
+    model: LanguageModel,
+    datamodule: ItemsDataModule,
+    resumed: Checkpoint | None,
+    lock: Callable[[Path], None],
+) -> None:
+    """Train; remove the folder of a new run that fails before its first step."""
+    ckpt_path = None if resumed is None else str(resumed.path)
     try:
+        if trainer.run_folder is not None and (resumed is None or not run_folders.is_last(resumed.path)):
+            lock(trainer.run_folder)
         trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
     except BaseException:
-        if not resumed and trainer.global_step == 0:
+        if trainer.global_step in (0, resumed and resumed.step):
             trainer.discard_run()
         raise
-    finally:
-        trainer.release_run()
 
 
-@rank_zero_only
-def print_next_commands(trainer: Trainer) -> None:
-    """Print where the best checkpoint is and the command that samples from it."""
-    best = trainer.checkpoint_callback
-    if isinstance(best, BestCheckpoint) and best.best_model_score is not None:
-        path = os.path.relpath(best.best_model_path)
-        print(f"best checkpoint: {path} (val/loss {float(best.best_model_score):.4f})")
+def _print_next_commands(run_folder: Path) -> None:
+    """Print where a run's best checkpoint is, if there is one, and the command that samples from it."""
+    best = run_folders.checkpoint_of(run_folder, run_folders.BEST)
+    if best.is_file():
+        loss = float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
+        path = os.path.relpath(best)
+        print(f"best checkpoint: {path} (val/loss {loss:.4f})")
         print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")

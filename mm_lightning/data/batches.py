@@ -5,7 +5,7 @@ batches. A `DataLoader` is not used: Lightning restarts its shuffle from epoch 0
 example by example. Here many batches are gathered at once from tensors already on the device.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -61,6 +61,7 @@ class TrainBatches:
         self.position = position
         self.rank = rank
         self.world_size = world_size
+        self.before_batch: Callable[[], None] = lambda: None  # called while all batches so far are done
 
     def __len__(self) -> int:
         """Number of batches per epoch and rank."""
@@ -88,6 +89,7 @@ class TrainBatches:
         for rows in torch.split(order, max(1, num_batches)):
             x, y = self.examples.gather(rows.flatten())
             for batch in zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True):
+                self.before_batch()
                 self.position += 1
                 yield batch
 

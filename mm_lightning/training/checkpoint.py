@@ -85,6 +85,7 @@ class Checkpoint:
         data: Arguments of the datamodule.
         config: The whole configuration of the run; empty if the run was not started from the command line.
         step: Optimiser steps done.
+        epoch: Epochs done.
     """
 
     path: Path
@@ -92,6 +93,7 @@ class Checkpoint:
     data: dict[str, Any]
     config: dict[str, Any]
     step: int
+    epoch: int
 
 
 def read(path: Path, trusted: str = "") -> Checkpoint:
@@ -112,7 +114,7 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
     _refuse_code(model, path, trusted)
     try:
         config = yaml.safe_load(content.get("callbacks", {}).get(RUN_CONFIG, {}).get(CONFIG_KEY, "")) or {}
-        return Checkpoint(path, model, data, config, int(content["global_step"]))
+        return Checkpoint(path, model, data, config, int(content["global_step"]), int(content["epoch"]))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: its configuration or its step cannot be read") from error
 

@@ -20,8 +20,9 @@ from mm_lightning.evaluation.loss import item_nll
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import ConditionalSampler
 from mm_lightning.training.block_steps.lightning_counters import (
-    align_step_counters,
     limited_batches,
+    prepare_restart,
+    settle_counters,
     steps_of_run,
 )
 from mm_lightning.training.optimization import Optimization
@@ -133,8 +134,6 @@ class LanguageModel(pl.LightningModule):
     def _num_steps(self) -> float:
         """Optimiser steps of the whole run; infinity for a run without an end."""
         datamodule = self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
-        if datamodule is None:
-            return float(self.trainer.estimated_stepping_batches)
         num_batches = datamodule.batches_per_epoch(self.trainer.world_size)
         return steps_of_run(self.trainer, limited_batches(self.trainer, num_batches))
 
@@ -229,6 +228,7 @@ class LanguageModel(pl.LightningModule):
         """
         if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
             raise UserError(f"the weights are no longer finite at step {self.global_step}: {_DIVERGED}")
+        settle_counters(checkpoint)
         checkpoint["train_loss"] = self._running_loss.state_dict()
         checkpoint["compiled_steps"] = self.stepper.is_compiled
 
@@ -237,10 +237,10 @@ class LanguageModel(pl.LightningModule):
         """Restore the curve and the stepper, and apply changed settings of the optimiser to the checkpoint."""
         self._running_loss.load_state_dict(checkpoint["train_loss"])
         self.stepper.resume(checkpoint.get("compiled_steps"))
-        align_step_counters(checkpoint)
-        if self._is_in_fit() and (
-            self.has_new_settings(checkpoint) or self.optimization.has_new_horizon(checkpoint, self._num_steps)
-        ):
+        if not self._is_in_fit():
+            return
+        prepare_restart(self.trainer, checkpoint)
+        if self.has_new_settings(checkpoint) or self.optimization.has_new_horizon(checkpoint, self._num_steps):
             self.optimization.restart_schedule(checkpoint, self._num_steps)
 
     def has_new_settings(self, checkpoint: dict[str, Any]) -> bool:

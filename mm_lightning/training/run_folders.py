@@ -26,7 +26,7 @@ def find_checkpoint(name: str, root: Path) -> Path:
     runs = _runs(root)
     if not runs:
         raise UserError(f"--ckpt_path {name}: no run in {root}; start one without --ckpt_path, or give a path")
-    path = _path(runs[-1], name)
+    path = checkpoint_of(runs[-1], name)
     if not path.is_file():
         raise UserError(f"--ckpt_path {name}: the newest run has no {path}; give the path of another checkpoint")
     return path
@@ -38,10 +38,15 @@ def run_of(checkpoint: Path) -> Path | None:
     return folder.parent if folder.name == CHECKPOINTS else None
 
 
+def checkpoint_of(run: Path, name: str) -> Path:
+    """Path of a run's checkpoint, last or best."""
+    return run.absolute() / CHECKPOINTS / f"{name}.ckpt"
+
+
 def is_last(checkpoint: Path) -> bool:
     """Whether a checkpoint is the last one of its run."""
     run = run_of(checkpoint)
-    return run is not None and checkpoint.absolute() == _path(run, LAST)
+    return run is not None and checkpoint.absolute() == checkpoint_of(run, LAST)
 
 
 def create(root: Path) -> Path:
@@ -94,7 +99,3 @@ def _runs(root: Path) -> list[Path]:
 
 def _number(run: Path) -> int:
     return int(run.name.removeprefix("version_"))
-
-
-def _path(run: Path, name: str) -> Path:
-    return run.absolute() / CHECKPOINTS / f"{name}.ckpt"

@@ -2,25 +2,24 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from filelock import FileLock
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import UserError
-from mm_lightning.data.batches import ItemBatches, TrainBatches
+from mm_lightning.data.batches import TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
 from mm_lightning.training.block_steps.settings import BlockSettings
 from mm_lightning.training.block_steps.stepper import BlockSteps
+from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.optimization import GradientClipping
@@ -57,14 +56,11 @@ class Trainer(pl.Trainer):
         self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
-        self._lock: FileLock | None = None
 
     def fit(  # type: ignore[override] # narrower types
         self,
         model: LanguageModel,
-        train_dataloaders: TrainBatches | None = None,
-        val_dataloaders: Sequence[ItemBatches] | None = None,
-        datamodule: ItemsDataModule | None = None,
+        datamodule: ItemsDataModule,
         ckpt_path: str | None = None,
         weights_only: bool | None = None,
     ) -> None:
@@ -72,29 +68,30 @@ class Trainer(pl.Trainer):
 
         Args:
             model: The model.
-            train_dataloaders: Batches, in place of a datamodule; only for single steps.
-            val_dataloaders: Batches of the dev split, in place of a datamodule.
             datamodule: The data.
             ckpt_path: Checkpoint to resume from.
             weights_only: True or None; checkpoints are always read without running code.
-
-        Raises:
-            ValueError: If steps come in blocks and there is no datamodule.
         """
         model.use_stepper(self._make_stepper(model, datamodule))
-        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, weights_only)
+        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
 
-    def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule | None) -> Stepper:
+    def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule) -> Stepper:
         """Choose the stepper of a fit, and the loader that the stepper needs."""
-        most = self.blocks.max_steps
-        if most == 1:
-            if datamodule is not None:
-                datamodule.make_loader = None
+        datamodule.make_loader = self._make_loader
+        if self.blocks.max_steps == 1:
             return default_stepper(model.network)
-        if datamodule is None:
-            raise ValueError(f"steps_per_execution is {most}, and loaders yield single batches; give a datamodule")
-        datamodule.make_loader = lambda batches: BlockLoader(batches, lambda: steps_until_next_event(self, most))
         return BlockSteps(model.network, self.blocks, width=int(datamodule.train_lengths.max()) + 1)
+
+    def _make_loader(self, batches: TrainBatches) -> TrainBatches | BlockLoader:
+        """Group batches into blocks, and let checkpoints be saved before each."""
+        batches.before_batch = self._between_steps
+        most = self.blocks.max_steps
+        return batches if most == 1 else BlockLoader(batches, lambda: steps_until_next_event(self, most))
+
+    def _between_steps(self) -> None:
+        for callback in self.callbacks:  # type: ignore[attr-defined] # set by a connector
+            if isinstance(callback, RunCheckpoint):
+                callback.between_steps(self)
 
     def choose_threads(self, model: LanguageModel, targets: int) -> None:
         """Set one CPU thread for a step that is too small to share; the variable OMP_NUM_THREADS overrides.
@@ -135,7 +132,7 @@ class Trainer(pl.Trainer):
         Resuming from an earlier checkpoint in the same folder would overwrite the later ones.
 
         Raises:
-            UserError: If the folder cannot be created, or another process trains in it.
+            UserError: If the folder cannot be created.
         """
         if resumed is not None and run_folders.is_last(resumed.path):
             self.run_folder = run_folders.run_of(resumed.path)
@@ -144,22 +141,15 @@ class Trainer(pl.Trainer):
             if resumed is not None:
                 rank_zero_info(f"{resumed.path} is not where its run stopped: going on in {self.run_folder}")
         assert self.run_folder is not None
-        self._lock = run_folders.lock(self.run_folder)
         if self._logs_to_run:
             self.logger = TensorBoardLogger(
                 self.run_folder.parent,
                 name="",
                 version=self.run_folder.name,
                 default_hp_metric=False,
-                purge_step=None
-                if resumed is None
-                else resumed.step + 1,  # hides points of a killed run after the checkpoint
+                # hides points of a killed run after its checkpoint; TensorBoard heeds such a mark from the second on
+                purge_step=0 if resumed is None else resumed.step + 1,
             )
-
-    def release_run(self) -> None:
-        """Unlock the run folder."""
-        if self._lock is not None:
-            self._lock.release()
 
     def discard_run(self) -> None:
         """Remove the folder of a run without a checkpoint."""

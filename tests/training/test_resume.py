@@ -10,6 +10,7 @@ from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli.application import main
+from mm_lightning.training.callbacks import BestCheckpoint
 
 STEPS = 60  # two epochs of 26 steps and a part of a third
 
@@ -66,6 +67,15 @@ def curve(run, tag):
     return [(event.step, event.value) for event in events.Scalars(tag)]
 
 
+class EachMeasured(BestCheckpoint):
+    """Callback that saves every measured step as if it were the best, in files of their own."""
+
+    def on_validation_end(self, trainer, pl_module):
+        self.score = None
+        super().on_validation_end(trainer, pl_module)
+        self.path = Path(f"{trainer.global_step}.ckpt")
+
+
 @pytest.mark.parametrize("across", [(), ("--trainer.check_val_every_n_epoch", "null")])
 def test_the_best_weights_are_those_that_were_measured(words, across):
     """Catches weights saved at an epoch's end beside a val/loss of before, and a run that cannot go on from them."""
@@ -74,19 +84,13 @@ def test_the_best_weights_are_those_that_were_measured(words, across):
     measured = curve("version_0", "val/loss")
     best = torch.load("lightning_logs/version_0/checkpoints/best.ckpt", weights_only=True)
     assert best["global_step"] == min(measured, key=lambda point: point[1])[0]
-    saved = []
-    with pytest.MonkeyPatch.context() as patch:  # the measured step that is best may be the last; go on from an earlier
-        patch.setattr(
-            "lightning.pytorch.callbacks.ModelCheckpoint._save_topk_checkpoint",
-            lambda self, trainer, _: (
-                saved.append(trainer.global_step),
-                trainer.save_checkpoint(f"step{trainer.global_step}.ckpt"),
-            ),
-        )
+    with pytest.MonkeyPatch.context() as patch:  # the measured step that is best may be the last; go on from each
+        patch.setattr("mm_lightning.cli.application.BestCheckpoint", EachMeasured)
         fit(words, *intervals)
+    saved = sorted(int(path.stem) for path in Path().glob("*.ckpt"))
     assert saved == [step for step, _ in measured]
     for step in saved[:-1]:
-        fit(words, "--ckpt_path", f"step{step}.ckpt", *intervals)
+        fit(words, "--ckpt_path", f"{step}.ckpt", *intervals)
         resumed = max(Path("lightning_logs").iterdir(), key=lambda run: int(run.name.removeprefix("version_"))).name
         assert equal(last()["state_dict"], last(resumed)["state_dict"]), step
         assert curve(resumed, "val/loss") == [point for point in measured if point[0] > step]

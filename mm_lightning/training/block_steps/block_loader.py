@@ -34,6 +34,7 @@ class BlockLoader:
         for rows in self._batches.orders():  # (batches, batch_size)
             rest = rows
             while len(rest):
+                self._batches.before_batch()
                 taken, rest = rest[: (count := self._num_ahead())], rest[count:]
                 self._batches.position += len(taken)
                 yield self._gather(taken)

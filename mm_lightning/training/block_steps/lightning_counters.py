@@ -71,16 +71,68 @@ def limited_batches(trainer: pl.Trainer, num_batches: int) -> int:
     return min(limit, num_batches) if isinstance(limit, int) else int(num_batches * limit)
 
 
-def align_step_counters(checkpoint: dict[str, Any]) -> None:
-    """Set a checkpoint's counters of automatic and of manual optimisation to its step.
+def is_between_steps(trainer: pl.Trainer) -> bool:
+    """Whether the batches so far fill whole optimiser steps, so that no gradient is lost where the run stops here."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready % trainer.accumulate_grad_batches == 0
 
-    A run may resume with another number of steps per block.
+
+def is_at_epoch_start(trainer: pl.Trainer) -> bool:
+    """Whether no batch of the current epoch is done."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready == 0
+
+
+def settle_counters(checkpoint: dict[str, Any]) -> None:
+    """Set a checkpoint's loop counters to the state between two steps, with nothing left to do for the first.
+
+    Lightning saves its counters as they are in the hook that saves: before or after a validation, before or after the
+    end of an epoch. On resume Lightning then repeats or skips one of the two (lightning 2.6). Settled counters depend
+    only on the steps, the batches and the epochs that are done.
     """
     if "loops" not in checkpoint:
         return
-    loop, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+    loops, step = checkpoint["loops"]["fit_loop"], checkpoint["global_step"]
+    epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
+    begun, done = epochs["current"]["started"], batches["current"]["ready"]
+    is_ended = batches["is_last_batch"] or (done == 0 and epochs["current"]["processed"] == begun)
+    complete = begun if is_ended else begun - 1  # the run's last epoch may end early and go on when the run resumes
+    done = 0 if is_ended else done
+    begun = complete + (done > 0)
+    checkpoint["epoch"] = complete
+    for counts in epochs.values():
+        counts.update(ready=begun, started=begun, processed=complete, completed=complete)
+    batches["is_last_batch"] = False
+    for counts, value in ((batches["total"], batches["total"]["ready"]), (batches["current"], done)):
+        counts.update(dict.fromkeys(counts, value))
+    loops["epoch_loop.state_dict"]["_batches_that_stepped"] = step
+    _set_counts(loops["epoch_loop.val_loop.batch_progress"], 0)
+    _set_counts(loops["epoch_loop.scheduler_progress"], 0)  # never read
+    _set_counts(loops["epoch_loop.automatic_optimization.optim_progress"], 0)
     for total in (
-        loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"],
-        loop["epoch_loop.manual_optimization.optim_step_progress"]["total"],
-    ):
+        loops["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"],
+        loops["epoch_loop.manual_optimization.optim_step_progress"]["total"],
+    ):  # of both kinds of optimisation: a run may resume with another number of steps per block
         total.update(ready=step, completed=step)
+
+
+def _set_counts(state: dict[str, Any], value: int) -> None:
+    """Set every count in nested counters."""
+    for key, inner in state.items():
+        if isinstance(inner, dict):
+            _set_counts(inner, value)
+        else:
+            state[key] = False if isinstance(inner, bool) else value
+
+
+def prepare_restart(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
+    """Make Lightning go on from settled counters with the next batch.
+
+    Where Lightning restarts within an epoch, it completes the last batch first, and then neither validates nor ends the
+    epoch. A run limited by `max_steps` restarts within an epoch even at the epoch's begin.
+    """
+    settle_counters(checkpoint)
+    loops = checkpoint["loops"]["fit_loop"]
+    batches = loops["epoch_loop.batch_progress"]
+    if trainer.max_steps != -1 or batches["current"]["ready"] > 0:
+        loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+        for counts in (batches["total"], batches["current"]):
+            counts["completed"] -= 1

@@ -1,25 +1,55 @@
-"""The two checkpoints of a run: the best by val/loss, and the last, from which the run resumes."""
+"""The two checkpoints of a run: the best by val/loss, and the last, from which the run resumes.
 
+Both are saved between two steps: after the last step's validation, end of the epoch, samples and curves, and before the
+next batch is fetched. So no work is due in a checkpoint: a run that is killed at any moment resumes from its last
+checkpoint and repeats the rest, bit for bit. Lightning's ModelCheckpoint saves within a validation or before the end of
+an epoch, and the resumed run then skips or repeats work (lightning 2.6).
+"""
+
+import math
 import signal
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.training.block_steps.lightning_counters import is_at_epoch_start, is_between_steps
 from mm_lightning.training.checkpoint import BEST_CHECKPOINT
 from mm_lightning.training.run_folders import BEST, CHECKPOINTS, LAST
 from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 
-class BestCheckpoint(ModelCheckpoint):
+class RunCheckpoint(Checkpoint, ABC):
+    """A checkpoint that is saved between two steps, and at the end of training.
+
+    Args:
+        name: Name of the file, without suffix.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.path = Path()  # set when training starts
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.path = _folder(trainer) / f"{self._name}.ckpt"
+
+    @abstractmethod
+    def between_steps(self, trainer: pl.Trainer) -> None:
+        """Save the checkpoint if that is due; called on every rank before a batch is fetched."""
+
+
+class BestCheckpoint(RunCheckpoint):
     """Callback for the checkpoint `best.ckpt`: the weights with the lowest val/loss, at the step of the measurement."""
 
     def __init__(self) -> None:
-        super().__init__(filename=BEST, monitor="val/loss", enable_version_counter=False)
-        self._validated_step = -1
+        super().__init__(BEST)
+        self.score: float | None = None
+        self._is_due = False
 
     @property
     @override
@@ -27,24 +57,40 @@ class BestCheckpoint(ModelCheckpoint):
         return BEST_CHECKPOINT
 
     @override
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.dirpath = str(_folder(trainer))
-        self._last_global_step_saved = -1  # lightning 2.6 sets 0, the step at which a counted network is saved
-        super().setup(trainer, pl_module, stage)
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_model_score": self.score}
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        score = state_dict["best_model_score"]
+        self.score = None if score is None else float(score)  # a tensor in checkpoints of version 0.1
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the score of a checkpoint that lies in another folder, or is gone."""
+        super().on_train_start(trainer, pl_module)
+        self.score = trainer.strategy.broadcast(self.score if self.path.is_file() else None)
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save in mid-epoch; at an epoch's last step, `on_train_epoch_end` saves the finished epoch."""
-        self._validated_step = trainer.global_step
-        super().on_validation_end(trainer, pl_module)
+        """Compare val/loss; NaN is never the best."""
+        loss = float(trainer.callback_metrics.get("val/loss", math.nan))
+        if not trainer.sanity_checking and not math.isnan(loss) and (self.score is None or loss < self.score):
+            self.score = loss
+            self._is_due = True
 
     @override
-    def _should_save_on_train_epoch_end(self, trainer: pl.Trainer) -> bool:
-        """Whether the last validation measured these weights; Lightning would also save weights of later steps."""
-        return trainer.is_last_batch and self._validated_step == trainer.global_step
+    def between_steps(self, trainer: pl.Trainer) -> None:
+        if self._is_due:
+            trainer.save_checkpoint(self.path, weights_only=False)
+            self._is_due = False
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.between_steps(trainer)
 
 
-class LastCheckpoint(Checkpoint):
+class LastCheckpoint(RunCheckpoint):
     """The checkpoint `last.ckpt`, saved at an interval, after each epoch, at the end, and on SIGINT or SIGTERM.
 
     The first signal stops the run at the end of the current step or block. A second signal stops the run at once.
@@ -56,35 +102,39 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, every_n_train_steps: int = 1000) -> None:
         if every_n_train_steps < 1:
             raise UserError(f"last.every_n_train_steps is {every_n_train_steps}; it must be at least 1")
+        super().__init__(LAST)
         self.every_n_train_steps = every_n_train_steps
-        self.path = Path()  # set when training starts
-        self._saved_step = -1
+        self._saved_step = 0
         self._signals = StopSignals()
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to the stop signals."""
-        self.path = _folder(trainer) / f"{LAST}.ckpt"
+        super().on_train_start(trainer, pl_module)
+        self._saved_step = trainer.global_step
         self._signals.listen()
 
     @override
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Save in mid-epoch; at an epoch's last step, `on_train_epoch_end` saves the state after validation."""
-        signum = self._agreed_signal(trainer)
-        step = trainer.global_step
-        if trainer.is_last_batch or step == self._saved_step:
-            return
-        if signum is not None or step % self.every_n_train_steps == 0 or step == trainer.max_steps:
-            self._save(trainer, signum)
+    def between_steps(self, trainer: pl.Trainer) -> None:
+        """Save after an interval or an epoch, or on a signal.
 
-    @override
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._save(trainer, self._agreed_signal(trainer))
+        Raises:
+            Stopped: After a signal.
+        """
+        signum, step = self._agreed_signal(trainer), trainer.global_step
+        if not is_between_steps(trainer):
+            return
+        is_new = step != self._saved_step
+        if signum is not None and step == 0:
+            raise Stopped(signum)
+        if signum is not None or (is_new and (step % self.every_n_train_steps == 0 or is_at_epoch_start(trainer))):
+            self._save(trainer)
+        if signum is not None:
+            raise Stopped(signum, step, self.path)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer)
         self._signals.restore()
 
     @override
@@ -102,16 +152,12 @@ class LastCheckpoint(Checkpoint):
             signum = (signum or signal.SIGTERM) if is_stopping else None
         return signum
 
-    def _save(self, trainer: pl.Trainer, signum: int | None) -> None:
-        """Save the state of a new step, then raise `Stopped` if there is a signal.
-
-        Without a step the model is counted, and complete.
-        """
-        if trainer.global_step != self._saved_step:
-            trainer.save_checkpoint(self.path, weights_only=False)
-            self._saved_step = trainer.global_step
-        if signum is not None and trainer.global_step:
-            raise Stopped(signum, trainer.global_step, self.path)
+    def _save(self, trainer: pl.Trainer) -> None:
+        """Save the checkpoint, after the points of the curves that belong to the run so far."""
+        for logger in trainer.loggers:
+            logger.save()
+        trainer.save_checkpoint(self.path, weights_only=False)
+        self._saved_step = trainer.global_step
 
 
 def _folder(trainer: pl.Trainer) -> Path:
