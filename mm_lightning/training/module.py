@@ -229,13 +229,14 @@ class LanguageModel(pl.LightningModule):
         if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
             raise UserError(f"the weights are no longer finite at step {self.global_step}: {_DIVERGED}")
         settle_counters(checkpoint)
-        checkpoint["train_loss"] = self._running_loss.state_dict()
+        checkpoint["train_loss"] = {**self._running_loss.state_dict(), "last": self.train_loss}
         checkpoint["compiled_steps"] = self.stepper.is_compiled
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the curve and the stepper, and apply changed settings of the optimiser to the checkpoint."""
         self._running_loss.load_state_dict(checkpoint["train_loss"])
+        self.train_loss = checkpoint["train_loss"].get("last")  # checkpoints of version 0.1 have none
         self.stepper.resume(checkpoint.get("compiled_steps"))
         if not self._is_in_fit():
             return

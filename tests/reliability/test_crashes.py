@@ -8,7 +8,7 @@ from compare import equal
 from reliability.crashes import CASES, Interrupted, uninterrupted
 
 SHORT = "validation in mid-epoch, at the step of a save"
-NUM_RANDOM_KILLS = 34  # of each case; those at renames come on top
+NUM_RANDOM_KILLS = 20  # of each case; those at renames come on top
 
 
 @pytest.fixture(scope="module")

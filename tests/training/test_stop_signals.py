@@ -70,13 +70,19 @@ def test_the_message_says_where_training_stopped():
 def test_ranks_stop_together(own, are_others_stopping, expected):
     """Catches a rank that stops alone, while the others wait for it in the next step."""
     saved = []
-    strategy = SimpleNamespace(reduce_boolean_decision=lambda decision, all: are_others_stopping)
+    progress = SimpleNamespace(batch_progress=SimpleNamespace(current=SimpleNamespace(ready=7)))
     trainer = SimpleNamespace(
-        world_size=2, strategy=strategy, global_step=7, save_checkpoint=lambda path, weights_only: saved.append(path)
+        world_size=2,
+        strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: are_others_stopping),
+        fit_loop=SimpleNamespace(epoch_loop=progress),
+        accumulate_grad_batches=1,
+        loggers=[],
+        global_step=7,
+        save_checkpoint=lambda path, weights_only: saved.append(path),
     )
     last = LastCheckpoint()
     last._signals.signum = own
     with nullcontext() if expected is None else pytest.raises(Stopped) as caught:
-        last.on_train_epoch_end(trainer, None)
-    assert saved == [last.path]
+        last.between_steps(trainer)
+    assert saved == ([] if expected is None else [last.path])
     assert expected is None or caught.value.signum == expected

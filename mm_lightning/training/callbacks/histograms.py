@@ -54,6 +54,10 @@ class Histograms(Callback):
             raise UserError(f"{setting} trainer.logger is not TensorBoard's, which shows them; leave one of them out")
 
     @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._written_step = trainer.global_step  # the part of the run before a checkpoint has written that step
+
+    @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
