@@ -152,7 +152,7 @@ class Application(CommandLine):
         command = peek.command
         if command is not None and peek.ckpt_path is not None:
             path = run_folders.find_checkpoint(peek.ckpt_path, peek.root)
-            if command == "fit" and run_folders.is_last(path):
+            if command == "fit" and run_folders.is_last(path) and path.is_file():
                 self._lock(path.parent.parent)  # before reading: the run may still go on in another process
             self.checkpoint = checkpoint.read(path, peek.text)
             self.command_parsers()[command].set_defaults(precedence.defaults(self.checkpoint, command))

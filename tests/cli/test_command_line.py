@@ -262,16 +262,27 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, status, message
         (("predict", "--trainer.enable_progress_bar", "true"), "predict has a bar of its own"),
         (("predict", "--sampling.only_new", "true"), "words.txt: no such file"),
         (("fit", "--data.path", str(ROOT / "data/names.txt")), "has characters that the model does not know"),
-        (("fit",), "has done its 300 steps of 300"),
+        (
+            ("fit", "--data.path", "words.away", "--trainer.max_steps", 200),
+            "has done 300 steps, and trainer.max_steps is",
+        ),
     ],
 )
 def test_a_flag_that_the_checkpoint_contradicts_is_an_error(trained, args, message):
     """Catches a flag that is ignored, and a shape error from the depths of torch."""
     before = listing(trained)
     command, *options = args
-    if args == ("fit",):
-        options = ["--data.path", "words.away"]
     assert message in error_line(run(command, "--ckpt_path", "last", *options, cwd=trained), 1)
+    assert listing(trained) == before
+
+
+def test_resuming_a_complete_run_says_so_and_names_its_best(trained):
+    """Catches closing lines that never come where a run was killed at its end, and a script that resumes for ever."""
+    before = listing(trained)
+    result = run("fit", "--ckpt_path", "last", "--data.path", "words.away", cwd=trained)
+    assert result.returncode == 0, result.stderr
+    assert "has done its 300 steps of 300; raise --trainer.max_steps to go on" in result.stderr
+    assert [line.partition(":")[0] for line in result.stdout.splitlines()] == ["best checkpoint", "sample from it"]
     assert listing(trained) == before
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from compare import equal
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli.application import main
+from mm_lightning.training import checkpoint
 from mm_lightning.training.callbacks import BestCheckpoint
 
 STEPS = 60  # two epochs of 26 steps and a part of a third
@@ -153,6 +154,34 @@ def test_two_processes_cannot_train_in_one_folder(words, capsys):
     with FileLock("lightning_logs/version_0/.lock"), pytest.raises(SystemExit):
         fit(words, "--ckpt_path", "last")
     assert "another process is training in" in capsys.readouterr().err
+
+
+def test_a_resume_holds_the_run_before_it_reads_the_checkpoint(words, monkeypatch):
+    """Catches steps that another process takes between reading and locking: the resumed run hides their curves."""
+    fit(words, steps=10)
+    read, was_held = checkpoint.read, []
+
+    def watched(path, *rest):
+        with pytest.raises(Timeout):
+            FileLock("lightning_logs/version_0/.lock").acquire(blocking=False)
+        was_held.append(path)
+        return read(path, *rest)
+
+    monkeypatch.setattr(checkpoint, "read", watched)
+    fit(words, "--ckpt_path", "last", steps=12)
+    assert len(was_held) == 1
+    FileLock("lightning_logs/version_0/.lock").acquire(blocking=False).lock.release()
+
+
+def test_a_run_goes_on_in_the_middle_of_an_epoch_that_its_end_cut_off(words):
+    """Catches an epoch counted twice, or begun anew, where max_steps ended it and is raised."""
+    fit(words)
+    whole = last()
+    fit(words, steps=40)
+    fit(words, "--ckpt_path", "last")
+    resumed = last("version_1")
+    assert equal(whole["loops"], resumed["loops"])
+    assert whole["epoch"] == resumed["epoch"] == 2
 
 
 def test_a_checkpoint_cannot_name_a_class_for_the_trainer(words, tmp_path, monkeypatch):
