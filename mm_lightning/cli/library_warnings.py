@@ -4,6 +4,10 @@ import logging
 import warnings
 
 
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in str(record.msg)
+
+
 def silence_library_warnings() -> None:
     """Silence warnings that only a developer of Lightning can act on, and warnings about intended behaviour."""
     for message in (
@@ -23,4 +27,4 @@ def silence_library_warnings() -> None:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a missing CUDA is no news
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)  # once, though called often

@@ -1,14 +1,26 @@
-"""The loss of a batch, and the negative log-likelihood (NLL) of items."""
+"""The loss of a batch, its means over steps and over a split, and the negative log-likelihood (NLL) of items."""
+
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchmetrics import MeanMetric
 
+from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches
 from mm_lightning.data.encoding import IGNORE, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks.base import Network
+
+NOT_NUMBERS = "the network's logits are no numbers: its weights are too large or not finite, as after diverged training"
+
+# Times the loss of the untrained network, or of a uniform guess where that is higher: a mean above this has diverged.
+# Too high learning rates reached 30 nats and more in 200 steps, from 3.3; the lecture's bad initialisation starts at 27
+# and only falls. Over-fitting raises val/loss, but not the training loss.
+DIVERGENCE_FACTOR = 5
 
 
 def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
@@ -39,7 +51,7 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
     """Compute the NLL (num_items,) in nats of each item, on the CPU.
 
     Raises:
-        UserError: If a character is not in the vocabulary.
+        UserError: If a character is not in the vocabulary, or the network's logits are NaN.
         RuntimeError: If the network is in train mode.
     """
     if network.training:
@@ -48,4 +60,57 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
     result = torch.empty(len(items))
     for x, y, indices in ItemBatches(encoded, torch.arange(len(items))):
         result[indices] = item_nll(network, x, y).float().cpu()
+    if result.isnan().any():
+        raise UserError(NOT_NUMBERS)
     return result
+
+
+def exact_mean() -> MeanMetric:
+    """A mean weighted by targets; NaN stays NaN, where "disable" would drop the weights (torchmetrics 1.9)."""
+    return MeanMetric(nan_strategy=math.nan).set_dtype(torch.float64)  # type: ignore[return-value] # itself
+
+
+class RunningLoss:
+    """Mean of the training losses since the last point of the curve, summed in double precision.
+
+    Args:
+        num_ids: Number of ids V, which a uniform guess chooses from.
+    """
+
+    def __init__(self, num_ids: int) -> None:
+        self.uniform = math.log(num_ids)
+        self._first: float | None = None  # of the first step, by the untrained network
+        self._sum: Tensor | float = 0.0
+        self._count = 0
+        self._point = torch.tensor(math.nan)
+
+    def add(self, loss: Tensor | float) -> None:
+        """Add the loss of a step; a tensor () stays on its device, so that no step but the first waits for it."""
+        if self._first is None:
+            self._first = float(loss)
+        self._sum = self._sum + (loss.double() if isinstance(loss, Tensor) else loss)
+        self._count += 1
+
+    def mean(self) -> Tensor:
+        """The mean () of all losses since the last point, or the last point if there are none; NaN if unknown."""
+        return torch.as_tensor(self._sum, dtype=torch.float64) / self._count if self._count else self._point
+
+    def take_mean(self) -> Tensor:
+        """The mean () of all losses since the last point; it becomes the last point."""
+        self._point = self.mean()
+        self._sum, self._count = 0.0, 0
+        return self._point.clone()
+
+    @property
+    def is_divergent(self) -> bool:
+        """Whether the mean is far above the losses of the untrained network and of a uniform guess."""
+        return float(self.mean()) > DIVERGENCE_FACTOR * max(self._first or 0.0, self.uniform)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sum and number of the losses since the last point, and the loss of the first step."""
+        total = torch.as_tensor(self._sum, dtype=torch.float64)
+        return {"sum": total, "count": self._count, "first": self._first}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the state; version 0.1 saved no loss of the first step."""
+        self._sum, self._count, self._first = float(state["sum"]), state["count"], state.get("first")

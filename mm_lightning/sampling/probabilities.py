@@ -7,17 +7,20 @@ from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
+from mm_lightning.evaluation.loss import NOT_NUMBERS
 from mm_lightning.sampling.options import SamplingOptions
+
+_MAX_LOGIT = 1e6  # no trained network has logits above hundreds
 
 
 def checked_logits(logits: Tensor) -> Tensor:
     """Return the logits unchanged.
 
     Raises:
-        UserError: If any logit is NaN.
+        UserError: If any logit is NaN, or too large; minus infinity, for a probability of 0, is valid.
     """
-    if logits.isnan().any():
-        raise UserError("the network's logits are not numbers: training diverged before this checkpoint")
+    if not (logits < _MAX_LOGIT).all():
+        raise UserError(NOT_NUMBERS)
     return logits
 
 
@@ -27,7 +30,7 @@ def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
     Sums of rows are below 1 where top_p removes ids.
 
     Raises:
-        UserError: If any logit is NaN.
+        UserError: If any logit is NaN or too large.
     """
     logits = checked_logits(logits)
     if options.temperature == 0:
@@ -69,7 +72,7 @@ def next_probabilities(logits: Tensor, vocabulary: Vocabulary, options: Sampling
     The boundary has probability 1 where no id is possible.
 
     Raises:
-        UserError: If any logit is NaN.
+        UserError: If any logit is NaN or too large.
     """
     result = probabilities(mask_ids(logits, vocabulary.unsampled_ids), options)
     result = result / result.sum(1, keepdim=True)

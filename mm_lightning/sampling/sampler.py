@@ -86,7 +86,7 @@ class Sampler:
 
         Raises:
             RuntimeError: If the network is in training mode.
-            UserError: If the network's logits are NaN.
+            UserError: If the network's logits are NaN or too large.
         """
         require_eval_mode(self.network)
         generator = np.random.default_rng([self.options.seed, batch])

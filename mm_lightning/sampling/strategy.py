@@ -62,7 +62,7 @@ class ConditionalSampler:
 
         Raises:
             RuntimeError: If the network is in training mode.
-            UserError: If the network's logits are NaN, or if no item under the condition has a probability above 0.
+            UserError: If the network's logits are NaN or too large, or no item under the condition has a probability.
         """
         require_eval_mode(self.network)
         return self.strategy.sample_batch(batch) if self.options.beam is None else self._search(self.options.beam)

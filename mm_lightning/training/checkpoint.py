@@ -9,6 +9,7 @@ reads and writes.
 `module.py` and the `state_dict` of each callback decide on the content.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
 _OLD_DATA = "WordsDataModule"  # keys of version 0.1
 _OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
 _OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
+_MAX_WEIGHT = 1e12  # a product of three larger ones overflows in float32
 _TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.ReduceLROnPlateau")
 
 
@@ -104,7 +106,8 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
         trusted: Text from the user; a class of another package is used only if the text names it.
 
     Raises:
-        UserError: If the file is missing, damaged, of another application, or names foreign code.
+        UserError: If the file is missing, damaged or of another application, names foreign code, or has weights of
+            diverged training.
     """
     content = load(path)
     model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
@@ -112,11 +115,17 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
         raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
     model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
     _refuse_code(model, path, trusted)
+    _check_weights(content.get("state_dict"), path)
     try:
         config = yaml.safe_load(content.get("callbacks", {}).get(RUN_CONFIG, {}).get(CONFIG_KEY, "")) or {}
         return Checkpoint(path, model, data, config, int(content["global_step"]), int(content["epoch"]))
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged: its configuration or its step cannot be read") from error
+
+
+def describe(path: Path) -> str:
+    """Path and step of a checkpoint, for a message."""
+    return f"{os.path.relpath(path)} (step {load(path)['global_step']})"
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
@@ -171,6 +180,13 @@ def _renamed(weight: str) -> str:
         if weight.startswith(old):
             return new + weight.removeprefix(old)
     return weight
+
+
+def _check_weights(weights: Any, path: Path) -> None:
+    """Refuse weights of diverged training: every later result would be NaN, or an error about something else."""
+    for value in weights.values() if isinstance(weights, dict) else ():
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and not (value.abs() < _MAX_WEIGHT).all():
+            raise UserError(f"{path} has weights that are not finite or far too large: its training diverged")
 
 
 def _refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:

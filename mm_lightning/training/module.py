@@ -2,23 +2,23 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
-from torchmetrics import MeanMetric
 from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
-from mm_lightning.evaluation.loss import item_nll
+from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, exact_mean, item_nll
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.sampling import ConditionalSampler
+from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
     limited_batches,
     prepare_restart,
@@ -26,41 +26,10 @@ from mm_lightning.training.block_steps.lightning_counters import (
     steps_of_run,
 )
 from mm_lightning.training.optimization import Optimization
+from mm_lightning.training.run_folders import newest_checkpoint
 from mm_lightning.training.steppers import Stepper, Steps, default_stepper
 
-_DIVERGED = "training diverged; lower the learning rate and go on from an earlier checkpoint, which is untouched"
-
-
-class RunningLoss:
-    """Mean of the losses since the last point of the curve, summed in double precision."""
-
-    def __init__(self) -> None:
-        self._sum: Tensor | float = 0.0
-        self._count = 0
-
-    def add(self, loss: Tensor | float) -> None:
-        """Add the loss of a step; a tensor () stays on its device, so that no step waits for it."""
-        self._sum = self._sum + (loss.double() if isinstance(loss, Tensor) else loss)
-        self._count += 1
-
-    def take_mean(self) -> Tensor:
-        """The mean () of all losses since the last call."""
-        mean = torch.as_tensor(self._sum, dtype=torch.float64) / self._count
-        self._sum, self._count = 0.0, 0
-        return mean
-
-    def state_dict(self) -> dict[str, Any]:
-        """Sum and number of the losses since the last point."""
-        return {"sum": torch.as_tensor(self._sum, dtype=torch.float64), "count": self._count}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore sum and number."""
-        self._sum, self._count = float(state["sum"]), state["count"]
-
-
-def _exact_mean() -> MeanMetric:
-    """A mean weighted by targets; NaN stays NaN, where "disable" would drop the weights (torchmetrics 1.9)."""
-    return MeanMetric(nan_strategy=math.nan).set_dtype(torch.float64)  # type: ignore[return-value] # itself
+_DIVERGED = "training diverged; lower the learning rate"
 
 
 class LanguageModel(pl.LightningModule):
@@ -90,9 +59,9 @@ class LanguageModel(pl.LightningModule):
         self.network = network(len(self.vocabulary))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve
-        self._running_loss = RunningLoss()
-        self.loss = _exact_mean()
-        self.loss_unseen = _exact_mean()
+        self._running_loss = RunningLoss(len(self.vocabulary))
+        self.loss = exact_mean()
+        self.loss_unseen = exact_mean()
         self.use_stepper(default_stepper(self.network))
 
     @property
@@ -160,7 +129,7 @@ class LanguageModel(pl.LightningModule):
         """Log the mean since the last point: one synchronisation with the device per interval, not per step."""
         mean = float(self.trainer.strategy.reduce(self._running_loss.take_mean(), reduce_op="mean"))
         if not math.isfinite(mean):
-            raise UserError(f"train/loss became {mean} by step {step}: {_DIVERGED}")
+            raise UserError(f"train/loss became {mean} by step {step}: {self._remedy()}")
         curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
             logger.log_metrics({**curves, "learning_rate": learning_rate}, step)
@@ -168,9 +137,33 @@ class LanguageModel(pl.LightningModule):
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Have the last steps validated: Lightning validates in mid-epoch only where a run is told to stop."""
+        """Check an epoch before its samples and pictures, and have the last steps validated.
+
+        Lightning validates in mid-epoch only where a run is told to stop.
+        """
+        if self.trainer.is_last_batch:
+            self._check_convergence()
         if self.global_step == self.trainer.max_steps:
             self.trainer.should_stop = True
+
+    def _check_convergence(self) -> None:
+        """Check that the weights are finite, and that the loss is not far above that of the untrained network.
+
+        Raises:
+            UserError: If training has diverged.
+        """
+        step, losses = self.global_step, self._running_loss
+        if not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
+            raise UserError(f"the weights are no longer finite at step {step}: {self._remedy()}")
+        if self.trainer.strategy.reduce_boolean_decision(losses.is_divergent, all=False):
+            guess = f"{losses.uniform:.2f} for a uniform guess"
+            raise UserError(f"train/loss is {losses.mean():.4g} at step {step}, far above {guess}: {self._remedy()}")
+
+    def _remedy(self) -> str:
+        """The last words of an error about diverged training; they name the checkpoint to go on from, if any."""
+        run = getattr(self.trainer, "run_folder", None)
+        path = newest_checkpoint(run) or self.trainer.ckpt_path
+        return _DIVERGED if path is None else f"{_DIVERGED} and go on from {checkpoint.describe(Path(path))}"
 
     @override
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -198,10 +191,7 @@ class LanguageModel(pl.LightningModule):
         loss, unseen = self.loss.compute(), self.loss_unseen.compute()
         self.loss.reset()
         self.loss_unseen.reset()
-        if loss.isinf():
-            rank_zero_info(
-                f"{split}/loss is infinite: the model gives some item probability 0, as unsmoothed counts do"
-            )
+        self._check_metric(f"{split}/loss", float(loss))
         self.log(f"{split}/loss", loss, prog_bar=split == "val")
         self.log(f"{split}/perplexity", loss.exp())
         self.log(f"{split}/bits_per_char", loss / math.log(2))
@@ -212,6 +202,21 @@ class LanguageModel(pl.LightningModule):
             self.log("hp/val_loss", loss)
             if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
                 self.log("train/loss", self.train_loss, logger=False)
+
+    def _check_metric(self, name: str, loss: float) -> None:
+        """Check the loss over a split; note a loss that counts make infinite or that is far above a uniform guess.
+
+        Raises:
+            UserError: If the loss is NaN, or infinite without counts.
+        """
+        guess, is_in_fit = self._running_loss.uniform, self._is_in_fit()
+        if math.isinf(loss) and self.is_counted:
+            rank_zero_info(f"{name} is infinite: the model gives some item probability 0, as unsmoothed counts do")
+        elif not math.isfinite(loss):
+            reason = self._remedy() if is_in_fit else NOT_NUMBERS
+            raise UserError(f"{name} is {loss} at step {self.global_step}: {reason}")
+        elif loss > DIVERGENCE_FACTOR * guess and not is_in_fit:
+            rank_zero_info(f"{name} is far above {guess:.2f} for a uniform guess: training had diverged")
 
     @override
     def predict_step(self, batch: tuple[ConditionalSampler, int], batch_idx: int) -> list[str]:
@@ -224,10 +229,9 @@ class LanguageModel(pl.LightningModule):
         """Add the state of the curve and of the stepper.
 
         Raises:
-            UserError: If the weights are not finite, before sound weights are overwritten.
+            UserError: If training has diverged, before sound weights are overwritten.
         """
-        if not all(bool(p.isfinite().all()) for p in self.network.parameters()):
-            raise UserError(f"the weights are no longer finite at step {self.global_step}: {_DIVERGED}")
+        self._check_convergence()
         settle_counters(checkpoint)
         checkpoint["train_loss"] = {**self._running_loss.state_dict(), "last": self.train_loss}
         checkpoint["compiled_steps"] = self.stepper.is_compiled

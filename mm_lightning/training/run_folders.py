@@ -49,6 +49,12 @@ def is_last(checkpoint: Path) -> bool:
     return run is not None and checkpoint.absolute() == checkpoint_of(run, LAST)
 
 
+def newest_checkpoint(run: Path | None) -> Path | None:
+    """The last checkpoint of a run, or else the best; None where there is neither, or no run folder."""
+    paths = () if run is None else (_path(run, LAST), _path(run, BEST))
+    return next((path for path in paths if path.is_file()), None)
+
+
 def create(root: Path) -> Path:
     """Create the next run folder below `root`.
 

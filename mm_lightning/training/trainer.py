@@ -14,7 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 from mm_lightning import UserError
 from mm_lightning.data.batches import TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training import checkpoint, processes, run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
 from mm_lightning.training.block_steps.settings import BlockSettings
@@ -54,6 +54,7 @@ class Trainer(pl.Trainer):
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise UserError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
         self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
+        processes.use_launcher(self.strategy)
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
 

@@ -82,5 +82,5 @@ def test_nan_logits_are_an_error(temperature: float):
     """Catches items sampled from a network that diverged."""
     logits = random_logits()
     logits[3, 4] = torch.nan
-    with pytest.raises(UserError, match="not numbers"):
+    with pytest.raises(UserError, match="logits are no numbers"):
         probabilities(logits, SamplingOptions(temperature=temperature))

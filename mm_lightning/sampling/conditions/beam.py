@@ -21,7 +21,7 @@ def log_probabilities(logits: Tensor, vocabulary: Vocabulary) -> Tensor:
     """Compute log-probabilities (B, V) of the next id as in scoring, with -inf for ids that are never sampled.
 
     Raises:
-        UserError: If any logit is NaN.
+        UserError: If any logit is NaN or too large.
     """
     unsampled_ids = torch.tensor(vocabulary.unsampled_ids, dtype=torch.int64)
     return checked_logits(logits).double().cpu().log_softmax(1).index_fill(1, unsampled_ids, -torch.inf)

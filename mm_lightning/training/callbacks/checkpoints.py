@@ -130,7 +130,7 @@ class LastCheckpoint(RunCheckpoint):
         if signum is not None or (is_new and (step % self.every_n_train_steps == 0 or is_at_epoch_start(trainer))):
             self._save(trainer)
         if signum is not None:
-            raise Stopped(signum, step, self.path)
+            raise Stopped(signum, step, self.path if trainer.is_global_zero else None)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
