@@ -228,5 +228,7 @@ def test_the_loss_of_a_split_does_not_depend_on_the_devices(words, tmp_path, dev
         == 0
     )
     one = run("validate", "--ckpt_path", "last", "--trainer.accelerator", "cpu", cwd=tmp_path)
-    many = launch("validate", "--ckpt_path", "last", cwd=tmp_path, devices=devices).wait()
+    ranks = launch("validate", "--ckpt_path", "last", cwd=tmp_path, devices=devices)
+    many = ranks.wait()
+    ranks.end()
     assert printed_loss(many, "val/loss") == pytest.approx(printed_loss(one, "val/loss"), rel=1e-6)
