@@ -137,10 +137,7 @@ class LanguageModel(pl.LightningModule):
 
     @override
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Check an epoch before its samples and pictures, and have the last steps validated.
-
-        Lightning validates in mid-epoch only where a run is told to stop.
-        """
+        """Check an epoch before its samples and pictures; stop at the last step, so that Lightning validates it."""
         if self.trainer.is_last_batch:
             self._check_convergence()
         if self.global_step == self.trainer.max_steps:
@@ -161,8 +158,7 @@ class LanguageModel(pl.LightningModule):
 
     def _remedy(self) -> str:
         """The last words of an error about diverged training; they name the checkpoint to go on from, if any."""
-        run = getattr(self.trainer, "run_folder", None)
-        path = newest_checkpoint(run) or self.trainer.ckpt_path
+        path = newest_checkpoint(getattr(self.trainer, "run_folder", None)) or self.trainer.ckpt_path
         return _DIVERGED if path is None else f"{_DIVERGED} and go on from {checkpoint.describe(Path(path))}"
 
     @override

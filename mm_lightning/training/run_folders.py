@@ -51,7 +51,7 @@ def is_last(checkpoint: Path) -> bool:
 
 def newest_checkpoint(run: Path | None) -> Path | None:
     """The last checkpoint of a run, or else the best; None where there is neither, or no run folder."""
-    paths = () if run is None else (_path(run, LAST), _path(run, BEST))
+    paths = () if run is None else (checkpoint_of(run, LAST), checkpoint_of(run, BEST))
     return next((path for path in paths if path.is_file()), None)
 
 
