@@ -13,6 +13,8 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -31,7 +33,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     },
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
-    "training/processes.py": {"_launcher"},
+    "training/processes.py": {"_exit", "_launcher"},  # os._exit is documented
 }
 LIBRARY_CLASSES = (LightningCLI, LightningArgumentParser, pl.Trainer, pl.LightningModule, ModelCheckpoint, nn.Module)
 NUM_BATCHES = 3
@@ -138,6 +140,8 @@ def test_no_method_overrides_a_private_one_by_accident():
         (LightningCLI, "_instantiate_trainer", ["self", "config", "callbacks"]),
         (LightningCLI, "_get", ["self", "config", "key", "default"]),
         (LightningArgumentParser, "error", ["self", "message", "ex"]),
+        (_SubprocessScriptLauncher, "__init__", ["self", "cluster_environment", "num_processes", "num_nodes"]),
+        (_SubprocessScriptLauncher, "launch", ["self", "function", "args", "trainer", "kwargs"]),
     ],
 )
 def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str]):
@@ -151,6 +155,9 @@ def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str
         (LightningCLI.__init__, "self._parse_ckpt_path()"),
         (LightningCLI._run_subcommand, "self._prepare_subcommand_kwargs(subcommand)"),
         (LightningCLI._run_subcommand, "getattr(self, subcommand, default)"),
+        (Strategy.launcher.fget, "return self._launcher"),
+        (_SubprocessScriptLauncher.launch, "_launch_process_observer(self.procs)"),
+        (_SubprocessScriptLauncher.launch, "return function(*args, **kwargs)"),
     ],
 )
 def test_an_override_is_called(caller: object, called: str):
