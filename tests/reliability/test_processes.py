@@ -14,6 +14,7 @@ import optuna
 import pytest
 import torch
 import yaml
+from reliability.crashes import traces
 from run_command import ROOT, Command, Result, run
 
 FIT = (
@@ -195,15 +196,17 @@ def test_one_of_several_resumes_at_once_wins(words, tmp_path, count):
     more = ("--trainer.max_steps", 800, "--trainer.steps_per_execution", 1)
     commands = [Command("fit", "--ckpt_path", "last", *more, cwd=tmp_path) for _ in range(count)]
     results = [command.wait() for command in commands]
-    lost = [result for result in results if result.returncode]
-    assert len(lost) == count - 1, [result.stderr for result in results]
-    for result in lost:
-        assert result.returncode == 1
-        assert "error: another process is training in" in result.stderr
-        assert "Traceback" not in result.stderr
+    refused = [result for result in results if "error: another process is training in" in result.stderr]
+    late = [result for result in results if "has done its 800 steps of 800" in result.stderr]  # on a busy machine
+    assert [result.returncode for result in (*refused, *late)] == [1] * len(refused) + [0] * len(late)
+    assert len(refused) + len(late) == count - 1, [result.stderr for result in results]
+    assert not any("Traceback" in result.stderr for result in results)
     assert [path.name for path in (tmp_path / "lightning_logs").iterdir()] == ["version_0"]
-    last = tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt"
-    assert torch.load(last, weights_only=True)["global_step"] == 800
+    left = traces(tmp_path / "lightning_logs/version_0")
+    assert left["last.ckpt"]["global_step"] == 800
+    for tag, points in left["tensorboard"].items():
+        steps = [step for step, _ in points]
+        assert steps == sorted(set(steps)), tag
 
 
 HIDDEN, TRIALS = "model.network.init_args.hidden_dim", 6
