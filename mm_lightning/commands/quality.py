@@ -134,5 +134,5 @@ def run(
     if output is not None:
         origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
         settings = {name: getattr(options, name) for name in _SETTINGS}
-        with write_atomically(output, "--output") as partial:
-            partial.write_text(_as_json(comparison, {**origin, **settings}), encoding="utf-8")
+        with write_atomically(output, "--output") as file:
+            file.write(_as_json(comparison, {**origin, **settings}).encode())

@@ -13,6 +13,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
 from mm_lightning import UserError
+from mm_lightning.files import write_atomically
 from mm_lightning.sweep import results, trials
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.study import Outcome, Study
@@ -86,7 +87,8 @@ def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
             return Outcome(TrialState.FAIL, error=reason)
         if trials.can_be_refusal(error):
             path = study.folder / f"trial_{trial.number}_error.txt"
-            path.write_text(traceback.format_exc(), encoding="utf-8")
+            with write_atomically(path, f"sweep {study.plan.name}") as file:
+                file.write(traceback.format_exc().encode())
             return Outcome(TrialState.FAIL, error=f"{reason} (traceback: {path})")
         raise
     return Outcome(TrialState.COMPLETE, loss)

@@ -1,4 +1,4 @@
-"""Checkpoint files: written atomically, and read without executing code from the file.
+"""Content of a checkpoint, of this and of older versions.
 
 A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
 settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
@@ -21,8 +21,11 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.files import replace_when_complete
+from mm_lightning.files import make_folder, unwritable
+from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
 
+FORMAT = 1  # version of the content; raise it where an older version would misread a new file
+FORMAT_KEY = "mm_lightning_format"  # absent in files of format 0
 DATA = "data"  # state of the datamodule
 BEST_CHECKPOINT, RANDOM_STATE, RUN_CONFIG = "best_checkpoint", "random_state", "run_config"  # states of callbacks
 CONFIG_KEY = "config"  # the whole configuration of the run as YAML, in the state of the callback
@@ -50,14 +53,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
         target = Path(path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replace_when_complete(target) as partial:
-                torch.save(content, partial)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            reason = getattr(error, "strerror", None) or "is the disk full?"
-            raise UserError(
-                f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"
-            ) from error
+            make_folder(target.parent)
+            write_archive({FORMAT_KEY: FORMAT, **content}, target)
+        except (UserError, OSError) as error:
+            reason = error if isinstance(error, UserError) else unwritable(target, "checkpoint", error)
+            kept = "; the previous checkpoint there is untouched" if target.is_file() else ""
+            raise UserError(f"{reason}{kept}") from None
 
     @override
     def load_checkpoint(
@@ -145,14 +146,20 @@ def load(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the .ckpt file inside it")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+    except (OSError, DamagedArchiveError) as error:
         detail = getattr(error, "strerror", None) or "damaged, cut short, or no checkpoint at all"
         raise UserError(f"{path} cannot be read as a checkpoint: {detail}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a checkpoint")
+    number = content.get(FORMAT_KEY, 0)
+    if isinstance(number, int) and number > FORMAT:
+        raise UserError(
+            f"{path} was written by a newer version of mm_lightning (format {number}, this one reads up to {FORMAT}); "
+            "upgrade mm_lightning"
+        )
     return _upgraded(content)
 
 

@@ -1,0 +1,31 @@
+"""Checkpoint files: written atomically with a checksum, and read without executing code from the file."""
+
+from mm_lightning.training.checkpoint.content import (
+    BEST_CHECKPOINT,
+    CONFIG_KEY,
+    DATA,
+    RANDOM_STATE,
+    RUN_CONFIG,
+    AtomicCheckpointIO,
+    Checkpoint,
+    digest,
+    load,
+    load_model,
+    load_weights,
+    read,
+)
+
+__all__ = [
+    "BEST_CHECKPOINT",
+    "CONFIG_KEY",
+    "DATA",
+    "RANDOM_STATE",
+    "RUN_CONFIG",
+    "AtomicCheckpointIO",
+    "Checkpoint",
+    "digest",
+    "load",
+    "load_model",
+    "load_weights",
+    "read",
+]
