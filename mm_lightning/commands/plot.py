@@ -142,7 +142,7 @@ def run(
     trainer.require_one_device()
     datamodule.trainer = trainer
     content = checkpoint.load(path)
-    model.load_state_dict(content["state_dict"])
+    checkpoint.put_weights(model, content, path)
     model.to(trainer.strategy.root_device).eval()
     gallery = Gallery(trainer, model, datamodule, path, content)
     figures: dict[str, Figure] = {}

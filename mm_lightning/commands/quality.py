@@ -34,7 +34,7 @@ def _check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> 
         datamodule.setup("test")
     except UserError as error:
         raise UserError(f"quality needs the training items (--data.path): {error}") from None
-    if checkpoint.digest(Path(ckpt_path)) not in (None, datamodule.digest):
+    if checkpoint.digest(Path(ckpt_path)) != datamodule.digest:
         raise UserError(
             f"{datamodule.path} (split {datamodule.split}) is not what {ckpt_path} was trained on, so what is new "
             "cannot be told; give its own data with --data.path and --data.split, or leave these out"

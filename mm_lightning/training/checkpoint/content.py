@@ -9,7 +9,6 @@ reads and writes.
 `module.py` and the `state_dict` of each callback decide on the content.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,23 @@ from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
+from mm_lightning.training.checkpoint.keys import (
+    BEST_CHECKPOINT,
+    CONFIG_KEY,
+    DATA,
+    FORMAT,
+    FORMAT_KEY,
+    RANDOM_STATE,
+    RUN_CONFIG,
+)
+from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
+from mm_lightning.training.checkpoint.trust import refuse_code
 
-FORMAT = 1  # version of the content; raise it where an older version would misread a new file
-FORMAT_KEY = "mm_lightning_format"  # absent in files of format 0
-DATA = "data"  # state of the datamodule
-BEST_CHECKPOINT, RANDOM_STATE, RUN_CONFIG = "best_checkpoint", "random_state", "run_config"  # states of callbacks
-CONFIG_KEY = "config"  # the whole configuration of the run as YAML, in the state of the callback
 _LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
 _OLD_DATA = "WordsDataModule"  # keys of version 0.1
 _OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
 _OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
-_TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.ReduceLROnPlateau")
+SECTIONS = ("trainer", "last", "samples", "histograms")  # of the configuration, which a resumed run takes over
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -108,21 +113,58 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
         UserError: If the file is missing, damaged, of another application, or names foreign code.
     """
     content = load(path)
-    model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
-    if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
-        raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
-    model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
-    _refuse_code(model, path, trusted)
+    groups = (content["hyper_parameters"], content["datamodule_hyper_parameters"])
+    model, data = ({key: value for key, value in group.items() if not key.startswith("_")} for group in groups)
+    refuse_code(model, path, trusted)
+    config = _read_config(content["callbacks"][RUN_CONFIG][CONFIG_KEY], path)
+    return Checkpoint(path, model, data, config, content["global_step"], content["epoch"])
+
+
+def _read_config(text: str, path: Path) -> dict[str, Any]:
+    """The sections of a run's configuration.
+
+    Raises:
+        UserError: If the text is no YAML, or holds no sections.
+    """
     try:
-        config = yaml.safe_load(content.get("callbacks", {}).get(RUN_CONFIG, {}).get(CONFIG_KEY, "")) or {}
-        return Checkpoint(path, model, data, config, int(content["global_step"]), int(content["epoch"]))
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: its configuration or its step cannot be read") from error
+        config = yaml.safe_load(text)
+        check_size(config, len(text))
+    except (yaml.YAMLError, SchemaError, ValueError, RecursionError):
+        raise UserError(f"{path} is damaged: the configuration of its run cannot be read") from None
+    sections = config.items() if isinstance(config, dict) else ((None, None),)
+    if not all(isinstance(name, str) and (name not in SECTIONS or isinstance(value, dict)) for name, value in sections):
+        raise UserError(f"{path} is damaged: the configuration of its run has no sections")
+    return dict(sections)
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
-    """Put a checkpoint's weights into a module of the same architecture."""
-    module.load_state_dict(load(path)["state_dict"])
+    """Put a checkpoint's weights into a module of the same architecture.
+
+    Raises:
+        UserError: If the file is missing or damaged, or the weights are not the module's.
+    """
+    put_weights(module, load(path), path)
+
+
+def put_weights(module: torch.nn.Module, content: dict[str, Any], path: Path) -> None:
+    """Put weights of a checkpoint's content into a module of the same architecture.
+
+    Raises:
+        UserError: If the weights are not the module's.
+    """
+    own, saved = module.state_dict(), content["state_dict"]
+    wrong = [name for name in own.keys() & saved.keys() if _kind(own[name]) != _kind(saved[name])]
+    try:
+        if wrong:
+            raise ValueError(f"{wrong[0]} has numbers of another type")
+        module.load_state_dict(saved)
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:  # of torch, or of a counted network
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is damaged: its weights are not of its network ({reason})") from None
+
+
+def _kind(weight: torch.Tensor) -> tuple[bool, bool]:
+    return weight.is_floating_point(), weight.is_complex()
 
 
 def load_model(model: torch.nn.Module, path: Path, device: torch.device) -> None:
@@ -131,10 +173,10 @@ def load_model(model: torch.nn.Module, path: Path, device: torch.device) -> None
     model.to(device).eval()
 
 
-def digest(path: Path) -> str | None:
-    """Digest of the training items, as the datamodule computes it; None for a checkpoint without training data."""
-    state = load(path).get(DATA, {})
-    return str(state["digest"]) if "digest" in state else None
+def digest(path: Path) -> str:
+    """Digest of the training items, as the datamodule computes it."""
+    digest: str = load(path)[DATA]["digest"]
+    return digest
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -155,12 +197,21 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a checkpoint")
     number = content.get(FORMAT_KEY, 0)
-    if isinstance(number, int) and number > FORMAT:
+    if type(number) is int and number > FORMAT:
         raise UserError(
             f"{path} was written by a newer version of mm_lightning (format {number}, this one reads up to {FORMAT}); "
             "upgrade mm_lightning"
         )
-    return _upgraded(content)
+    model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
+    if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
+        raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
+    try:
+        check_size(content, path.stat().st_size)
+        content = _upgraded(content)
+        check_content(content)
+    except SchemaError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    return content
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
@@ -178,28 +229,3 @@ def _renamed(weight: str) -> str:
         if weight.startswith(old):
             return new + weight.removeprefix(old)
     return weight
-
-
-def _refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
-    """Refuse settings that could name a class or function outside this application: settings become objects."""
-    settings = {key: value for key, value in model.items() if key != "alphabet"}
-    _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
-
-
-def _refuse_classes(value: Any, path: Path, trusted: set[str]) -> None:
-    """Refuse foreign classes, and every other string with a dot: it could be the import path of a function."""
-    if isinstance(value, dict):
-        name = str(value.get("class_path", _TRUSTED[0]))
-        if not name.startswith(_TRUSTED) and name not in trusted:
-            raise UserError(
-                f"{path} names {name}, which is not part of this application; "
-                "if you trust it, name it with --config or on the command line"
-            )
-        for key, inner in value.items():
-            if key != "class_path":
-                _refuse_classes(inner, path, trusted)
-                if isinstance(inner, str) and "." in inner:
-                    raise UserError(f"{path} sets {key} to {inner}, which could name code to run; it is not opened")
-    elif isinstance(value, list | tuple | set):
-        for inner in value:
-            _refuse_classes({"an element": inner}, path, trusted)
