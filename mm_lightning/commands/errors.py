@@ -6,8 +6,9 @@ import sys
 import threading
 from argparse import ArgumentError
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from mm_lightning import UserError
 
@@ -36,14 +37,15 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
         more: Exceptions of libraries that the user can mend, besides `UserError`.
     """
     error: BaseException | None = None
-    threading.excepthook = _print_bug_of_thread
+    stdout = _Stdout(sys.stdout or Path(os.devnull).open("w"))  # None where stdout is closed
+    sys.stdout, threading.excepthook = stdout, _print_bug_of_thread
     try:
         yield
     except BaseException as raised:
         error = raised
     finally:
-        threading.excepthook = threading.__excepthook__
-    failure = _stdout_failure()
+        sys.stdout, threading.excepthook = stdout.stream, threading.__excepthook__
+    failure = stdout.end()
     if isinstance(failure, BrokenPipeError) and _can_come_from_stdout(error):
         sys.exit(1)  # the reader of stdout has had enough, as `head` does
     if failure is not None and _can_come_from_stdout(error):
@@ -59,14 +61,46 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
         raise error
 
 
-def _stdout_failure() -> OSError | None:
-    """Flush stdout; after a failure, which is returned, the rest goes nowhere and Python's exit is silent."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return error
-    return None
+class _Stdout:
+    """Stdout that names itself in an error, and remembers the error: argparse drops errors of printing (Python 3.11).
+
+    Args:
+        stream: The real stdout.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._noted_failure():
+            return self.stream.write(text)
+
+    def flush(self) -> None:
+        """Write buffered text."""
+        with self._noted_failure():
+            self.stream.flush()
+
+    def end(self) -> OSError | None:
+        """Flush; after a failure, which is returned, the rest goes nowhere and Python's exit is silent."""
+        with suppress(OSError):
+            self.flush()
+        if self._failure is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        return self._failure
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @contextmanager
+    def _noted_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = "standard output"
+            self._failure = error
+            raise
 
 
 def _can_come_from_stdout(error: BaseException | None) -> bool:
