@@ -37,7 +37,7 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
         more: Exceptions of libraries that the user can mend, besides `UserError`.
     """
     error: BaseException | None = None
-    stdout = _Stdout(sys.stdout or Path(os.devnull).open("w"))  # None where stdout is closed
+    stdout = _Stdout(sys.stdout or Path(os.devnull).open("w"))  # noqa: SIM115 # None where stdout is closed
     sys.stdout, threading.excepthook = stdout, _print_bug_of_thread
     try:
         yield
