@@ -223,11 +223,6 @@ def _check_resumes(most: int, runs: dict[str, Any], folder: Path) -> int:
     return len(chosen)
 
 
-def test_a_run_resumes_bit_for_bit_from_the_disk_of_a_crash(stopped_runs: dict[str, Any], tmp_path: Path):
-    """Catches a state of the disk whose checkpoint opens and whose run goes on elsewhere."""
-    assert _check_resumes(2, stopped_runs, tmp_path) == 2
-
-
 @pytest.mark.slow
 def test_a_run_resumes_bit_for_bit_from_every_disk_of_a_crash(stopped_runs: dict[str, Any], tmp_path: Path):
     """Catches a state of the disk whose checkpoint opens and whose run goes on elsewhere."""

@@ -103,13 +103,13 @@ def _mutations(count: int, name: str, tmp_path: Path, monkeypatch: pytest.Monkey
             assert done.returncode == 0, f"{change}\n{lines[-1]}"
             print(f"harmless: {change}")
     print(counts)
-    assert counts["refused"] > 0.8 * count
+    assert counts["refused"] > 0.6 * count
     assert counts.total() == count
 
 
 def test_a_changed_part_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Catches a missing or foreign part that becomes a traceback, after a run folder was made."""
-    _mutations(12, "dropout", tmp_path, monkeypatch)
+    _mutations(6, "dropout", tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
