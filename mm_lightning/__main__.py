@@ -17,7 +17,8 @@ def main() -> None:
     name = args[0] if args else ""
     command = COMMANDS.get(name)
     if name in ("-h", "--help"):
-        print(overview(), end="")
+        with one_line_errors():
+            print(overview(), end="")
     elif command is not None and command.is_light:
         assert command.module is not None
         with one_line_errors():

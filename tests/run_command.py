@@ -57,3 +57,11 @@ def _child(args, cwd, stdout, stderr, prepare):
     from mm_lightning.__main__ import main  # noqa: PLC0415 # in the child
 
     main()
+
+
+def fork(function, *args, timeout=120):
+    """Exit code of a function in a process of its own."""
+    process = _CONTEXT.Process(target=function, args=args)
+    process.start()
+    process.join(timeout)
+    return process.exitcode

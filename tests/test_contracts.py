@@ -229,4 +229,4 @@ def test_checkpoints_have_the_keys_of_lightning(watched):
     assert pl.LightningModule.CHECKPOINT_HYPER_PARAMS_KEY == "hyper_parameters"
     assert pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY == "datamodule_hyper_parameters"
     connector = inspect.getsource(type(trainer._checkpoint_connector))
-    assert connector.count("datamodule.__class__.__qualname__") == 3, "training/checkpoint.py translates this key"
+    assert connector.count("datamodule.__class__.__qualname__") == 3, "training/checkpoint/ translates this key"

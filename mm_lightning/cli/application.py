@@ -42,6 +42,7 @@ from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
+from mm_lightning.training.trial_steps import check_restorable
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
 _CKPT_HELP = {
@@ -193,7 +194,9 @@ class Application(CommandLine):
 
     @override
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Name the checkpoint's file, and read it as plain data only."""
+        """Name the checkpoint's file, which fits the model, and read it as plain data only."""
+        if self.checkpoint is not None:
+            check_restorable(self.model, self.checkpoint.path, with_optimizer=command in ("fit", "plot"))
         arguments["ckpt_path"] = None if self.checkpoint is None else str(self.checkpoint.path)
         if command == "score":
             arguments["words"] = self.instantiated("words")

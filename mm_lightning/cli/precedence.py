@@ -14,6 +14,7 @@ from jsonargparse import Namespace
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
+from mm_lightning.commands.config_files import config_files, read_config
 from mm_lightning.data.vocabulary import abbreviated
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LOGS
@@ -67,7 +68,8 @@ def peek(args: list[str], commands: Iterable[str]) -> Peek:
     peeker.add_argument("-c", "--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
-    files = [Path(path).read_text(encoding="utf-8") for path in known.config if Path(path).is_file()]
+    texts = {arg: read_config(Path(arg)) for arg in config_files(args)}
+    files = [text for path, text in texts.items() if path in known.config]
     return Peek(command, known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 

@@ -3,15 +3,24 @@
 import errno
 import os
 import sys
+import threading
 from argparse import ArgumentError
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NoReturn
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from mm_lightning import UserError
 
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
-_MACHINE_LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
+_REMEDIES = {  # for limits of the machine, by error number; other errors of the system are bugs
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in the quota",
+    errno.EROFS: "choose a writable place",
+    errno.EACCES: "choose another place, or change its permissions",
+    errno.EPERM: "choose another place, or change its permissions",
+    errno.EMFILE: "raise the limit of open files, for example ulimit -n 4096",
+}
 
 
 def fail(message: str, status: int) -> NoReturn:
@@ -27,17 +36,79 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
     Args:
         more: Exceptions of libraries that the user can mend, besides `UserError`.
     """
-    kinds: tuple[type[Exception], ...] = (UserError, *more)
+    error: BaseException | None = None
+    stdout = _Stdout(sys.stdout or Path(os.devnull).open("w"))  # noqa: SIM115 # None where stdout is closed
+    sys.stdout, threading.excepthook = stdout, _print_bug_of_thread
     try:
         yield
-    except BrokenPipeError:  # the reader of stdout has had enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except ArgumentError as error:
+    except BaseException as raised:
+        error = raised
+    finally:
+        sys.stdout, threading.excepthook = stdout.stream, threading.__excepthook__
+    failure = stdout.end()
+    if isinstance(failure, BrokenPipeError) and _can_come_from_stdout(error):
+        sys.exit(1)  # the reader of stdout has had enough, as `head` does
+    if failure is not None and _can_come_from_stdout(error):
+        fail(f"standard output cannot be written: {failure.strerror}", status=1)
+    if isinstance(error, ArgumentError):
         fail(str(error), status=USAGE_STATUS)
-    except kinds as error:
+    if isinstance(error, (UserError, *more)):
         fail(str(error), status=1)
-    except OSError as error:
-        if error.errno not in _MACHINE_LIMITS:
+    if isinstance(error, OSError) and error.errno in _REMEDIES:
+        place = "a file" if error.filename is None else str(error.filename)
+        fail(f"{place} cannot be used: {error.strerror}; {_REMEDIES[error.errno]}", status=1)
+    if error is not None:
+        raise error
+
+
+class _Stdout:
+    """Stdout that names itself in an error, and remembers the error: argparse drops errors of printing (Python 3.11).
+
+    Args:
+        stream: The real stdout.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write text."""
+        with self._noted_failure():
+            return self.stream.write(text)
+
+    def flush(self) -> None:
+        """Write buffered text."""
+        with self._noted_failure():
+            self.stream.flush()
+
+    def end(self) -> OSError | None:
+        """Flush; after a failure, which is returned, the rest goes nowhere and Python's exit is silent."""
+        with suppress(OSError):
+            self.flush()
+        if self._failure is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+        return self._failure
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @contextmanager
+    def _noted_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = "standard output"
+            self._failure = error
             raise
-        fail(str(error), status=1)
+
+
+def _can_come_from_stdout(error: BaseException | None) -> bool:
+    """Whether a failure of stdout is the first failure; a success and the end of `--help` are none."""
+    return error is None or isinstance(error, OSError) or (isinstance(error, SystemExit) and not error.code)
+
+
+def _print_bug_of_thread(args: threading.ExceptHookArgs) -> None:
+    """Print the traceback of a thread; TensorBoard raises an `OSError` of its thread again in the main thread."""
+    if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in _REMEDIES):
+        threading.__excepthook__(args)

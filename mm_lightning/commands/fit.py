@@ -8,6 +8,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.files import remove_partials
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
@@ -89,8 +90,12 @@ def _train(
     try:
         if trainer.run_folder is not None and (resumed is None or not run_folders.is_last(resumed.path)):
             lock(trainer.run_folder)
+        if trainer.run_folder is not None:
+            remove_partials(trainer.run_folder)
         trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # TensorBoard's writer does not name its file
+            error.filename = trainer.run_folder
         if trainer.global_step in (0, resumed and resumed.step):
             trainer.discard_run()
         raise

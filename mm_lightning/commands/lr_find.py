@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mm_lightning import UserError, plots
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
-from mm_lightning.files import check_writable, write_atomically
+from mm_lightning.files import check_writable, write_together
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.stop_signals import Stopped
@@ -106,10 +106,9 @@ def _write(result: RangeTest, picture: Path, table: Path) -> None:
     """
     figure = plots.range_test_curve(result.rates, result.losses, result.smoothed, result.suggestion)
     columns = np.stack([result.rates, result.losses, result.smoothed], 1)
-    with write_atomically(table, "output") as partial, partial.open("wb") as file:
-        np.savetxt(file, columns, "%.6g", ",", newline="\r\n", header="lr,loss,smoothed_loss", comments="")
-    with write_atomically(picture, "output") as partial:
-        figure.savefig(partial, format="png", dpi=_DPI)
+    with write_together([table, picture], "output") as (table_file, picture_file):
+        np.savetxt(table_file, columns, "%.6g", ",", newline="\r\n", header="lr,loss,smoothed_loss", comments="")
+        figure.savefig(picture_file, format="png", dpi=_DPI)
 
 
 def run(

@@ -13,7 +13,7 @@ from mm_lightning.data.encoding import encode
 from mm_lightning.evaluation.activations import tanh_activations
 from mm_lightning.evaluation.bigrams import bigram_counts, most_frequent
 from mm_lightning.evaluation.logged_losses import logged_losses
-from mm_lightning.files import write_atomically
+from mm_lightning.files import make_folder, write_together
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
@@ -103,11 +103,20 @@ class Gallery:
         return plots.update_curves(ratios, step + 1, f"{_TRIAL_STEPS} steps from step {step:,} on")
 
 
-def _make_folder(output: Path) -> None:
+def _write(figures: dict[Path, "Figure"]) -> None:
+    """Write all pictures, or none.
+
+    Raises:
+        UserError: If the folder cannot be made, or a picture cannot be written.
+    """
+    folder = next(iter(figures)).parent
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
-        raise UserError(f"output: {output} cannot be made a folder: {error.strerror}") from None
+        raise UserError(f"output: {folder} cannot be made a folder: {error.strerror}") from None
+    with write_together(list(figures), "output") as files:
+        for figure, file in zip(figures.values(), files, strict=True):
+            figure.savefig(file, dpi=_DPI, format="png")
 
 
 def run(
@@ -133,7 +142,7 @@ def run(
     trainer.require_one_device()
     datamodule.trainer = trainer
     content = checkpoint.load(path)
-    model.load_state_dict(content["state_dict"])
+    checkpoint.put_weights(model, content, path)
     model.to(trainer.strategy.root_device).eval()
     gallery = Gallery(trainer, model, datamodule, path, content)
     figures: dict[str, Figure] = {}
@@ -146,10 +155,8 @@ def run(
             left_out.append(f"{name} ({reason})")
     if not figures:
         raise UserError(f"nothing to plot: {'; '.join(left_out)}")
-    _make_folder(output)
-    for name, figure in figures.items():
-        with write_atomically(output / name, "output") as partial_path:
-            figure.savefig(partial_path, dpi=_DPI, format="png")
+    _write({output / name: figure for name, figure in figures.items()})
+    for name in figures:
         print(output / name)
     if left_out:
         print(f"left out: {'; '.join(left_out)}")

@@ -1,11 +1,12 @@
 """The predict command: new items on stdout or in a file."""
 
 import csv
+import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, TextIO
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -63,19 +64,17 @@ class SampleWriter(BasePredictionWriter):
         self.selection = selection
         self._is_new = is_new
         self._output = output = selection.options.output
-        self._file: TextIO = sys.stdout
-        self._exit_stack = ExitStack()  # closes the file and gives the file its name, or removes the file
+        self._write_text: Callable[[str], object] = sys.stdout.write
+        self._exit_stack = ExitStack()  # gives the file its name, or removes the file
         self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
         if output is None:
             return
         if output.suffix not in _SUFFIXES:
             raise UserError(f"sampling.output is {output}; its name must end in {', '.join(_SUFFIXES)}")
-        with ExitStack() as stack:
-            partial = stack.enter_context(write_atomically(output, "sampling.output"))
-            self._file = stack.enter_context(partial.open("w", encoding="utf-8", newline=""))
-            self._exit_stack = stack.pop_all()
+        file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
+        self._write_text = lambda text: file.write(text.encode())
         if output.suffix == ".csv":
-            csv.writer(self._file).writerow(_COLUMNS)
+            self._write_text(_csv_lines([_COLUMNS]))
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -85,7 +84,7 @@ class SampleWriter(BasePredictionWriter):
             mininterval=0.5,  # seconds
             dynamic_ncols=True,
             leave=False,
-            disable=True if self._file.isatty() else None,  # None: disabled without a terminal
+            disable=True if self._output is None and sys.stdout.isatty() else None,  # None: off without a terminal
         )
 
     @override
@@ -101,32 +100,35 @@ class SampleWriter(BasePredictionWriter):
     ) -> None:
         assert isinstance(pl_module, LanguageModel)
         items = self.selection.accept(prediction)
-        self._write(items, pl_module)
+        self._write_text(self._format(items, pl_module))
         self._bar.update(len(items))
 
-    def _write(self, items: list[str], model: LanguageModel) -> None:
+    def _format(self, items: list[str], model: LanguageModel) -> str:
+        """Lines of the output for a batch of items."""
         if self._output is None or self._output.suffix == ".txt":
-            self._file.writelines(f"{item}\n" for item in items)
-            return
+            return "".join(f"{item}\n" for item in items)
         nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(items)).tolist()]
         is_new = [None] * len(items) if self._is_new is None else self._is_new(items)
         rows = list(zip(items, nll, is_new, strict=True))
         if self._output.suffix == ".csv":
-            csv.writer(self._file).writerows(rows)
-        else:
-            lines = (json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows)
-            self._file.writelines(f"{line}\n" for line in lines)
+            return _csv_lines(rows)
+        return "".join(f"{json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False)}\n" for row in rows)
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.close()
-        self._file.flush()
         self._exit_stack.close()
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._bar.close()
         self._exit_stack.__exit__(type(exception), exception, exception.__traceback__)
+
+
+def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def run(

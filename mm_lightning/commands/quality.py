@@ -34,7 +34,7 @@ def _check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> 
         datamodule.setup("test")
     except UserError as error:
         raise UserError(f"quality needs the training items (--data.path): {error}") from None
-    if checkpoint.digest(Path(ckpt_path)) not in (None, datamodule.digest):
+    if checkpoint.digest(Path(ckpt_path)) != datamodule.digest:
         raise UserError(
             f"{datamodule.path} (split {datamodule.split}) is not what {ckpt_path} was trained on, so what is new "
             "cannot be told; give its own data with --data.path and --data.split, or leave these out"
@@ -134,5 +134,5 @@ def run(
     if output is not None:
         origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
         settings = {name: getattr(options, name) for name in _SETTINGS}
-        with write_atomically(output, "--output") as partial:
-            partial.write_text(_as_json(comparison, {**origin, **settings}), encoding="utf-8")
+        with write_atomically(output, "--output") as file:
+            file.write(_as_json(comparison, {**origin, **settings}).encode())

@@ -119,6 +119,6 @@ def main(args: list[str]) -> None:
         check_writable(output, "output", ".json")
     report = describe(config["data.path"], config["data.split"])
     if output is not None:
-        with write_atomically(output, "output") as partial:
-            partial.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        with write_atomically(output, "output") as file:
+            file.write(f"{json.dumps(report, ensure_ascii=False, indent=2)}\n".encode())
     print(as_text(report))

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser
 
 from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.config_files import config_files, read_config
 from mm_lightning.commands.errors import USAGE_STATUS, fail
 from mm_lightning.files import find_shipped
 from mm_lightning.sweep.options import SweepOptions
@@ -60,8 +61,11 @@ def parse(args: list[str]) -> Arguments:
     own, overrides = _split(args)
     if not any(arg.startswith(("-c", "--config", "--base", "-h", "--help")) for arg in own):
         fail("sweep needs --config, for example --config configs/sweeps/mlp.yaml", USAGE_STATUS)
+    own = [find_shipped(arg) for arg in own]
+    for path in config_files(own):
+        read_config(Path(path))
     try:
-        config = make_parser().parse_args([find_shipped(arg) for arg in own])
+        config = make_parser().parse_args(own)
     except ArgumentError as error:
         fail(str(error), USAGE_STATUS)
     options = SweepOptions(**{field.name: config[field.name] for field in fields(SweepOptions)})

@@ -9,7 +9,7 @@ import yaml
 from optuna.trial import FrozenTrial, TrialState
 
 from mm_lightning.evaluation.text_table import aligned
-from mm_lightning.files import write_atomically
+from mm_lightning.files import make_folder_when_complete, write_atomically
 from mm_lightning.sweep.space import Value
 from mm_lightning.sweep.study import Study, error_of
 
@@ -68,8 +68,8 @@ def write_best(study: Study) -> Path | None:
     best, path = study.ranking[0], study.folder / "best.yaml"
     header = f"# Trial {best.number} of the sweep {study.plan.name}. Expect val/loss {best.value:.4f}.\n"
     text = header + yaml.safe_dump(study.plan.settings(best.params), sort_keys=False, allow_unicode=True)
-    with write_atomically(path, f"sweep {study.plan.name}") as partial:
-        partial.write_text(text, encoding="utf-8")
+    with write_atomically(path, f"sweep {study.plan.name}") as file:
+        file.write(text.encode())
     return path
 
 
@@ -85,16 +85,14 @@ def _write_row(trial: FrozenTrial, folder: Path) -> None:
     from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # a sweep that stops at once writes no rows
     from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 # as above
 
-    partial = folder.with_name(f".{folder.name}.partial")
     settings = {key: str(value) if value is None else value for key, value in trial.params.items()}
-    with SummaryWriter(str(partial)) as writer:
+    with make_folder_when_complete(folder) as partial, SummaryWriter(str(partial)) as writer:
         row = {**settings, "state": _STATES[trial.state]}
         for summary in hparams(row, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(summary)
         for step, loss in sorted(trial.intermediate_values.items()):
             writer.add_scalar("val/loss", loss, step)
         writer.add_scalar("hp/val_loss", trial.value, trial.last_step)
-    partial.rename(folder)
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 
 from mm_lightning import UserError
+from mm_lightning.files import write_atomically
 from mm_lightning.sweep import results, trials
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.study import Outcome, Study
@@ -32,6 +33,7 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
         UserError: If the plan cannot be carried out, its study cannot be used, or no trial is complete.
         Stopped: After a stop signal.
     """
+    folder = Path(LOGS)
     try:
         with _quiet_libraries():
             trainer = trials.check(plan)
@@ -42,7 +44,10 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
             _print_results(study)
     except OptunaError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"the study's file cannot be used ({reason}); finished trials are kept") from None
+        raise UserError(f"the study in {folder} cannot be used ({reason}); finished trials are kept") from None
+    except OSError as error:
+        error.filename = error.filename or folder  # of Optuna's and TensorBoard's writers, which do not name their file
+        raise
 
 
 @contextmanager
@@ -86,7 +91,8 @@ def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
             return Outcome(TrialState.FAIL, error=reason)
         if trials.can_be_refusal(error):
             path = study.folder / f"trial_{trial.number}_error.txt"
-            path.write_text(traceback.format_exc(), encoding="utf-8")
+            with write_atomically(path, f"sweep {study.plan.name}") as file:
+                file.write(traceback.format_exc().encode())
             return Outcome(TrialState.FAIL, error=f"{reason} (traceback: {path})")
         raise
     return Outcome(TrialState.COMPLETE, loss)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from mm_lightning import UserError
+from mm_lightning.commands.config_files import read_config
 from mm_lightning.files import find_shipped
 
 Settings = dict[str, Any]
@@ -36,11 +37,11 @@ def read_settings(base: str) -> Settings:
     Raises:
         UserError: If the file cannot be read or holds no settings.
     """
+    path = Path(find_shipped(base))
+    if not path.is_file():
+        raise UserError(f"base {base} cannot be read (no such file); give the configuration of a fit")
     try:
-        content = yaml.load(Path(find_shipped(base)).read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise UserError(f"base {base} cannot be read ({reason}); give the configuration of a fit") from None
+        content = yaml.load(read_config(path), _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"base {base} is no YAML: {error}") from None
     if not isinstance(content, dict):

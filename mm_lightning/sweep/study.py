@@ -18,6 +18,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from mm_lightning import UserError
+from mm_lightning.files import make_folder
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.space import grid_points
 from mm_lightning.sweep.storage import LOCK_TIMEOUT_SECONDS, open_storage
@@ -64,7 +65,7 @@ class Study:
         self._running = folder / "running"
         self._held: dict[int, FileLock] = {}
         try:
-            self._running.mkdir(parents=True, exist_ok=True)
+            make_folder(self._running)
         except OSError as error:
             raise UserError(f"cannot make the study's folder {folder} ({error.strerror})") from None
         self.lock = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_SECONDS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mm_lightning import UserError
+from mm_lightning.files import make_folder, sync_folder
 
 LOGS = "lightning_logs"
 CHECKPOINTS = "checkpoints"
@@ -26,10 +27,14 @@ def find_checkpoint(name: str, root: Path) -> Path:
     runs = _runs(root)
     if not runs:
         raise UserError(f"--ckpt_path {name}: no run in {root}; start one without --ckpt_path, or give a path")
-    path = checkpoint_of(runs[-1], name)
-    if not path.is_file():
-        raise UserError(f"--ckpt_path {name}: the newest run has no {path}; give the path of another checkpoint")
-    return path
+    paths = [checkpoint_of(run, name) for run in runs]
+    if not paths[-1].is_file():
+        earlier = [path for path in paths if path.is_file()]
+        remedy = f"--ckpt_path {earlier[-1]}" if earlier else "a path, or start a run without --ckpt_path"
+        raise UserError(
+            f"--ckpt_path {name}: the newest run has no {paths[-1]}; runs save it from time to time. Give {remedy}"
+        )
+    return paths[-1]
 
 
 def run_of(checkpoint: Path) -> Path | None:
@@ -65,13 +70,12 @@ def create(root: Path) -> Path:
         runs = _runs(root)
         path = root / f"version_{_number(runs[-1]) + 1 if runs else 0}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
             path.mkdir()
+            sync_folder(root)
         except FileExistsError:
-            if not path.parent.is_dir():
-                raise UserError(
-                    f"{path.parent} is a file; choose another place with --trainer.default_root_dir"
-                ) from None
+            if not root.is_dir():
+                raise UserError(f"{root} is a file; choose another place with --trainer.default_root_dir") from None
             continue  # another run was faster; try the next number
         except OSError as error:
             raise UserError(

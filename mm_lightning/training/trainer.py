@@ -154,7 +154,7 @@ class Trainer(pl.Trainer):
 
     def discard_run(self) -> None:
         """Remove the folder of a run without a checkpoint."""
-        if self.run_folder is not None and not (self.run_folder / CHECKPOINTS).exists():
+        if self.run_folder is not None and not any((self.run_folder / CHECKPOINTS).glob("*.ckpt")):
             shutil.rmtree(self.run_folder)
 
     def require_one_device(self) -> None:

@@ -4,16 +4,20 @@ import copy
 import math
 from collections.abc import Iterable
 from itertools import chain, islice, repeat
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.cli import ReduceLROnPlateau
 from numpy.typing import NDArray
 from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
+from mm_lightning.training import checkpoint
+from mm_lightning.training.checkpoint.schema import SchemaError, check_like
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
@@ -28,7 +32,7 @@ class TrialSteps:
         trainer: The Trainer, with one device.
         model: The model, which stays unchanged.
         batches: Training batches of one epoch; each further epoch iterates over them again.
-        checkpoint: Content of a checkpoint, from which the optimiser continues; None for a new optimiser.
+        content: Content of a checkpoint, from which the optimiser continues; None for a new optimiser.
     """
 
     def __init__(
@@ -36,7 +40,7 @@ class TrialSteps:
         trainer: Trainer,
         model: LanguageModel,
         batches: Iterable[Batch],
-        checkpoint: dict[str, Any] | None = None,
+        content: dict[str, Any] | None = None,
     ) -> None:
         model = copy.deepcopy(model).to(trainer.strategy.root_device)
         self._precision = trainer.precision_plugin
@@ -46,8 +50,8 @@ class TrialSteps:
         self.network = model.network.train()
         self._precision.convert_module(self.network)
         self._optimizer = model.optimization.make_optimizer()
-        if checkpoint is not None:
-            self._optimizer.load_state_dict(_optimizer_state(model, checkpoint))
+        if content is not None:
+            self._optimizer.load_state_dict(_optimizer_state(model, content))
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next steps."""
@@ -97,14 +101,77 @@ class TrialSteps:
         return getattr(self._precision, "scaler", None)
 
 
-def _optimizer_state(model: LanguageModel, checkpoint: dict[str, Any]) -> dict[str, Any]:
+def _optimizer_state(model: LanguageModel, content: dict[str, Any]) -> dict[str, Any]:
     """State of the optimiser in a checkpoint, with the settings of optimiser and schedule that the user changed."""
-    checkpoint = copy.deepcopy(checkpoint)
-    if model.has_new_settings(checkpoint):
-        lengths = [state["total_steps"] for state in checkpoint["lr_schedulers"] if "total_steps" in state]
-        model.optimization.restart_schedule(checkpoint, lambda: next(iter(lengths), math.inf))
-    state: dict[str, Any] = checkpoint["optimizer_states"][0]
+    content = copy.deepcopy(content)
+    if model.has_new_settings(content):
+        model.optimization.restart_schedule(content, lambda: _total_steps(content))
+    state: dict[str, Any] = content["optimizer_states"][0]
     return state
+
+
+def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> None:
+    """Put a checkpoint's weights into a model, and try its optimiser and schedule on a copy, before a run is touched.
+
+    Args:
+        model: The model.
+        path: The checkpoint's file.
+        with_optimizer: Whether the command goes on with the checkpoint's optimiser.
+
+    Raises:
+        UserError: If the checkpoint is damaged, or is not one of this network or optimiser.
+    """
+    content = checkpoint.load(path)
+    checkpoint.put_weights(model, content, path)
+    if model.is_counted or not with_optimizer:
+        return
+    try:
+        _try_optimizer(model, content)
+    except UserError:
+        raise
+    except Exception as error:  # torch checks little of a state, and steps fail in many ways
+        name = model.hparams["optimizer"]["class_path"].rpartition(".")[2]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UserError(
+            f"{path} is damaged, or of another optimiser than {name}, which cannot go on from its state ({reason})"
+        ) from None
+
+
+def _try_optimizer(model: LanguageModel, content: dict[str, Any]) -> None:
+    """Restore optimiser and schedule for a copy of the network, and step both with gradients of zero."""
+    optimization = copy.deepcopy(model.optimization)
+    optimizer = optimization.make_optimizer()
+    schedule = optimization.make_schedule(optimizer, lambda: _total_steps(content))
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    saved = _optimizer_state(model, content)
+    for group in saved["param_groups"]:
+        group.update({key: False for key in ("capturable", "fused") if group.get(key)})  # need a GPU
+    _step(optimizer)
+    fresh = optimizer.state_dict()
+    check_like(saved, fresh, "optimizer_states.0")
+    if saved["state"] and not saved["state"].keys() >= fresh["state"].keys():
+        raise SchemaError("optimizer_states.0.state has not all weights")
+    optimizer.load_state_dict(saved)
+    _step(optimizer)
+    if schedule is None or model.has_new_settings(content):
+        return  # the schedule starts anew
+    (saved_schedule,) = copy.deepcopy(content["lr_schedulers"])
+    check_like(saved_schedule, schedule.state_dict(), "lr_schedulers.0")
+    schedule.load_state_dict(saved_schedule)
+    if not isinstance(schedule, ReduceLROnPlateau) and schedule.last_epoch < _total_steps(content):
+        schedule.step()
+
+
+def _step(optimizer: torch.optim.Optimizer) -> None:
+    optimizer.step(lambda: torch.zeros(()))  # type: ignore[arg-type, return-value] # torch's own closures return tensors
+
+
+def _total_steps(content: dict[str, Any]) -> float:
+    """Optimiser steps that a checkpoint's schedule spans; infinity for one that spans no number of steps."""
+    lengths = [state["total_steps"] for state in content["lr_schedulers"] if "total_steps" in state]
+    return next(iter(lengths), math.inf)
 
 
 def update_ratios(trial: TrialSteps, num_steps: int, first_step: int) -> dict[str, NDArray[np.float64]]:

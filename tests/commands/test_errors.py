@@ -1,7 +1,11 @@
 """How a command fails."""
 
 import errno
+import io
+import os
+import threading
 from argparse import ArgumentError
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +34,9 @@ def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as exit_info, one_line_errors():
         raise OSError(errno.ENOSPC, "No space left on device", "run/events")
     assert exit_info.value.code == 1
-    assert capsys.readouterr().err == "error: [Errno 28] No space left on device: 'run/events'\n"
+    assert capsys.readouterr().err == (
+        "error: run/events cannot be used: No space left on device; make room on the disk\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,3 +56,60 @@ def test_errors_of_a_library_are_one_line_where_they_are_named(capsys: pytest.Ca
     with pytest.raises(SystemExit), one_line_errors(LookupError):
         raise KeyError("devices")
     assert capsys.readouterr().err == "error: 'devices'\n"
+
+
+class FullStdout(io.StringIO):
+    """Stdout whose flush fails, as for /dev/full."""
+
+    def __init__(self, number: int, descriptor: int) -> None:
+        super().__init__()
+        self._number, self._descriptor = number, descriptor
+
+    def flush(self) -> None:
+        raise OSError(self._number, os.strerror(self._number))
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+
+@pytest.mark.parametrize(
+    ("number", "raised", "line"),
+    [
+        (errno.ENOSPC, None, "error: standard output cannot be written: No space left on device\n"),
+        (errno.ENOSPC, SystemExit(0), "error: standard output cannot be written: No space left on device\n"),
+        (errno.ENOSPC, UserError("data.path is x"), "error: data.path is x\n"),
+        (errno.EPIPE, None, ""),
+        (errno.EPIPE, OSError(errno.EPIPE, "Broken pipe"), ""),
+    ],
+)
+def test_an_unwritable_stdout_is_no_success(
+    number: int,
+    raised: BaseException | None,
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """Catches status 0 for lost output, and Python's complaint at exit about a text that nobody can write."""
+    with (tmp_path / "stdout").open("w") as file:
+        monkeypatch.setattr("sys.stdout", FullStdout(number, file.fileno()))
+        with pytest.raises(SystemExit) as exit_info, one_line_errors():
+            if raised is not None:
+                raise raised
+        assert os.path.samestat(os.fstat(file.fileno()), Path(os.devnull).stat())
+    assert exit_info.value.code == 1
+    assert capsys.readouterr().err == line
+
+
+def test_a_thread_on_a_full_disk_prints_nothing(capsys: pytest.CaptureFixture[str]):
+    """Catches the traceback of TensorBoard's writer, whose error the main thread raises again."""
+
+    def fill_the_disk() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with one_line_errors():
+        thread = threading.Thread(target=fill_the_disk)
+        thread.start()
+        thread.join()
+    assert capsys.readouterr().err == ""
+    assert threading.excepthook is threading.__excepthook__ or "pytest" in threading.excepthook.__module__

@@ -1,22 +1,25 @@
 """Checkpoints of every version that was released open, score, sample and resume for ever.
 
-`old_checkpoints/` was written by version 0.1, before the package had folders: 40 steps of small
-networks of each kind on the shipped data.
+`old_checkpoints/` has 40 steps of small networks of each kind on the shipped data: most by version 0.1, before the
+package had folders; `steps_of_five` and `dropout` by the last version before files had a checksum and a format number.
 """
 
 from pathlib import Path
 
 import pytest
-import torch
 from run_command import run
 
+from mm_lightning.training.checkpoint import load
+
 CHECKPOINTS = Path(__file__).parent / "old_checkpoints"
-NLL = {  # as version 0.1 printed it
+NLL = {  # as these versions printed it
     "windows": {"emma": 14.0756, "olivia": 22.5933},
     "blocks": {"emma": 14.5380, "olivia": 23.0058},
     "sequences": {"emma": 15.6337, "olivia": 22.7047},
     "transformer": {"emma": 15.9953, "olivia": 22.6757},
     "counted": {"emma": 12.5800, "olivia": 17.5266},
+    "steps_of_five": {"emma": 15.9360, "olivia": 21.1298},
+    "dropout": {"emma": 15.4693, "olivia": 20.7216},
     "sentences": {"the.old.dog": 8.0719},
 }
 
@@ -49,9 +52,9 @@ def test_an_old_checkpoint_resumes(kind: str, tmp_path: Path):
     old = CHECKPOINTS / f"{kind}.ckpt"
     done = run("fit", "--ckpt_path", old, "--trainer.max_steps", 50, "--trainer.limit_val_batches", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    new = torch.load(tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt", weights_only=True)
-    before = torch.load(old, weights_only=True)
+    new = load(tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt")
+    before = load(old)
     assert new["global_step"] == 50
-    assert new["data"]["position"] == before["WordsDataModule"]["position"] + 10
-    assert new["data"]["digest"] == before["WordsDataModule"]["digest"]
+    assert new["data"]["position"] == before["data"]["position"] + 10
+    assert new["data"]["digest"] == before["data"]["digest"]
     assert set(new["callbacks"]) == {"best_checkpoint", "random_state", "run_config"}

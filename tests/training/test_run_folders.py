@@ -136,3 +136,12 @@ def test_the_run_of_a_checkpoint(tmp_path: Path):
     run = run_folders.create(tmp_path)
     assert run_folders.run_of(add_checkpoint(run, "best")) == run
     assert run_folders.run_of(tmp_path / "best.ckpt") is None
+
+
+def test_a_newest_run_without_a_checkpoint_is_told_with_the_newest_that_has_one(tmp_path: Path):
+    """Catches a killed run's empty folder in the way of the checkpoints before it, without a word about them."""
+    earlier = add_checkpoint(run_folders.create(tmp_path), "last")
+    run_folders.create(tmp_path)
+    with pytest.raises(ValueError, match=r"newest run has no .*version_1/checkpoints/last\.ckpt") as raised:
+        run_folders.find_checkpoint("last", tmp_path)
+    assert str(raised.value).endswith(f"Give --ckpt_path {earlier}")

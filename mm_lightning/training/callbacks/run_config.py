@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.cli import SaveConfigCallback
 from typing_extensions import override
 
-from mm_lightning.files import replace_when_complete
+from mm_lightning.files import write_atomically
 from mm_lightning.training.checkpoint import CONFIG_KEY, RUN_CONFIG
 
 
@@ -20,8 +20,8 @@ class RunConfig(SaveConfigCallback):
         """Write config.yaml; a resumed run's replaces that of its first part."""
         run: Path | None = getattr(trainer, "run_folder", None)
         if run is not None:
-            with replace_when_complete(run / self.config_filename) as partial:
-                partial.write_text(self._yaml, encoding="utf-8")
+            with write_atomically(run / self.config_filename, "configuration of the run") as file:
+                file.write(self._yaml.encode())
 
     @property
     @override

@@ -1,4 +1,4 @@
-"""Checkpoint files: written atomically, and read without executing code from the file.
+"""Content of a checkpoint, of this and of older versions.
 
 A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
 settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
@@ -10,7 +10,6 @@ reads and writes.
 """
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,26 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.files import replace_when_complete
+from mm_lightning.files import make_folder, unwritable
+from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
+from mm_lightning.training.checkpoint.keys import (
+    BEST_CHECKPOINT,
+    CONFIG_KEY,
+    DATA,
+    FORMAT,
+    FORMAT_KEY,
+    RANDOM_STATE,
+    RUN_CONFIG,
+)
+from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
+from mm_lightning.training.checkpoint.trust import refuse_code
 
-DATA = "data"  # state of the datamodule
-BEST_CHECKPOINT, RANDOM_STATE, RUN_CONFIG = "best_checkpoint", "random_state", "run_config"  # states of callbacks
-CONFIG_KEY = "config"  # the whole configuration of the run as YAML, in the state of the callback
 _LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
 _OLD_DATA = "WordsDataModule"  # keys of version 0.1
 _OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
 _OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
 _MAX_WEIGHT = 1e12  # a product of three larger ones overflows in float32
-_TRUSTED = ("mm_lightning.networks.", "torch.optim.", "lightning.pytorch.cli.ReduceLROnPlateau")
+SECTIONS = ("trainer", "last", "samples", "histograms")  # of the configuration, which a resumed run takes over
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -52,14 +60,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
         target = Path(path)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replace_when_complete(target) as partial:
-                torch.save(content, partial)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-            reason = getattr(error, "strerror", None) or "is the disk full?"
-            raise UserError(
-                f"cannot write the checkpoint {target} ({reason}); the previous one is untouched"
-            ) from error
+            make_folder(target.parent)
+            write_archive({FORMAT_KEY: FORMAT, **content}, target)
+        except (UserError, OSError) as error:
+            reason = error if isinstance(error, UserError) else unwritable(target, "checkpoint", error)
+            kept = "; the previous checkpoint there is untouched" if target.is_file() else ""
+            raise UserError(f"{reason}{kept}") from None
 
     @override
     def load_checkpoint(
@@ -110,17 +116,29 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
             diverged training.
     """
     content = load(path)
-    model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
-    if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
-        raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
-    model, data = ({k: v for k, v in group.items() if not k.startswith("_")} for group in (model, data))
-    _refuse_code(model, path, trusted)
-    _check_weights(content.get("state_dict"), path)
+    groups = (content["hyper_parameters"], content["datamodule_hyper_parameters"])
+    model, data = ({key: value for key, value in group.items() if not key.startswith("_")} for group in groups)
+    refuse_code(model, path, trusted)
+    _check_weights(content["state_dict"], path)
+    config = _read_config(content["callbacks"][RUN_CONFIG][CONFIG_KEY], path)
+    return Checkpoint(path, model, data, config, content["global_step"], content["epoch"])
+
+
+def _read_config(text: str, path: Path) -> dict[str, Any]:
+    """The sections of a run's configuration.
+
+    Raises:
+        UserError: If the text is no YAML, or holds no sections.
+    """
     try:
-        config = yaml.safe_load(content.get("callbacks", {}).get(RUN_CONFIG, {}).get(CONFIG_KEY, "")) or {}
-        return Checkpoint(path, model, data, config, int(content["global_step"]), int(content["epoch"]))
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged: its configuration or its step cannot be read") from error
+        config = yaml.safe_load(text)
+        check_size(config, len(text))
+    except (yaml.YAMLError, SchemaError, ValueError, RecursionError):
+        raise UserError(f"{path} is damaged: the configuration of its run cannot be read") from None
+    sections = config.items() if isinstance(config, dict) else ((None, None),)
+    if not all(isinstance(name, str) and (name not in SECTIONS or isinstance(value, dict)) for name, value in sections):
+        raise UserError(f"{path} is damaged: the configuration of its run has no sections")
+    return dict(sections)
 
 
 def describe(path: Path) -> str:
@@ -129,8 +147,33 @@ def describe(path: Path) -> str:
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:
-    """Put a checkpoint's weights into a module of the same architecture."""
-    module.load_state_dict(load(path)["state_dict"])
+    """Put a checkpoint's weights into a module of the same architecture.
+
+    Raises:
+        UserError: If the file is missing or damaged, or the weights are not the module's.
+    """
+    put_weights(module, load(path), path)
+
+
+def put_weights(module: torch.nn.Module, content: dict[str, Any], path: Path) -> None:
+    """Put weights of a checkpoint's content into a module of the same architecture.
+
+    Raises:
+        UserError: If the weights are not the module's.
+    """
+    own, saved = module.state_dict(), content["state_dict"]
+    wrong = [name for name in own.keys() & saved.keys() if _kind(own[name]) != _kind(saved[name])]
+    try:
+        if wrong:
+            raise ValueError(f"{wrong[0]} has numbers of another type")
+        module.load_state_dict(saved)
+    except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:  # of torch, or of a counted network
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is damaged: its weights are not of its network ({reason})") from None
+
+
+def _kind(weight: torch.Tensor) -> tuple[bool, bool]:
+    return weight.is_floating_point(), weight.is_complex()
 
 
 def load_model(model: torch.nn.Module, path: Path, device: torch.device) -> None:
@@ -139,10 +182,10 @@ def load_model(model: torch.nn.Module, path: Path, device: torch.device) -> None
     model.to(device).eval()
 
 
-def digest(path: Path) -> str | None:
-    """Digest of the training items, as the datamodule computes it; None for a checkpoint without training data."""
-    state = load(path).get(DATA, {})
-    return str(state["digest"]) if "digest" in state else None
+def digest(path: Path) -> str:
+    """Digest of the training items, as the datamodule computes it."""
+    digest: str = load(path)[DATA]["digest"]
+    return digest
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -154,15 +197,30 @@ def load(path: Path) -> dict[str, Any]:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the .ckpt file inside it")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+    except (OSError, DamagedArchiveError) as error:
         detail = getattr(error, "strerror", None) or "damaged, cut short, or no checkpoint at all"
         raise UserError(f"{path} cannot be read as a checkpoint: {detail}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds {type(content).__name__}, not a checkpoint")
-    return _upgraded(content)
+    number = content.get(FORMAT_KEY, 0)
+    if type(number) is int and number > FORMAT:
+        raise UserError(
+            f"{path} was written by a newer version of mm_lightning (format {number}, this one reads up to {FORMAT}); "
+            "upgrade mm_lightning"
+        )
+    model, data = content.get("hyper_parameters"), content.get("datamodule_hyper_parameters")
+    if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
+        raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
+    try:
+        check_size(content, path.stat().st_size)
+        content = _upgraded(content)
+        check_content(content)
+    except SchemaError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+    return content
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
@@ -182,33 +240,8 @@ def _renamed(weight: str) -> str:
     return weight
 
 
-def _check_weights(weights: Any, path: Path) -> None:
+def _check_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Refuse weights of diverged training: every later result would be NaN, or an error about something else."""
-    for value in weights.values() if isinstance(weights, dict) else ():
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and not (value.abs() < _MAX_WEIGHT).all():
+    for value in weights.values():
+        if value.is_floating_point() and not (value.abs() < _MAX_WEIGHT).all():
             raise UserError(f"{path} has weights that are not finite or far too large: its training diverged")
-
-
-def _refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
-    """Refuse settings that could name a class or function outside this application: settings become objects."""
-    settings = {key: value for key, value in model.items() if key != "alphabet"}
-    _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
-
-
-def _refuse_classes(value: Any, path: Path, trusted: set[str]) -> None:
-    """Refuse foreign classes, and every other string with a dot: it could be the import path of a function."""
-    if isinstance(value, dict):
-        name = str(value.get("class_path", _TRUSTED[0]))
-        if not name.startswith(_TRUSTED) and name not in trusted:
-            raise UserError(
-                f"{path} names {name}, which is not part of this application; "
-                "if you trust it, name it with --config or on the command line"
-            )
-        for key, inner in value.items():
-            if key != "class_path":
-                _refuse_classes(inner, path, trusted)
-                if isinstance(inner, str) and "." in inner:
-                    raise UserError(f"{path} sets {key} to {inner}, which could name code to run; it is not opened")
-    elif isinstance(value, list | tuple | set):
-        for inner in value:
-            _refuse_classes({"an element": inner}, path, trusted)

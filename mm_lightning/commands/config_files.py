@@ -1,0 +1,76 @@
+"""Config files, checked before they are parsed: parsing a hostile file can take for ever, or all memory.
+
+A YAML alias costs a few characters and stands for a part of any size, in which other aliases may occur. jsonargparse
+copies such parts again and again ("billion laughs"). A part that holds itself has no end.
+"""
+
+import os
+from itertools import pairwise
+from pathlib import Path
+
+import yaml
+
+from mm_lightning import UserError
+
+_MAX_DEPTH = 50
+_MIN_ELEMENTS = 10_000  # that a file of any length may have
+
+
+def config_files(args: list[str]) -> list[str]:
+    """Config files that a command line names: values of --config, and YAML files that are values of other options."""
+    result = []
+    for before, arg in pairwise(["", *args]):
+        option, _, value = arg.partition("=") if arg.startswith("-") else (before, "", arg)
+        is_yaml = value.endswith((".yaml", ".yml")) or option in ("-c", "--config")
+        if is_yaml and os.path.isfile(value):  # noqa: PTH113 # of pathlib, a name of over 255 bytes is an OSError
+            result.append(value)
+    return result
+
+
+def read_config(path: Path) -> str:
+    """Read a config file's text; text that is no YAML is left to the parser.
+
+    Raises:
+        UserError: If the file cannot be read, is not UTF-8, is nested too deeply, or becomes far larger with its
+            aliases written out.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        reason = _fault(text)
+    except yaml.YAMLError:
+        return text
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8"
+    if reason:
+        raise UserError(f"config file {path} cannot be used: it {reason}; give settings as in configs/mlp.yaml")
+    return text
+
+
+def _fault(text: str) -> str | None:
+    """Reason why a text must not be parsed; None for a harmless one.
+
+    Raises:
+        yaml.YAMLError: If the text is no YAML.
+    """
+    sizes: dict[str, int] = {}  # elements of each part that has an anchor, with its aliases written out
+    parts: list[tuple[str | None, int]] = []  # begun parts: anchor, and the elements before the part
+    count = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                return f"has *{event.anchor} where no part of this name is complete"
+            count += sizes[event.anchor]
+        elif isinstance(event, yaml.ScalarEvent):
+            count += 1
+            sizes |= {event.anchor: 1} if event.anchor else {}
+        elif isinstance(event, yaml.CollectionStartEvent):
+            parts.append((event.anchor, count))
+            count += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = parts.pop()
+            sizes |= {anchor: count - before} if anchor else {}
+        if len(parts) > _MAX_DEPTH:
+            return f"is nested more than {_MAX_DEPTH} deep"
+        if count > max(_MIN_ELEMENTS, len(text)):
+            return "becomes far larger when its aliases are written out"
+    return None

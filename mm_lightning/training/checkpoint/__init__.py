@@ -1,0 +1,31 @@
+"""Checkpoint files: written atomically with a checksum, and read without executing code from the file."""
+
+from mm_lightning.training.checkpoint.content import (
+    AtomicCheckpointIO,
+    Checkpoint,
+    describe,
+    digest,
+    load,
+    load_model,
+    load_weights,
+    put_weights,
+    read,
+)
+from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
+
+__all__ = [
+    "BEST_CHECKPOINT",
+    "CONFIG_KEY",
+    "DATA",
+    "RANDOM_STATE",
+    "RUN_CONFIG",
+    "AtomicCheckpointIO",
+    "Checkpoint",
+    "describe",
+    "digest",
+    "load",
+    "load_model",
+    "load_weights",
+    "put_weights",
+    "read",
+]

@@ -1,0 +1,245 @@
+"""Schema of a checkpoint's content: the parts that this application and Lightning read, each with its type.
+
+A file can be sound and its content not: cut by another program, of another application, or made to do harm. Only
+content that passes is handed on, so no command fails on a part later, when a run folder is made or training has begun.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
+
+_MAX_DEPTH = 50
+_MAX_COUNT = 2**53
+_VERSION = re.compile(r"\d+(\.\d+)*((a|b|rc|\.dev|\.post)\d+)*(\+[\w.]+)?")
+
+
+class SchemaError(Exception):
+    """Exception for content with a missing or wrong part; the message names the part."""
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _MAX_COUNT
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _is_optional_flag(value: Any) -> bool:
+    return value is None or type(value) is bool
+
+
+def _is_text(value: Any) -> bool:
+    return type(value) is str
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list_of_dicts(value: Any) -> bool:
+    return type(value) is list and all(isinstance(element, dict) for element in value)
+
+
+def _is_loader_states(value: Any) -> bool:
+    return _is_list_of_dicts(value) and len(value) == 1 and all(_is_count(state.get("position")) for state in value)
+
+
+def _is_version(value: Any) -> bool:
+    return type(value) is str and _VERSION.fullmatch(value) is not None
+
+
+def _is_optional_count(value: Any) -> bool:
+    return value is None or _is_count(value)
+
+
+def _is_score(value: Any) -> bool:
+    return value is None or type(value) is float or (isinstance(value, Tensor) and value.dim() == 0)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.shape == () and value.dtype == torch.float64
+
+
+def _is_weights(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        type(name) is str and isinstance(weight, Tensor) for name, weight in value.items()
+    )
+
+
+def _is_random_state(value: Any) -> bool:
+    """Whether each row is a state of torch's generator on the CPU, one row per rank."""
+    size = len(torch.get_rng_state())
+    return isinstance(value, Tensor) and value.dtype == torch.uint8 and value.dim() == 2 and value.shape[1] == size
+
+
+def _is_alphabet(value: Any) -> bool:
+    return bool(value) and (type(value) is str or (type(value) is list and all(type(word) is str for word in value)))
+
+
+def _is_class(value: Any) -> bool:
+    if not isinstance(value, dict) or type(value.get("class_path")) is not str:
+        return False
+    arguments = value.get("init_args", {})  # absent for a class without arguments
+    return isinstance(arguments, dict) and all(type(key) is str for key in arguments)
+
+
+def _is_optional_class(value: Any) -> bool:
+    return value is None or _is_class(value)
+
+
+def _progress(*stages: str) -> dict[str, Any]:
+    """Lightning's counters of a loop, in total and in the current epoch."""
+    counts = dict.fromkeys(stages, _is_count)
+    return {"total": counts, "current": counts}
+
+
+_BATCHES = {**_progress("ready", "started", "processed", "completed"), "is_last_batch": _is_flag}
+_STEPS = _progress("ready", "completed")
+_SCHEMA: dict[str, Any] = {
+    "epoch": _is_count,
+    "global_step": _is_count,
+    "pytorch-lightning_version": _is_version,
+    "state_dict": _is_weights,
+    "loops": {
+        "fit_loop": {
+            "state_dict": {"combined_loader": _is_loader_states},
+            "epoch_progress": _progress("ready", "started", "processed", "completed"),
+            "epoch_loop.state_dict": {"_batches_that_stepped": _is_count},
+            "epoch_loop.batch_progress": _BATCHES,
+            "epoch_loop.scheduler_progress": _STEPS,
+            "epoch_loop.automatic_optimization.state_dict": _is_dict,
+            "epoch_loop.automatic_optimization.optim_progress": {
+                "optimizer": {"step": _STEPS, "zero_grad": _progress("ready", "started", "completed")}
+            },
+            "epoch_loop.manual_optimization.state_dict": _is_dict,
+            "epoch_loop.manual_optimization.optim_step_progress": _STEPS,
+            "epoch_loop.val_loop.state_dict": _is_dict,
+            "epoch_loop.val_loop.batch_progress": _BATCHES,
+        },
+        "validate_loop": {"state_dict": _is_dict, "batch_progress": _BATCHES},
+        "test_loop": {"state_dict": _is_dict, "batch_progress": _BATCHES},
+        "predict_loop": {
+            "state_dict": _is_dict,
+            "batch_progress": _progress("ready", "started", "processed", "completed"),
+        },
+    },
+    "callbacks": {
+        RANDOM_STATE: {"cpu": _is_random_state},
+        BEST_CHECKPOINT: {"best_model_score": _is_score},
+        RUN_CONFIG: {CONFIG_KEY: _is_text},
+    },
+    "optimizer_states": _is_list_of_dicts,
+    "lr_schedulers": _is_list_of_dicts,
+    "hparams_name": _is_text,
+    "hyper_parameters": {
+        "_instantiator": _is_text,
+        "alphabet": _is_alphabet,
+        "network": _is_class,
+        "optimizer": _is_optional_class,
+        "lr_scheduler": _is_optional_class,
+    },
+    "datamodule_hparams_name": _is_text,
+    "datamodule_hyper_parameters": {
+        "_instantiator": _is_text,
+        "path": _is_text,
+        "split": _is_text,
+        "batch_size": _is_optional_count,
+        "block_size": _is_optional_count,
+        "tokens": _is_text,
+        "max_vocab": _is_optional_count,
+        "seed": _is_count,
+    },
+    DATA: {"position": _is_count, "digest": _is_text},
+    "train_loss": {"sum": _is_scalar, "count": _is_count},
+    "compiled_steps": _is_optional_flag,
+}
+
+
+def check_size(content: Any, num_bytes: int) -> None:
+    """Check that a walk through nested content ends soon and needs no more memory than the file.
+
+    Lists and dicts of a pickle can occur in each other many times, and a tensor can show one number as many.
+
+    Args:
+        content: Content of the file.
+        num_bytes: Size of the file; each element takes at least one byte.
+
+    Raises:
+        SchemaError: If the content is nested too deeply or larger than the file.
+    """
+    rest, num_elements = [(content, 0)], 0
+    while rest:
+        value, depth = rest.pop()
+        num_elements += 1
+        if depth > _MAX_DEPTH or num_elements > num_bytes:
+            raise SchemaError("its content is nested too deeply, or within itself")
+        if isinstance(value, dict):
+            rest += [(inner, depth + 1) for pair in value.items() for inner in pair]
+        elif isinstance(value, list | tuple | set):
+            rest += [(inner, depth + 1) for inner in value]
+        elif isinstance(value, Tensor) and not _is_plain_tensor(value):
+            raise SchemaError("it has a tensor that is larger than its data, sparse or without data")
+
+
+def _is_plain_tensor(value: Tensor) -> bool:
+    if value.layout != torch.strided or value.device.type != "cpu" or value.is_quantized:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def check_content(content: dict[str, Any]) -> None:
+    """Check that each part is there and has its type.
+
+    Raises:
+        SchemaError: Names the first part that is missing or wrong.
+    """
+    _check(content, _SCHEMA, "")
+
+
+def _check(value: Any, expected: dict[str, Any] | Callable[[Any], bool], where: str) -> None:
+    if callable(expected):
+        if not expected(value):
+            raise SchemaError(f"{where} is {_shown(value)}")
+        return
+    if not isinstance(value, dict):
+        raise SchemaError(f"{where} is {_shown(value)}")
+    for key, inner in expected.items():
+        name = f"{where}.{key}" if where else key
+        if key not in value:
+            raise SchemaError(f"{name} is missing")
+        _check(value[key], inner, name)
+
+
+def check_like(value: Any, pattern: Any, where: str) -> None:
+    """Check that nested data have the types, lengths and shapes of a pattern, where both have a part.
+
+    Raises:
+        SchemaError: Names the first part that differs.
+    """
+    if isinstance(pattern, dict) and isinstance(value, dict):
+        for key in pattern.keys() & value.keys():
+            check_like(value[key], pattern[key], f"{where}.{key}")
+    elif isinstance(pattern, list | tuple) and isinstance(value, list | tuple):
+        if len(value) != len(pattern):
+            raise SchemaError(f"{where} has {len(value)} elements")
+        for number, (inner, inner_pattern) in enumerate(zip(value, pattern, strict=True)):
+            check_like(inner, inner_pattern, f"{where}.{number}")
+    elif isinstance(pattern, Tensor) and isinstance(value, Tensor):
+        if value.shape != pattern.shape or value.dtype != pattern.dtype:
+            raise SchemaError(f"{where} is a tensor {tuple(value.shape)} of {value.dtype}")
+    elif type(pattern) in (int, float) and type(value) in (int, float):
+        if math.isnan(value):
+            raise SchemaError(f"{where} is {value}")
+    elif type(pattern) is not type(value):
+        raise SchemaError(f"{where} is {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:40] if isinstance(value, int | float | str | None) else f"of type {type(value).__name__}"
