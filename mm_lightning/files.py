@@ -13,10 +13,10 @@ _ROOTS = (_PACKAGE / "shipped", _PACKAGE.parent)
 
 def find_shipped(path: str) -> str:
     """Return the path of the shipped file if `path` names one and does not exist, else `path` unchanged."""
-    if not Path(path).exists() and Path(path).parts[:1] in {("data",), ("configs",)}:
-        for root in _ROOTS:
-            if (root / path).is_file():
-                return str(root / path)
+    if Path(path).parts[:1] in {("data",), ("configs",)}:
+        with suppress(OSError, ValueError):  # the system refuses the name; whoever opens the file says so
+            if not Path(path).exists():
+                return next((str(root / path) for root in _ROOTS if (root / path).is_file()), path)
     return path
 
 

@@ -22,7 +22,9 @@ _MAX_LINE_WIDTH = 100  # characters
 
 def parser() -> ArgumentParser:
     """Create the parser of the command's options, named as in `fit`."""
-    result = ArgumentParser(prog="mm_lightning report", description=COMMANDS["report"].summary)
+    result = ArgumentParser(
+        prog="mm_lightning report", description=COMMANDS["report"].summary, exit_on_error=False, allow_abbrev=False
+    )
     result.add_argument(
         "--data.path",
         default="data/names.txt",

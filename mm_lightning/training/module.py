@@ -17,6 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, exact_mean, item_nll
 from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.networks.building import build
 from mm_lightning.sampling import ConditionalSampler
 from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
@@ -56,7 +57,7 @@ class LanguageModel(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
-        self.network = network(len(self.vocabulary))
+        self.network = build(network, len(self.vocabulary))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve
         self._running_loss = RunningLoss(len(self.vocabulary))
