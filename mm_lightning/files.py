@@ -70,9 +70,9 @@ def check_writable(path: Path, setting: str, suffix: str) -> None:
     """
     if path.suffix != suffix:
         raise UserError(f"{setting} is {path}; its name must end in {suffix}")
-    if path.is_dir():
-        raise UserError(f"{setting}: {path} is a folder; give another name")
     try:
+        if path.is_dir():
+            raise UserError(f"{setting}: {path} is a folder; give another name")
         _partial(path).touch()
         _partial(path).unlink()
     except OSError as error:

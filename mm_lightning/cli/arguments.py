@@ -7,6 +7,7 @@ Here every config file comes first, then the options by depth, `--model.network`
 import re
 
 from mm_lightning import UserError
+from mm_lightning.cli.config_files import is_file, read_config
 from mm_lightning.files import find_shipped
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
@@ -24,6 +25,9 @@ def ordered(args: list[str]) -> list[str]:
     Returns:
         The command, config files, options by depth, options without a value, and words. Shipped config files have
         their full paths.
+
+    Raises:
+        UserError: If a config file cannot be read.
     """
     options: list[tuple[str, str]] = []
     lone: list[str] = []
@@ -43,8 +47,16 @@ def ordered(args: list[str]) -> list[str]:
             lone.append(arg)
     appended = {option.removesuffix("+") for option, _ in options if option.endswith("+")}
     options.sort(key=lambda pair: _rank(pair[0], appended))
-    pairs = [f"{option}={find_shipped(value) if option == _CONFIG else value}" for option, value in options]
+    pairs = [f"{option}={_checked(value) if option == _CONFIG else value}" for option, value in options]
     return [*args[:1], *pairs, *lone, *words]
+
+
+def _checked(config: str) -> str:
+    """The path of a config file that can be read; the parser refuses what is no file."""
+    path = find_shipped(config)
+    if is_file(path):
+        read_config(path)
+    return path
 
 
 def refuse_incomplete(args: list[str]) -> None:

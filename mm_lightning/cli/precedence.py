@@ -6,7 +6,6 @@ defaults of the options before parsing. A setting that contradicts the checkpoin
 
 import argparse
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from jsonargparse import Namespace
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
+from mm_lightning.cli.config_files import is_file, read_config
 from mm_lightning.data.vocabulary import abbreviated
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LOGS
@@ -67,10 +67,7 @@ def peek(args: list[str]) -> Peek:
     peeker.add_argument("--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
-    files = []
-    for path in known.config:
-        with suppress(OSError, ValueError):  # settings in place of a path, or a file that the parser will refuse
-            files += [Path(path).read_text(encoding="utf-8")] if Path(path).is_file() else []
+    files = [read_config(path) for path in known.config if is_file(path)]
     return Peek(args[0], known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 

@@ -11,12 +11,16 @@ from typing import NoReturn
 from mm_lightning import UserError
 
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
+_MAX_CHARACTERS = 1000  # of an error
 _MACHINE_LIMITS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE}
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """Print an error of one line and exit."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    """Print an error of one line and exit; the middle of a very long line is left out."""
+    line = " ".join(message.split())
+    if len(line) > _MAX_CHARACTERS:
+        line = f"{line[: _MAX_CHARACTERS // 2]} ... {line[-_MAX_CHARACTERS // 2 :]}"
+    sys.stderr.write(f"error: {line}\n")
     sys.exit(status)
 
 

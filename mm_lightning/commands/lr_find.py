@@ -130,8 +130,8 @@ def run(
     Raises:
         UserError: If there is nothing to find, or the files cannot be written.
     """
-    table = output.with_suffix(".csv")
     check_writable(output, "output", ".png")
+    table = output.with_suffix(".csv")
     check_writable(table, "output", ".csv")
     trainer.require_one_device()
     if ckpt_path is not None:

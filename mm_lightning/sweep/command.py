@@ -8,12 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from mm_lightning import UserError
 from mm_lightning.cli.arguments import ordered
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.errors import USAGE_STATUS, fail
+from mm_lightning.commands.parsing import OneLineParser
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
 from mm_lightning.training.stop_signals import Stopped, StopSignals
@@ -39,13 +38,12 @@ class Arguments:
     name: str
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> OneLineParser:
     """Make the parser of the options that are not dotted."""
-    parser = ArgumentParser(
+    parser = OneLineParser(
         prog="mm_lightning sweep",
         description=COMMANDS["sweep"].summary,
         epilog=_EPILOG,
-        exit_on_error=False,
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from mm_lightning import UserError
+from mm_lightning.cli.config_files import read_config
 from mm_lightning.files import find_shipped
 
 Settings = dict[str, Any]
@@ -37,10 +37,7 @@ def read_settings(base: str) -> Settings:
         UserError: If the file cannot be read or holds no settings.
     """
     try:
-        content = yaml.load(Path(find_shipped(base)).read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise UserError(f"base {base} cannot be read ({reason}); give the configuration of a fit") from None
+        content = yaml.load(read_config(find_shipped(base)), _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"base {base} is no YAML: {error}") from None
     if not isinstance(content, dict):
