@@ -9,7 +9,8 @@ from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.report import parser as report_parser
 from mm_lightning.sweep.command import make_parser
 
-VALUES = [  # of the command line
+VALUES = [  # of the command line; some are accepted by many options
+    *("1", "2", "0", "true", "0.5", "x.png") * 4,
     *("-1", "0", "1", "2", "7", "0.5", "1.5", "1e400", "1e-300", "nan", "inf", "null", "true", "false", "", "x", "é"),
     *(
         "[]",

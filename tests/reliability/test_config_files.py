@@ -11,15 +11,15 @@ from limited import clean, fault, run_limited
 from run_command import ROOT, run
 
 RECIPES = ("mlp", "gru", "ngram", "transformer", "wavenet_22k")
-PLAIN = st.sampled_from(
-    [None, True, -1, 0, 1, 3, 2**70, 0.5, 1e300, float("nan"), float("inf"), "", "x", "1e3", "\0", "é", "a" * 3000]
-    + ["mm_lightning.networks.MLP", "torch.optim.Adam", "os.system", "nosuch.Class", "last", "/dev/null", b"\xff"]
-)
+NUMBERS = (None, True, -1, 0, 1, 3, 2**70, 0.5, 1e300, float("nan"), float("inf"))
+NAMES = ("mm_lightning.networks.MLP", "torch.optim.Adam", "os.system", "nosuch.Class", "last", "/dev/null")
+PLAIN = st.sampled_from([*NUMBERS, *NAMES, "", "x", "1e3", "\0", "é", "a" * 3000, b"\xff"])
 OBJECTS = st.recursive(
     PLAIN, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
 )
-PARTS = st.sampled_from(["replace", "drop", "misspell", "nest", "add"])
-CHANGES = st.lists(st.tuples(PARTS, st.integers(0, 60), OBJECTS), min_size=1, max_size=3)
+PARTS = st.sampled_from(["replace", "replace", "replace", "drop", "misspell", "nest", "add"])
+VALUES = st.sampled_from(NUMBERS) | OBJECTS
+CHANGES = st.lists(st.tuples(PARTS, st.integers(0, 60), VALUES), min_size=1, max_size=2)
 SNIPPETS = st.sampled_from(
     ["", "", "", "\t", "&a ", "*a", "!!python/object/apply:os.abort []", "- ", "\x00", "}", "---"]
 )
