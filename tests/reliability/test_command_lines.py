@@ -1,6 +1,7 @@
 """Command lines of every command with hostile values: success, or one line and nothing half-made, in bounded time."""
 
 import pytest
+import torch
 from hostile import COMMAND_LINES, KEPT, VALUES, folder, options_of  # noqa: F401 # a fixture
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,8 @@ KNOWN = [  # each was a traceback, a hang or an ignored setting
     ("lr_find", "--output", ""),
     ("lr_find", "--output", "."),
     ("lr_find", "--output", "x" * 300 + ".png"),
+    ("fit", "--model.lr_scheduler.init_args.step_size", 0),
+    ("validate", "--ckpt_path", "x" * 300),
     ("plot", "--output", "words.txt"),
     ("plot", "--output", "x" * 300),
 ]
@@ -87,6 +90,19 @@ def test_any_command_line_succeeds_or_is_one_line(folder, count):  # noqa: F811
         print(*wrong, sep="\n  ")
     assert len(ended) >= count
     assert not faults
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("report", "sweep")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(folder, command, value):  # noqa: F811
+    """Catches a traceback of a plot, and a score of nan with status 0."""
+    content = torch.load(folder / "run.ckpt", weights_only=True)
+    content["state_dict"]["network.output.bias"][0] = value
+    torch.save(content, folder / "diverged.ckpt")
+    done = run_limited(*COMMAND_LINES[command], "--ckpt_path", "diverged.ckpt", cwd=folder)
+    assert (done.returncode, done.stdout, fault(done, folder)) == (1, "", None), done.stderr
+    assert "has weights that are not finite" in done.stderr
+    clean(folder, KEPT)
 
 
 ORDERS = {
