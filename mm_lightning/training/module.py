@@ -44,7 +44,7 @@ class LanguageModel(pl.LightningModule):
             constant learning rate. OneCycleLR spans the whole run unless its total_steps is given.
 
     Raises:
-        UserError: If a network that learns by gradient has no optimiser, or a counted one has an optimiser.
+        UserError: If network and optimiser do not suit each other, or the network does not fit in memory.
     """
 
     def __init__(
@@ -103,9 +103,8 @@ class LanguageModel(pl.LightningModule):
 
     def _num_steps(self) -> float:
         """Optimiser steps of the whole run; infinity for a run without an end."""
-        datamodule = self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
-        num_batches = datamodule.batches_per_epoch(self.trainer.world_size)
-        return steps_of_run(self.trainer, limited_batches(self.trainer, num_batches))
+        trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
+        return steps_of_run(trainer, limited_batches(trainer, data.batches_per_epoch(trainer.world_size)))
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
