@@ -1,10 +1,12 @@
 """The entrance, `python -m mm_lightning`: light commands run without importing torch or Lightning."""
 
+import os
 import sys
 from importlib import import_module
 
 from mm_lightning.commands.catalogue import COMMANDS, overview
 from mm_lightning.commands.errors import USAGE_STATUS, fail, one_line_errors
+from mm_lightning.training.stop_signals import Stopped, stop_at_once
 
 
 def main() -> None:
@@ -13,7 +15,21 @@ def main() -> None:
     Raises:
         SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure, 130 or 143 after a signal.
     """
-    args = sys.argv[1:]
+    stop_at_once()
+    try:
+        _run(sys.argv[1:])
+    except Stopped as stop:
+        again = ""
+        if stop.checkpoint is not None:
+            again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
+        sys.stderr.write(f"{stop}{again}\n")
+        sys.exit(128 + stop.signum)
+
+
+def _run(args: list[str]) -> None:
+    for number, arg in enumerate(args, 1):
+        if not arg.isprintable() and any("\ud800" <= c <= "\udfff" for c in arg):
+            fail(f"argument {number}, {arg!a}, is not UTF-8; rename the file, or type it in UTF-8", USAGE_STATUS)
     name = args[0] if args else ""
     command = COMMANDS.get(name)
     if name in ("-h", "--help"):
@@ -23,7 +39,7 @@ def main() -> None:
         assert command.module is not None
         with one_line_errors():
             import_module(command.module).main(args[1:])
-    elif command is not None or name.startswith("-"):
+    elif command is not None:
         from mm_lightning.cli import application  # noqa: PLC0415 # takes seconds
 
         application.main(args)

@@ -25,10 +25,10 @@ _ROOTS = (_PACKAGE / "shipped", _PACKAGE.parent)
 
 def find_shipped(path: str) -> str:
     """Return the path of the shipped file if `path` names one and does not exist, else `path` unchanged."""
-    if not Path(path).exists() and Path(path).parts[:1] in {("data",), ("configs",)}:
-        for root in _ROOTS:
-            if (root / path).is_file():
-                return str(root / path)
+    if Path(path).parts[:1] in {("data",), ("configs",)}:
+        with suppress(OSError, ValueError):  # the system refuses the name; whoever opens the file says so
+            if not Path(path).exists():
+                return next((str(root / path) for root in _ROOTS if (root / path).is_file()), path)
     return path
 
 
@@ -86,9 +86,9 @@ def check_writable(path: Path, setting: str, *suffixes: str) -> None:
     """
     if path.suffix not in suffixes:
         raise UserError(f"{setting} is {path}; its name must end in {', '.join(suffixes)}")
-    if path.is_dir():
-        raise UserError(f"{setting}: {path} is a folder; give another name")
     try:
+        if path.is_dir():
+            raise UserError(f"{setting}: {path} is a folder; give another name")
         with _partial_file(path, setting):
             pass
     except OSError as error:

@@ -34,6 +34,7 @@ LIGHT = [
     "files",
     "data.text",
     "data.items",
+    "data.ranges",
     "data.reading",
     "data.splits",
     "data.vocabulary",
@@ -42,6 +43,7 @@ LIGHT = [
     "evaluation.nearest",
     "evaluation.quality",
     "evaluation.lr_range",
+    "cli.arguments",
     "commands.catalogue",
     "commands.errors",
     "commands.report",
@@ -96,10 +98,10 @@ def test_a_module_imports_only_from_lower_layers(module: str):
 
 
 @modules(lambda module: family(module) == "networks")
-def test_networks_know_only_the_vocabulary(module: str):
+def test_networks_know_only_the_vocabulary_and_ranges(module: str):
     """Catches a network that cannot be used, exported or tested without the application."""
     others = {other for other in imports_of(module) if family(other) != "networks"}
-    assert others <= {"data.vocabulary"}
+    assert others <= {"data.vocabulary", "data.ranges"}
     assert not re.search(r"^\s*(import|from) (pytorch_)?lightning", FILES[module].read_text(encoding="utf-8"), re.M)
 
 

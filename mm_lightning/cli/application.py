@@ -1,30 +1,31 @@
 """The command line of the commands that need Lightning: parsing, precedence, and the callbacks of each command."""
 
 import copy
-import os
-import sys
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from lightning.pytorch.utilities.memory import is_oom_error
 from lightning_utilities.core.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli import precedence
+from mm_lightning.cli.arguments import ordered, refuse_incomplete
+from mm_lightning.cli.bounded_trainer import BoundedTrainer
 from mm_lightning.cli.help import arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
+from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
 from mm_lightning.commands.errors import one_line_errors
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.files import find_shipped
+from mm_lightning.data.ranges import Seed
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.callbacks import (
     BestCheckpoint,
@@ -40,11 +41,9 @@ from mm_lightning.training.callbacks import (
 )
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
-from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 from mm_lightning.training.trial_steps import check_restorable
 
-_WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
 _CKPT_HELP = {
     "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
     "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
@@ -52,10 +51,11 @@ _CKPT_HELP = {
 }
 
 
-def _trainer_class(commands: list[str]) -> type[Trainer]:
+def _trainer_class(commands: list[str]) -> type[BoundedTrainer]:
     """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
     modules = {name: COMMANDS[name].module for name in commands}
-    return type("Trainer", (Trainer,), {name: import_module(module).run for name, module in modules.items() if module})
+    methods = {name: import_module(module).run for name, module in modules.items() if module}
+    return type("Trainer", (BoundedTrainer,), methods)
 
 
 class Application(CommandLine):
@@ -87,6 +87,7 @@ class Application(CommandLine):
                 parser_kwargs={
                     "prog": "mm_lightning",
                     "description": DESCRIPTION,
+                    "allow_abbrev": False,
                     **{name: {"description": text} for name, text in help_texts.items()},
                 },
                 args=args,
@@ -109,7 +110,7 @@ class Application(CommandLine):
         """Add the option of the seed; the default is fixed, so that every run can be repeated."""
         parser.add_argument(
             "--seed_everything",
-            type=NonNegativeInt,
+            type=Seed,
             default=42,
             help="Seed of initial weights, order of training and dropout.",
         )
@@ -120,7 +121,7 @@ class Application(CommandLine):
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(SampleItems, "samples")
         parser.add_lightning_class_args(Histograms, "histograms")
-        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)  # a NonNegativeInt cannot be saved
+        parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
         parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
 
@@ -146,29 +147,29 @@ class Application(CommandLine):
         Raises:
             UserError: If the arguments contradict each other or the checkpoint.
         """
-        if not isinstance(args, list):
-            self.config = parser.parse_object(args)
+        if not self._commands:
+            self.config = parser.parse_args(args) if isinstance(args, list) else parser.parse_object(args)
+            refuse_nulls(self.config.as_dict())
             return
-        peek = precedence.peek(args, self.subcommands())
+        assert isinstance(args, list)
+        peek = precedence.peek(args)
         command = peek.command
-        if command is not None and peek.ckpt_path is not None:
+        if peek.ckpt_path is not None:
             path = run_folders.find_checkpoint(peek.ckpt_path, peek.root)
             if command == "fit" and run_folders.is_last(path) and path.is_file():
                 self._lock(path.parent.parent)  # before reading: the run may still go on in another process
             self.checkpoint = checkpoint.read(path, peek.text)
             self.command_parsers()[command].set_defaults(precedence.defaults(self.checkpoint, command))
-        elif command is not None and not {"-h", "--help", "--print_config"} & set(args):
-            if command not in _WITHOUT_CHECKPOINT:
-                raise UserError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
-            if not any(arg.startswith(("-c", "--config", "--model")) for arg in args):
-                raise UserError(f"{command} needs --config, for example --config configs/mlp.yaml")
-        if command is not None and {"-h", "--help"} & set(args):
+        else:
+            refuse_incomplete(args)
+        if {"-h", "--help"} & set(args):
             arrange_help(self.command_parsers()[command], command)
         self.config = parser.parse_args(args)
-        config = self.config.get(command) if command else self.config
+        config = self.config.get(command)
         assert isinstance(config, Namespace)
         if config.get("ckpt_path") != peek.ckpt_path:
             raise UserError("ckpt_path stands in a config file; give --ckpt_path on the command line")
+        refuse_nulls(config.as_dict(), getattr(self.trainer_class, command))
         if self.checkpoint is not None:
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_alphabet(config, self.checkpoint)
@@ -236,20 +237,17 @@ def main(args: list[str]) -> None:
     """Run a command that needs Lightning.
 
     Args:
-        args: The command line, without the program's name.
+        args: The command line, without the program's name; the first argument is the command.
 
     Raises:
-        SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure, 130 or 143 after a signal.
+        SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure.
+        Stopped: After SIGINT or SIGTERM.
     """
-    args = [find_shipped(arg) for arg in args]
-    command = args[0] if args and args[0] in COMMANDS else None
     silence_library_warnings()
     with one_line_errors(MisconfigurationException):
         try:
-            Application(args, command)
-        except Stopped as stop:
-            again = ""
-            if stop.checkpoint is not None:
-                again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
-            sys.stderr.write(f"{stop}{again}\n")
-            sys.exit(128 + stop.signum)
+            Application(ordered(args), args[0])
+        except (MemoryError, RuntimeError) as error:
+            if not is_oom_error(error) and not isinstance(error, MemoryError):
+                raise
+            raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None

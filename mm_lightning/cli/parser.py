@@ -4,30 +4,18 @@ Every private attribute of LightningCLI that this application overrides, reads o
 `tests/test_contracts.py` checks each against the installed version.
 """
 
-from argparse import ArgumentError
-from typing import Any, NoReturn
+from typing import Any
 
 from lightning.pytorch import Trainer as LightningTrainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
+from mm_lightning.commands.parsing import OneLineParser
 
-class Parser(LightningArgumentParser):
-    """Lightning's parser, which raises an `ArgumentError` with one line instead of printing pages of usage.
 
-    The settings of a class have a parser of their own. Of its error, only the reason is kept, after the outer key.
-    """
-
-    @override
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        cause: BaseException | None = ex
-        while cause is not None and not isinstance(cause, ArgumentError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is not None and str(cause) == message:  # raised here before, and passed on by an outer parser
-            raise cause
-        reason = message if cause is None else f"{message.splitlines()[0]} {cause}"
-        raise ArgumentError(None, reason) from ex
+class Parser(OneLineParser, LightningArgumentParser):
+    """Lightning's parser, with errors of one line."""
 
 
 class CommandLine(LightningCLI):

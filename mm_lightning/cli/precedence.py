@@ -25,13 +25,13 @@ class Peek:
     """Arguments that the application reads before parsing the others.
 
     Args:
-        command: The subcommand, if any.
+        command: The subcommand, the first argument.
         ckpt_path: Value of --ckpt_path, if any.
         root: Folder of the runs.
         text: The whole command line and the content of its config files.
     """
 
-    command: str | None
+    command: str
     ckpt_path: str | None
     root: Path
     text: str
@@ -55,22 +55,21 @@ def refuse_derived(options: Iterable[str]) -> None:
             raise UserError(f"{option} follows from {_DERIVED[option]}; set that instead")
 
 
-def peek(args: list[str], commands: Iterable[str]) -> Peek:
-    """Find command, checkpoint and folder of the runs in the arguments.
+def peek(args: list[str]) -> Peek:
+    """Find command, checkpoint and folder of the runs in ordered arguments.
 
     Raises:
         UserError: If an option is given that follows from another.
     """
     refuse_derived(arg.partition("=")[0] for arg in args)
-    command = next((arg for arg in args if arg in commands), None)
     peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
-    peeker.add_argument("-c", "--config", action="append", default=[])
+    peeker.add_argument("--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
-    texts = {arg: read_config(Path(arg)) for arg in config_files(args)}
+    texts = {path: read_config(path) for path in config_files(args)}
     files = [text for path, text in texts.items() if path in known.config]
-    return Peek(command, known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
+    return Peek(args[0], known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 
 _STEP_SETTINGS = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # of the Trainer

@@ -12,6 +12,7 @@ import yaml
 
 from mm_lightning import UserError
 
+_MAX_BYTES = 1 << 22
 _MAX_DEPTH = 50
 _MIN_ELEMENTS = 10_000  # that a file of any length may have
 
@@ -27,7 +28,7 @@ def config_files(args: list[str]) -> list[str]:
     return result
 
 
-def read_config(path: Path) -> str:
+def read_config(path: str) -> str:
     """Read a config file's text; text that is no YAML is left to the parser.
 
     Raises:
@@ -35,13 +36,13 @@ def read_config(path: Path) -> str:
             aliases written out.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        reason = _fault(text)
+        text = Path(path).read_text(encoding="utf-8") if os.path.getsize(path) <= _MAX_BYTES else None  # noqa: PTH202
+        reason = f"has over {_MAX_BYTES:_} bytes, too many for settings" if text is None else _fault(text)
     except yaml.YAMLError:
-        return text
+        reason = None
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8"
-    if reason:
+        text, reason = None, f"cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
+    if text is None or reason:
         raise UserError(f"config file {path} cannot be used: it {reason}; give settings as in configs/mlp.yaml")
     return text
 

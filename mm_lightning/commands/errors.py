@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 from mm_lightning import UserError
 
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
+_MAX_CHARACTERS = 1000  # of an error
 _REMEDIES = {  # for limits of the machine, by error number; other errors of the system are bugs
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in the quota",
@@ -24,8 +25,11 @@ _REMEDIES = {  # for limits of the machine, by error number; other errors of the
 
 
 def fail(message: str, status: int) -> NoReturn:
-    """Print an error of one line and exit."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    """Print an error of one line and exit; the middle of a very long line is left out."""
+    line = " ".join(message.split())
+    if len(line) > _MAX_CHARACTERS:
+        line = f"{line[: _MAX_CHARACTERS // 2]} ... {line[-_MAX_CHARACTERS // 2 :]}"
+    sys.stderr.write(f"error: {line}\n")
     sys.exit(status)
 
 

@@ -6,7 +6,6 @@ a checkpoint and changes Trainer and model.
 
 import copy
 import math
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +15,15 @@ from tqdm import tqdm
 
 from mm_lightning import UserError, plots
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.ranges import Exponent, RangeTestSteps
 from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
 from mm_lightning.files import check_writable, write_together
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
-from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 from mm_lightning.training.trial_steps import TrialSteps
 
-_MIN_STEPS = 100  # fewer show no valley through the noise of the batches
 _MIN_POINTS = 10  # steps before the loss diverges
-_MAX_EXPONENT = 30  # of either sign: no network learns beyond
 _DPI = 120
 
 
@@ -51,7 +48,7 @@ def run_range_test(
     Raises:
         UserError: If there is nothing to test, or the loss diverges at once.
     """
-    _check(trainer, model, exponents, num_steps)
+    _check(trainer, model, exponents)
     data = copy.copy(datamodule)  # with its own position
     data.trainer = trainer
     trial = TrialSteps(trainer, model, data.train_dataloader())
@@ -74,16 +71,12 @@ def run_range_test(
     return RangeTest(np.array(rates[: len(losses)]), np.array(losses))
 
 
-def _check(trainer: Trainer, model: LanguageModel, exponents: tuple[float, float], num_steps: int) -> None:
+def _check(trainer: Trainer, model: LanguageModel, exponents: tuple[float, float]) -> None:
     low, high = exponents
     if model.is_counted:
         raise UserError(f"{type(model.network).__name__} is fitted by counting, which has no learning rate to find")
     if low >= high:
         raise UserError(f"min_exponent is {low:g} and max_exponent is {high:g}; the first must be lower")
-    if max(-low, high) > _MAX_EXPONENT:
-        raise UserError(f"min_exponent is {low:g} and max_exponent is {high:g}; go no further than {_MAX_EXPONENT}")
-    if num_steps < _MIN_STEPS:
-        raise UserError(f"num_steps is {num_steps}; it must be at least {_MIN_STEPS}")
     if trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a connector
         raise UserError("trainer.fast_dev_run is set, which a range test cannot heed; leave it out")
 
@@ -116,9 +109,9 @@ def run(
     model: LanguageModel,
     datamodule: ItemsDataModule,
     ckpt_path: str | None = None,
-    min_exponent: float = -3,
-    max_exponent: float = 0,
-    num_steps: int = 1000,
+    min_exponent: Exponent = -3,
+    max_exponent: Exponent = 0,
+    num_steps: RangeTestSteps = 1000,
     output: Path = Path("lr_find.png"),
 ) -> None:
     """Run a learning-rate range test.
@@ -130,25 +123,21 @@ def run(
         ckpt_path: Start from the weights of this checkpoint; None for new weights.
         min_exponent: log10 of the learning rate of the first step.
         max_exponent: log10 of the learning rate of the last step; the test ends earlier if the loss diverges.
-        num_steps: Number of optimiser steps, at least 100. More steps give a clearer valley.
+        num_steps: Number of optimiser steps. More steps give a clearer valley.
         output: Picture to write, a .png file. The table goes beside it, into a .csv file of the same name.
 
     Raises:
-        Stopped: After SIGINT.
         UserError: If there is nothing to find, or the files cannot be written.
     """
-    table = output.with_suffix(".csv")
     check_writable(output, "output", ".png")
+    table = output.with_suffix(".csv")
     check_writable(table, "output", ".csv")
     trainer.require_one_device()
     if ckpt_path is not None:
         checkpoint.load_weights(model, Path(ckpt_path))
     datamodule.setup("fit")
     trainer.choose_threads(model, datamodule.targets_per_step)
-    try:
-        result = run_range_test(trainer, model, datamodule, (min_exponent, max_exponent), num_steps)
-    except KeyboardInterrupt:
-        raise Stopped(signal.SIGINT) from None
+    result = run_range_test(trainer, model, datamodule, (min_exponent, max_exponent), num_steps)
     _write(result, output, table)
     print(f"suggested learning rate: {result.suggestion:.2g}")
     print(f"use it with fit:  {fit_option(model, result.suggestion)}")

@@ -8,6 +8,7 @@ from typing import Any
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
+from mm_lightning.data.ranges import Count, PositiveFraction, Seed, Temperature
 from mm_lightning.evaluation.comparison import Comparison, compare
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.evaluation.text_table import aligned
@@ -96,11 +97,11 @@ def run(
     model: LanguageModel,
     datamodule: ItemsDataModule,
     ckpt_path: str,
-    num_samples: int = 10_000,
-    seed: int = 42,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float = 1.0,
+    num_samples: Count = 10_000,
+    seed: Seed = 42,
+    temperature: Temperature = 1.0,
+    top_k: Count | None = None,
+    top_p: PositiveFraction = 1.0,
     output: Path | None = None,
 ) -> None:
     """Sample items and print how good they are, beside the items of the dev split measured as if they were samples.
@@ -114,17 +115,14 @@ def run(
         seed: Seed of sampling: the same seed gives the same items.
         temperature: Divides the logits; 0 takes the most likely token each time.
         top_k: Sample from the k most likely tokens only; null for all.
-        top_p: Sample from the most likely tokens that together reach this probability, in (0, 1].
+        top_p: Sample from the most likely tokens that together reach this probability.
         output: File for the same figures as JSON; its name ends in .json.
 
     Raises:
-        UserError: If an option is invalid, the data are missing, or not enough items end in time.
+        UserError: If the data are missing, or not enough items end in time.
     """
     trainer.require_one_device()
-    try:
-        options = SamplingOptions(num_samples=num_samples, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    except UserError as error:
-        raise UserError(str(error).replace("sampling.", "--", 1)) from None
+    options = SamplingOptions(num_samples=num_samples, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     _check(datamodule, ckpt_path, output)
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
     with trainer.strategy.precision_plugin.forward_context():

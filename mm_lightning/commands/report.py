@@ -6,9 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parsing import OneLineParser
 from mm_lightning.data.splits import SplitName
 from mm_lightning.data.vocabulary import printable
 from mm_lightning.evaluation.data_report import describe
@@ -20,9 +19,9 @@ _MAX_LISTED_CHARACTERS = 200
 _MAX_LINE_WIDTH = 100  # characters
 
 
-def parser() -> ArgumentParser:
+def parser() -> OneLineParser:
     """Create the parser of the command's options, named as in `fit`."""
-    result = ArgumentParser(prog="mm_lightning report", description=COMMANDS["report"].summary)
+    result = OneLineParser(prog="mm_lightning report", description=COMMANDS["report"].summary, allow_abbrev=False)
     result.add_argument(
         "--data.path",
         default="data/names.txt",

@@ -6,6 +6,7 @@ from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items
 from mm_lightning.evaluation.loss import score
+from mm_lightning.files import find_shipped
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
@@ -27,7 +28,7 @@ def run(trainer: Trainer, model: LanguageModel, ckpt_path: str, words: list[str]
         UserError: If no item is given, or if an item has a character outside the alphabet; other items are scored.
     """
     trainer.require_one_device()
-    items = words + ([] if input is None else list(read_items(input)))
+    items = words + ([] if input is None else list(read_items(find_shipped(str(input)))))
     if not items:
         raise UserError("score: give items, or a file of items with --input")
     num_targets: dict[str, int] = {}

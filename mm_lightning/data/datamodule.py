@@ -15,9 +15,10 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items, isin_sorted
+from mm_lightning.data.ranges import Count, Seed, VocabularySize
 from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import SplitName, Splits, split_items
-from mm_lightning.data.vocabulary import UNKNOWN, Vocabulary, WordVocabulary, make_vocabulary
+from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, make_vocabulary
 from mm_lightning.files import find_shipped
 
 
@@ -27,34 +28,32 @@ class ItemsDataModule(pl.LightningDataModule):
     Args:
         path: UTF-8 text file. data/names.txt and data/sentences.txt come with the package.
         split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting.
-        batch_size: Examples per optimiser step and device, at least 1; null for all examples. An example is a window,
+        batch_size: Examples per optimiser step and device; null for all examples. An example is a window,
             or an item where the network reads whole items.
         block_size: Context in tokens, set by the network; null where the network reads whole items.
         tokens: Unit of an id. characters for names and the like; words for sentences, separated by white space.
-        max_vocab: Largest number of ids, at least 3; only with tokens words. The ids are the boundary, <unk> for
+        max_vocab: Largest number of ids; only with tokens words. The ids are the boundary, <unk> for
             unknown words, and the most frequent words of the train split; null for all words of the train split.
         alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
             checkpoint sets it.
         seed: Seed of the training order, set by seed_everything.
 
     Raises:
-        UserError: If a setting is out of range or contradicts another.
+        UserError: If a setting contradicts another.
     """
 
     def __init__(
         self,
         path: str = "data/names.txt",
         split: SplitName = "lecture",
-        batch_size: int | None = 32,
+        batch_size: Count | None = 32,
         block_size: int | None = None,
         tokens: Literal["characters", "words"] = "characters",
-        max_vocab: int | None = None,
+        max_vocab: VocabularySize | None = None,
         alphabet: str | list[str] | None = None,
-        seed: int = 42,
+        seed: Seed = 42,
     ) -> None:
         super().__init__()
-        if batch_size is not None and batch_size < 1:
-            raise UserError(f"data.batch_size is {batch_size}; it must be at least 1")
         _check_vocabulary(tokens, max_vocab, alphabet)
         self.save_hyperparameters(ignore=["alphabet"])  # the model keeps the alphabet; two copies could differ
         self.path = path
@@ -226,8 +225,6 @@ def _check_vocabulary(tokens: str, max_vocab: int | None, alphabet: str | list[s
         raise UserError(
             f"data.max_vocab is {max_vocab}, but characters are never left out; set --data.tokens words or leave it out"
         )
-    if max_vocab is not None and max_vocab < 3:
-        raise UserError(f"data.max_vocab is {max_vocab}; it must be at least 3: the boundary, {UNKNOWN} and one word")
     if alphabet is None:
         return
     if isinstance(alphabet, list) != (tokens == "words"):

@@ -1,9 +1,11 @@
 """Read and check a file of items, one per line.
 
 The file is one array of code points, processed in chunks and never as a list of strings: ten million lines take seconds
-and a few hundred megabytes.
+and a few hundred megabytes. A pipe such as `<(zcat names.gz)` can be read too, once.
 """
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.text import count_line_breaks, find_items, text_chunks, to_code_points
 
 MAX_LENGTH = 1000  # characters of one item; a longer line suggests a file that is no list of items
+_MAX_STREAM_BYTES = 1 << 28  # read from what is no regular file, such as /dev/zero, and may have no end
 
 
 def read_items(path: str | Path) -> Items:
@@ -22,7 +25,7 @@ def read_items(path: str | Path) -> Items:
     Raises:
         UserError: If the file cannot be read, is not UTF-8, has no items, or has an item over `MAX_LENGTH` characters.
     """
-    return parse_items(_read_text(Path(path)), str(path))
+    return parse_items(read_text(Path(path)), str(path))
 
 
 def parse_items(text: str, source: str) -> Items:
@@ -48,9 +51,8 @@ def parse_items(text: str, source: str) -> Items:
     return Items(np.concatenate(code_points), offsets)
 
 
-def line_numbers(path: str | Path, indices: NDArray[np.integer]) -> list[int]:
-    """Find the lines of a file, counted from 1, on which the items with the ascending indices (n,) stand."""
-    text = _read_text(Path(path))
+def line_numbers(text: str, indices: NDArray[np.integer]) -> list[int]:
+    """Find the lines of a text, counted from 1, on which the items with the ascending indices (n,) stand."""
     numbers, line, position, first = [], 1, 0, 0
     for offset, piece in text_chunks(text):
         _, starts, _ = find_items(to_code_points(piece))
@@ -63,15 +65,26 @@ def line_numbers(path: str | Path, indices: NDArray[np.integer]) -> list[int]:
     return numbers
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file without its BOM.
+
+    Raises:
+        UserError: If the file cannot be read or is not UTF-8, or a pipe or device has too much to be read.
+    """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            raw = file.read(-1 if is_regular else _MAX_STREAM_BYTES)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; name a text file with one item per line") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder; name a text file with one item per line") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:  # NUL in the name, from a config
+        raise UserError(f"{str(path)!r} is no file name; name a text file with one item per line") from None
+    if len(raw) == _MAX_STREAM_BYTES and not is_regular:
+        raise UserError(f"{path} is no regular file, and has over {_MAX_STREAM_BYTES:_} bytes; save them to a file")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -63,10 +63,14 @@ def find_items(code_points: CodePoints) -> tuple[NDArray[np.bool_], NDArray[np.i
 
 
 def _strip(code_points: CodePoints, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> None:
-    """Move starts and ends of lines inwards over white space, in place."""
-    for borders, offset, step in ((starts, 0, 1), (ends, -1, -1)):
-        lines = np.flatnonzero(starts < ends)
-        while len(lines):
-            lines = lines[is_space(code_points[borders[lines] + offset])]
-            borders[lines] += step
-            lines = lines[starts[lines] < ends[lines]]
+    """Move starts and ends of lines inwards over white space, in place; a line of white space only becomes empty."""
+    lines = np.flatnonzero(starts < ends)
+    at_border = is_space(code_points[starts[lines]]) | is_space(code_points[ends[lines] - 1])
+    lines = lines[at_border]
+    if not len(lines):  # of most files
+        return
+    visible = np.append(np.flatnonzero(~is_space(code_points)), len(code_points))
+    first = np.searchsorted(visible, starts[lines])
+    end = np.searchsorted(visible, ends[lines])  # behind the last visible character of each line
+    starts[lines] = np.minimum(visible[first], ends[lines])
+    ends[lines] = np.where(first < end, visible[end - 1] + 1, starts[lines])

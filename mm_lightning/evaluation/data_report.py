@@ -1,12 +1,13 @@
 """Description of a data file as plain data: counts, alphabet, splits, lengths and suspicious lines."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.reading import line_numbers, read_items
+from mm_lightning.data.reading import line_numbers, parse_items, read_text
 from mm_lightning.data.splits import SplitName, split_items
 from mm_lightning.data.text import chunks
 from mm_lightning.files import find_shipped
@@ -54,18 +55,18 @@ def _length_statistics(items: Items) -> dict[str, Any]:
     }
 
 
-def _listed_lines(items: Items, indices: NDArray[np.int64], file: str) -> list[dict[str, Any]]:
-    numbers = line_numbers(file, indices)
+def _listed_lines(items: Items, indices: NDArray[np.int64], text: str) -> list[dict[str, Any]]:
+    numbers = line_numbers(text, indices)
     return [{"line": line, "item": items[int(i)]} for i, line in zip(indices, numbers, strict=True)]
 
 
-def _long_lines(items: Items, length: dict[str, Any], file: str) -> dict[str, Any]:
+def _long_lines(items: Items, length: dict[str, Any], text: str) -> dict[str, Any]:
     """Find lines beyond Tukey's outer fence; list the longest in the order of the file."""
     first, third = length["quantiles"]["25%"], length["quantiles"]["75%"]
     limit = third + _TUKEY_FENCE * max(third - first, 1)
     long = np.flatnonzero(items.lengths > limit)
     longest = np.sort(long[np.argsort(-items.lengths[long], kind="stable")[:_MAX_LISTED_LINES]])
-    return {"longer_than": limit, "lines": len(long), "shown": _listed_lines(items, longest, file)}
+    return {"longer_than": limit, "lines": len(long), "shown": _listed_lines(items, longest, text)}
 
 
 def _occurrences(items: Items, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -77,17 +78,18 @@ def _occurrences(items: Items, codes: NDArray[np.int64]) -> tuple[NDArray[np.int
     return items.code_points[positions].astype(np.int64), np.searchsorted(items.offsets, positions, side="right") - 1
 
 
-def _rare_lines(items: Items, counts: NDArray[np.int64], file: str) -> dict[str, Any]:
+def _rare_lines(items: Items, counts: NDArray[np.int64], text: str) -> dict[str, Any]:
     """Find the lines with rare characters; a rare character occurs in few lines."""
     limit = min(max(len(items) // _LINES_PER_RARE_LINE, 1), _MAX_RARE_LINES)
     candidates = np.flatnonzero((counts > 0) & (counts <= limit * int(items.lengths.max())))
     pairs = np.unique(np.stack(_occurrences(items, candidates)), axis=1)  # a character counts once per line
     characters, num_lines = np.unique(pairs[0], return_counts=True)
     rare = characters[num_lines <= limit]
+    rare_characters = set(map(chr, rare))
     lines = np.unique(pairs[1][np.isin(pairs[0], rare)])
-    listed = _listed_lines(items, lines[:_MAX_LISTED_LINES], file)
+    listed = _listed_lines(items, lines[:_MAX_LISTED_LINES], text)
     for line in listed:
-        line["characters"] = "".join(c for c in dict.fromkeys(line["item"]) if ord(c) in rare)
+        line["characters"] = "".join(c for c in dict.fromkeys(line["item"]) if c in rare_characters)
     return {"in_at_most": limit, "characters": len(rare), "lines": len(lines), "shown": listed}
 
 
@@ -104,8 +106,8 @@ def describe(path: str, split: SplitName) -> dict[str, Any]:
     Raises:
         UserError: If the file is unfit.
     """
-    file = find_shipped(path)
-    items = read_items(file)
+    text = read_text(Path(find_shipped(path)))
+    items = parse_items(text, path)
     num_distinct = len(np.unique(items.hashes()))
     counts = _character_counts(items)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
@@ -119,5 +121,5 @@ def describe(path: str, split: SplitName) -> dict[str, Any]:
         "split": split,
         "splits": _split_sizes(items, split, path),
         "length": length,
-        "suspicious": {"long": _long_lines(items, length, file), "rare": _rare_lines(items, counts, file)},
+        "suspicious": {"long": _long_lines(items, length, text), "rare": _rare_lines(items, counts, text)},
     }

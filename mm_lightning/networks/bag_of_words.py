@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from mm_lightning.data.ranges import Size
 from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
 
 
@@ -15,14 +16,14 @@ class BagOfWords(SequenceNetwork):
 
     Args:
         vocab_size: Number of ids V, set from the data.
-        embed_dim: Width E of an embedding vector and of the mean, at least 1.
-        hidden_dim: Width H of the tanh layer behind the mean, at least 1.
-        num_positions: Positions with a vector of their own, at least 1; later positions share the last vector.
+        embed_dim: Width E of an embedding vector and of the mean.
+        hidden_dim: Width H of the tanh layer behind the mean.
+        num_positions: Positions with a vector of their own; later positions share the last vector.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
 
-    def __init__(self, vocab_size: int, embed_dim: int = 64, hidden_dim: int = 64, num_positions: int = 32) -> None:
+    def __init__(self, vocab_size: int, embed_dim: Size = 64, hidden_dim: Size = 64, num_positions: Size = 32) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         self.positions = PositionEmbedding(num_positions, embed_dim)

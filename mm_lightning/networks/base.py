@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from mm_lightning import UserError
+from mm_lightning.data.ranges import Context
 from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.window_table import WindowTable
 
@@ -107,18 +107,13 @@ class WindowNetwork(Network):
     """A network that sees a window of C ids.
 
     Args:
-        block_size: Context C in tokens, at least 1.
+        block_size: Context C in tokens.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
-
-    Raises:
-        UserError: If the context is below 1.
     """
 
-    def __init__(self, block_size: int) -> None:
+    def __init__(self, block_size: Context) -> None:
         super().__init__()
-        if block_size < 1:
-            raise UserError(f"block_size is {block_size}; a window needs at least 1 token of context")
         self.block_size = block_size
 
     @override

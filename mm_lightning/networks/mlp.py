@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from mm_lightning import UserError
+from mm_lightning.data.ranges import Context, Depth, Fraction, Size
 from mm_lightning.networks.base import WindowNetwork
 
 _MIN_PROJECTED_EMBED_DIM = 16  # from this width on, adding projections costs less than the matrix product
@@ -50,36 +50,31 @@ class MLP(WindowNetwork):
 
     Args:
         vocab_size: Number of ids V, set from the data.
-        block_size: Context C in tokens, at least 1.
-        embed_dim: Width E of an embedding vector, at least 1.
-        hidden_dim: Width H of a hidden layer, at least 1.
-        num_layers: Number of hidden layers, at least 1.
+        block_size: Context C in tokens.
+        embed_dim: Width E of an embedding vector.
+        hidden_dim: Width H of a hidden layer.
+        num_layers: Number of hidden layers.
         activation: Activation function of the hidden layers.
         batch_norm: Normalise each hidden layer over the batch, before the activation.
-        embed_dropout: Fraction of the embedded window set to zero in training, in [0, 1).
-        dropout: Fraction of each hidden layer set to zero in training, in [0, 1).
+        embed_dropout: Fraction of the embedded window set to zero in training.
+        dropout: Fraction of each hidden layer set to zero in training.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
-
-    Raises:
-        UserError: If `block_size` or `num_layers` is below 1.
     """
 
     def __init__(
         self,
         vocab_size: int,
-        block_size: int = 3,
-        embed_dim: int = 10,
-        hidden_dim: int = 200,
-        num_layers: int = 1,
+        block_size: Context = 3,
+        embed_dim: Size = 10,
+        hidden_dim: Size = 200,
+        num_layers: Depth = 1,
         activation: Literal["tanh", "relu", "gelu"] = "tanh",
         batch_norm: bool = False,
-        embed_dropout: float = 0.0,
-        dropout: float = 0.0,
+        embed_dropout: Fraction = 0.0,
+        dropout: Fraction = 0.0,
     ) -> None:
         super().__init__(block_size)
-        if num_layers < 1:
-            raise UserError(f"num_layers is {num_layers}; it must be at least 1")
         self.embedding = nn.Embedding(vocab_size, embed_dim)
         layers: list[nn.Module] = [nn.Dropout(embed_dropout)]
         for width in [block_size * embed_dim] + [hidden_dim] * (num_layers - 1):

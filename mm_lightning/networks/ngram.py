@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.data.ranges import Context, Smoothing
 from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import CountedNetwork
 
@@ -35,12 +36,12 @@ class NGramCounts(CountedNetwork):
 
     Args:
         vocab_size: Number of ids V.
-        block_size: Context C in tokens, at least 1.
+        block_size: Context C in tokens.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
     Raises:
-        UserError: If `block_size` is below 1, or V^(C + 1) exceeds 63 bits.
+        UserError: If V^(C + 1) exceeds 63 bits.
     """
 
     grams: Tensor  # (K,) int64, sorted: n-grams as numbers with their ids as base-V digits
@@ -89,19 +90,17 @@ class NGram(NGramCounts):
 
     Args:
         vocab_size: Number of ids V, set from the data.
-        block_size: Context C in tokens, at least 1; 1 for bigrams.
-        smoothing: Constant added to every count, 0 or more. With 0, an unseen n-gram has an infinite NLL.
+        block_size: Context C in tokens; 1 for bigrams.
+        smoothing: Constant added to every count. With 0, an unseen n-gram has an infinite NLL.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
 
     Raises:
-        UserError: If the smoothing is negative, or `block_size` is out of range.
+        UserError: If `block_size` is too long to count.
     """
 
-    def __init__(self, vocab_size: int, block_size: int = 1, smoothing: float = 1.0) -> None:
+    def __init__(self, vocab_size: int, block_size: Context = 1, smoothing: Smoothing = 1.0) -> None:
         super().__init__(vocab_size, block_size)
-        if smoothing < 0:
-            raise UserError(f"smoothing is {smoothing}; it must be 0 or more")
         self.smoothing = smoothing
 
     @override
@@ -128,15 +127,15 @@ class KneserNey(NGramCounts):
 
     Args:
         vocab_size: Number of ids V, set from the data.
-        block_size: Context C in tokens, at least 1.
+        block_size: Context C in tokens.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
 
     Raises:
-        UserError: If `block_size` is out of range.
+        UserError: If `block_size` is too long to count.
     """
 
-    def __init__(self, vocab_size: int, block_size: int = 5) -> None:
+    def __init__(self, vocab_size: int, block_size: Context = 5) -> None:
         super().__init__(vocab_size, block_size)
         self._orders: list[_Order] = []  # shortest n-grams first; computed from the counts on first use
 

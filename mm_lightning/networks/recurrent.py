@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.networks.base import SequenceNetwork, State
 
 
@@ -26,7 +27,7 @@ class Recurrence(nn.Module, ABC):
         input_dim: Width E of the input.
         hidden_dim: Width H of the state.
         num_layers: Number of layers.
-        dropout: Fraction of the output of each layer but the last set to zero in training, in [0, 1).
+        dropout: Fraction of the output of each layer but the last set to zero in training.
 
     Shape: x (B, T, E) and a state of `num_states` tensors (layers, B, H) -> (B, T, H) and the state after position T.
     """
@@ -44,8 +45,9 @@ class Recurrence(nn.Module, ABC):
         for layer in range(num_layers):
             shapes = [(rows, hidden_dim if layer else input_dim), (rows, hidden_dim), (rows,), (rows,)]
             for name, shape in zip(self._names(layer), shapes, strict=True):
-                weight = nn.init.uniform_(torch.empty(shape), -(hidden_dim**-0.5), hidden_dim**-0.5)
-                self.register_parameter(name, nn.Parameter(weight))
+                weight = nn.Parameter(torch.empty(shape))
+                self.register_parameter(name, weight)
+                nn.init.uniform_(weight, -(hidden_dim**-0.5), hidden_dim**-0.5)
 
     @staticmethod
     def _names(layer: int) -> list[str]:
@@ -136,11 +138,11 @@ class RecurrentNetwork(SequenceNetwork):
 
     Args:
         vocab_size: Number of ids V, set from the data.
-        embed_dim: Width E of an embedding vector, at least 1.
-        hidden_dim: Width H of the state, at least 1.
-        num_layers: Number of stacked recurrent layers, at least 1.
-        embed_dropout: Fraction of the embedding set to zero in training, in [0, 1).
-        dropout: Fraction of each layer's output set to zero in training, in [0, 1).
+        embed_dim: Width E of an embedding vector.
+        hidden_dim: Width H of the state.
+        num_layers: Number of stacked recurrent layers.
+        embed_dropout: Fraction of the embedding set to zero in training.
+        dropout: Fraction of each layer's output set to zero in training.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
@@ -150,11 +152,11 @@ class RecurrentNetwork(SequenceNetwork):
     def __init__(
         self,
         vocab_size: int,
-        embed_dim: int = 64,
-        hidden_dim: int = 64,
-        num_layers: int = 1,
-        embed_dropout: float = 0.0,
-        dropout: float = 0.0,
+        embed_dim: Size = 64,
+        hidden_dim: Size = 64,
+        num_layers: Depth = 1,
+        embed_dropout: Fraction = 0.0,
+        dropout: Fraction = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embed_dim)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
 
@@ -79,7 +80,7 @@ class TransformerLayer(nn.Module):
     Args:
         embed_dim: Width E of the residual stream, a multiple of `num_heads`.
         num_heads: Number of attention heads.
-        dropout: Fraction of each added output set to zero in training, in [0, 1).
+        dropout: Fraction of each added output set to zero in training.
 
     Shape: that of `Attention`.
     """
@@ -106,10 +107,10 @@ class Transformer(SequenceNetwork):
     Args:
         vocab_size: Number of ids V, set from the data.
         embed_dim: Width E of the residual stream, a multiple of num_heads.
-        num_layers: Number of Transformer layers, at least 1.
-        num_heads: Number of attention heads per layer, at least 1.
-        num_positions: Positions with a vector of their own, at least 1; later positions share the last vector.
-        dropout: Fraction of the embedding and of each layer's two outputs set to zero in training, in [0, 1).
+        num_layers: Number of Transformer layers.
+        num_heads: Number of attention heads per layer.
+        num_positions: Positions with a vector of their own; later positions share the last vector.
+        dropout: Fraction of the embedding and of each layer's two outputs set to zero in training.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
 
@@ -120,11 +121,11 @@ class Transformer(SequenceNetwork):
     def __init__(
         self,
         vocab_size: int,
-        embed_dim: int = 64,
-        num_layers: int = 4,
-        num_heads: int = 4,
-        num_positions: int = 32,
-        dropout: float = 0.0,
+        embed_dim: Size = 64,
+        num_layers: Depth = 4,
+        num_heads: Size = 4,
+        num_positions: Size = 32,
+        dropout: Fraction = 0.0,
     ) -> None:
         super().__init__()
         if embed_dim % num_heads:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.data.ranges import Context, Size
 from mm_lightning.networks.base import WindowNetwork
 
 
@@ -40,8 +41,8 @@ class WaveNet(WindowNetwork):
     Args:
         vocab_size: Number of ids V, set from the data.
         block_size: Context C in tokens, a power of 2, at least 2.
-        embed_dim: Width E of an embedding vector, at least 1.
-        hidden_dim: Width H of every level, at least 1.
+        embed_dim: Width E of an embedding vector.
+        hidden_dim: Width H of every level.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
@@ -49,7 +50,7 @@ class WaveNet(WindowNetwork):
         UserError: If the context is not a power of 2.
     """
 
-    def __init__(self, vocab_size: int, block_size: int = 8, embed_dim: int = 24, hidden_dim: int = 128) -> None:
+    def __init__(self, vocab_size: int, block_size: Context = 8, embed_dim: Size = 24, hidden_dim: Size = 128) -> None:
         super().__init__(block_size)
         num_levels = block_size.bit_length() - 1
         if block_size < 2 or block_size != 1 << num_levels:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mm_lightning import UserError
+from mm_lightning.data.ranges import Count, ItemLength, MinItemLength, PositiveFraction, Seed, Size, Temperature
 
 SAMPLE_BATCH_SIZE = 1024  # rows sampled together
 
@@ -17,20 +18,20 @@ class SamplingOptions:
     leave out samples. `sampling/strategy.py` says where samples are exact and where they are approximate.
 
     Args:
-        num_samples: Number of items, at least 1.
-        temperature: Divisor of the logits, at least 0. Below 1 favours likely tokens; 0 always takes the most likely
+        num_samples: Number of items.
+        temperature: Divisor of the logits. Below 1 favours likely tokens; 0 always takes the most likely
             token.
-        top_k: Sample only from the k most likely tokens, at least 1; null: from all tokens.
-        top_p: Sample only from the most likely tokens that together reach this probability, above 0 and at most 1.
+        top_k: Sample only from the k most likely tokens; null: from all tokens.
+        top_p: Sample only from the most likely tokens that together reach this probability.
         prefix: Text at the start of every item, as in "jo". For a model of sentences: whole words, as in "the old".
         suffix: Text at the end of every item.
         contains: Text anywhere in every item.
         pattern: Pattern of the whole item, as in "j..n" or "m*a"; empty: any item. "." matches one token, "*" matches
             any number of tokens or none. A backslash makes the next character literal, as in "st\. *". For a model of
             sentences, "." and "*" stand between spaces, as in "the . dog *".
-        min_length: Minimum number of tokens, at least 0. The prefix counts.
-        max_length: Maximum number of tokens, at least 1 and min_length. The prefix counts.
-        seed: Seed of the random numbers, at least 0. The same seed gives the same items.
+        min_length: Minimum number of tokens. The prefix counts.
+        max_length: Maximum number of tokens, at least min_length. The prefix counts.
+        seed: Seed of the random numbers. The same seed gives the same items.
         unique: Write each item only once.
         only_new: Leave out items of the training split.
         beam: Write the most likely items, most likely first, instead of samples; null: samples. The value is the
@@ -39,34 +40,25 @@ class SamplingOptions:
             nats of each item and whether the item is new.
     """
 
-    num_samples: int = 20
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float = 1.0
+    num_samples: Count = 20
+    temperature: Temperature = 1.0
+    top_k: Count | None = None
+    top_p: PositiveFraction = 1.0
     prefix: str = ""
     suffix: str = ""
     contains: str = ""
     pattern: str = ""
-    min_length: int = 1
-    max_length: int = 1000
-    seed: int = 42
+    min_length: MinItemLength = 1
+    max_length: ItemLength = 1000
+    seed: Seed = 42
     unique: bool = False
     only_new: bool = False
-    beam: int | None = None
+    beam: Size | None = None
     output: Path | None = None
 
     def __post_init__(self) -> None:
         rules = {
-            "num_samples": (self.num_samples >= 1, "at least 1"),
-            "temperature": (0 <= self.temperature < float("inf"), "0 or more"),
-            "top_k": (self.top_k is None or self.top_k >= 1, "at least 1"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-            "min_length": (self.min_length >= 0, "0 or more"),
-            "seed": (self.seed >= 0, "0 or more"),
-            "max_length": (
-                self.max_length >= max(self.min_length, 1),
-                f"at least 1 and min_length ({self.min_length})",
-            ),
+            "max_length": (self.max_length >= self.min_length, f"at least min_length ({self.min_length})"),
             "beam": (self.beam is None or self.beam >= self.num_samples, f"at least num_samples ({self.num_samples})"),
         }
         for name, (is_valid, rule) in rules.items():

@@ -8,13 +8,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
 from mm_lightning import UserError
+from mm_lightning.cli.arguments import ordered
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.config_files import config_files, read_config
 from mm_lightning.commands.errors import USAGE_STATUS, fail
-from mm_lightning.files import find_shipped
+from mm_lightning.commands.parsing import OneLineParser
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
 from mm_lightning.training.stop_signals import Stopped, StopSignals
@@ -40,10 +39,13 @@ class Arguments:
     name: str
 
 
-def make_parser() -> ArgumentParser:
+def make_parser() -> OneLineParser:
     """Make the parser of the options that are not dotted."""
-    parser = ArgumentParser(
-        prog="mm_lightning sweep", description=COMMANDS["sweep"].summary, epilog=_EPILOG, exit_on_error=False
+    parser = OneLineParser(
+        prog="mm_lightning sweep",
+        description=COMMANDS["sweep"].summary,
+        epilog=_EPILOG,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "-c", "--config", action="config", help="Config file with the options below, such as configs/sweeps/mlp.yaml."
@@ -59,11 +61,10 @@ def parse(args: list[str]) -> Arguments:
         SystemExit: 2 for arguments that cannot be parsed.
     """
     own, overrides = _split(args)
-    if not any(arg.startswith(("-c", "--config", "--base", "-h", "--help")) for arg in own):
+    if not any(arg.startswith(("--config", "--base", "-h")) or arg == "--help" for arg in own):
         fail("sweep needs --config, for example --config configs/sweeps/mlp.yaml", USAGE_STATUS)
-    own = [find_shipped(arg) for arg in own]
     for path in config_files(own):
-        read_config(Path(path))
+        read_config(path)
     try:
         config = make_parser().parse_args(own)
     except ArgumentError as error:
@@ -77,15 +78,14 @@ def _split(args: list[str]) -> tuple[list[str], Settings]:
     """Split the command line into the command's own arguments and the settings by dotted options."""
     own: list[str] = []
     settings: dict[str, Any] = {}
-    rest = list(args)
-    while rest:
-        option, equals, value = rest.pop(0).partition("=")
+    for arg in ordered(["sweep", *args])[1:]:
+        option, equals, value = arg.partition("=")
         if not (option.startswith("--") and "." in option):
-            own.append(f"{option}{equals}{value}")
-        elif not equals and (not rest or rest[0].startswith("--")):
+            own.append(arg)
+        elif not equals:
             fail(f"{option} has no value", USAGE_STATUS)
         else:
-            settings[option.removeprefix("--")] = parse_value(value if equals else rest.pop(0))
+            settings[option.removeprefix("--")] = parse_value(value)
     return own, settings
 
 

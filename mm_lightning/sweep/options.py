@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from mm_lightning.data.ranges import Count, Seed
 
 
 @dataclass
@@ -34,9 +34,9 @@ class SweepOptions:
     base: str
     space: dict[str, dict[str, Any]]
     fixed: dict[str, Any] = field(default_factory=dict)
-    trials: PositiveInt | None = None
+    trials: Count | None = None
     sampler: Literal["tpe", "grid"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
-    seed: NonNegativeInt = 42
+    seed: Seed = 42
     storage: Literal["sqlite", "journal"] = "sqlite"
     name: str | None = None

@@ -41,8 +41,9 @@ class Plan:
             UserError: If a part of a dotted key has a value of its own.
         """
         result = copy.deepcopy(self.base)
-        for key, value in {**self.fixed, **point}.items():
-            set_value(result, key, value)
+        values = {**self.fixed, **point}
+        for key in sorted(values, key=lambda key: key.count(".")):  # a section before its settings
+            set_value(result, key, values[key])
         return result
 
     @property
@@ -55,6 +56,6 @@ class Plan:
         if self.options.sampler == "tpe":
             if wanted is None:
                 raise UserError("trials is missing; give a number, for example --trials 20")
-            return int(wanted)
+            return wanted
         size = grid_size(self.space)
-        return size if wanted is None else min(int(wanted), size)
+        return size if wanted is None else min(wanted, size)

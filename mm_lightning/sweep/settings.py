@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -37,11 +36,8 @@ def read_settings(base: str) -> Settings:
     Raises:
         UserError: If the file cannot be read or holds no settings.
     """
-    path = Path(find_shipped(base))
-    if not path.is_file():
-        raise UserError(f"base {base} cannot be read (no such file); give the configuration of a fit")
     try:
-        content = yaml.load(read_config(path), _Loader)
+        content = yaml.load(read_config(find_shipped(base)), _Loader)
     except yaml.YAMLError as error:
         raise UserError(f"base {base} is no YAML: {error}") from None
     if not isinstance(content, dict):

@@ -17,6 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, exact_mean, item_nll
 from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.networks.building import build
 from mm_lightning.sampling import ConditionalSampler
 from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
@@ -43,7 +44,7 @@ class LanguageModel(pl.LightningModule):
             constant learning rate. OneCycleLR spans the whole run unless its total_steps is given.
 
     Raises:
-        UserError: If a network that learns by gradient has no optimiser, or a counted one has an optimiser.
+        UserError: If network and optimiser do not suit each other, or the network does not fit in memory.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class LanguageModel(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
-        self.network = network(len(self.vocabulary))
+        self.network = build(network, len(self.vocabulary))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve
         self._running_loss = RunningLoss(len(self.vocabulary))
@@ -102,9 +103,8 @@ class LanguageModel(pl.LightningModule):
 
     def _num_steps(self) -> float:
         """Optimiser steps of the whole run; infinity for a run without an end."""
-        datamodule = self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
-        num_batches = datamodule.batches_per_epoch(self.trainer.world_size)
-        return steps_of_run(self.trainer, limited_batches(self.trainer, num_batches))
+        trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
+        return steps_of_run(trainer, limited_batches(trainer, data.batches_per_epoch(trainer.world_size)))
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:

@@ -99,12 +99,21 @@ class Optimization:
             return None
         try:
             if not _spans_the_run(self.lr_scheduler):
+                self._check_first_step(self.lr_scheduler)
                 return self.lr_scheduler(optimizer)
             return _spanning(self.lr_scheduler, optimizer, horizon())
         except UserError:
             raise
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             raise UserError(f"model.lr_scheduler: {error}") from error
+
+    def _check_first_step(self, make_schedule: LRSchedulerCallable) -> None:
+        """Take one step of a schedule that is thrown away: torch notices a step_size of 0 only then."""
+        schedule = make_schedule(self.make_optimizer())
+        if not isinstance(schedule, ReduceLROnPlateau):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the schedule steps without the optimiser on purpose
+                schedule.step()
 
     def restart_schedule(self, checkpoint: dict[str, Any], horizon: Callable[[], float]) -> None:
         """Put today's settings and today's schedule, advanced to the checkpoint's step, into a checkpoint.

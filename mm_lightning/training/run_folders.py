@@ -23,6 +23,10 @@ def find_checkpoint(name: str, root: Path) -> Path:
         UserError: If the newest run has no such checkpoint, or there is no run.
     """
     if name not in (LAST, BEST):
+        try:
+            Path(name).is_file()
+        except OSError as error:
+            raise UserError(f"--ckpt_path {name}: {error.strerror}; give a file, last or best") from None
         return Path(name)
     runs = _runs(root)
     if not runs:

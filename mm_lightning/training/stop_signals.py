@@ -29,6 +29,16 @@ class Stopped(BaseException):
         self.checkpoint = checkpoint
 
 
+def stop_at_once() -> None:
+    """Raise `Stopped` at SIGINT or SIGTERM, where nothing is left to be finished: while a command starts, or reads."""
+    for signum in _STOP_SIGNALS:
+        signal.signal(signum, _raise_stopped)
+
+
+def _raise_stopped(signum: int, frame: FrameType | None) -> None:
+    raise Stopped(signum)
+
+
 class StopSignals:
     """Record of the first SIGINT or SIGTERM, which the owner of this object checks at the end of a step.
 

@@ -14,6 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 from mm_lightning import UserError
 from mm_lightning.data.batches import TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.ranges import Count
 from mm_lightning.training import checkpoint, processes, run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
@@ -33,7 +34,7 @@ class Trainer(pl.Trainer):
     """Lightning's Trainer with steps in blocks, atomic checkpoints and a run folder for each run.
 
     Args:
-        steps_per_execution: Largest number of optimiser steps in one block, at least 1. A block saves a small network
+        steps_per_execution: Largest number of optimiser steps in one block. A block saves a small network
             most of Lightning's time per step. Limits, intervals and curves still count optimiser steps, and the weights
             are the same bit for bit unless compiled.
         compile: Whether to compile the steps of a block to one loop; needs steps_per_execution above 1. Weights then
@@ -43,7 +44,7 @@ class Trainer(pl.Trainer):
         UserError: If settings cannot be combined.
     """
 
-    def __init__(self, *args: Any, steps_per_execution: int = 1, compile: bool | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, steps_per_execution: Count = 1, compile: bool | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.clipping = GradientClipping(self.gradient_clip_val, self.gradient_clip_algorithm)
         self.blocks = BlockSettings(steps_per_execution, compile, self.clipping)

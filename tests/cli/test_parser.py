@@ -9,8 +9,8 @@ from run_command import FIT, run
     [
         (("--config", "nofile.yaml"), "Parser key \"config\": File does not exist: '{cwd}/nofile.yaml'"),
         (("--model.network.init_args.foo", 3), "Parser key \"model.network\": Option 'foo' is not accepted"),
-        (("--trainer.max_steps", "x"), "Parser key \"trainer.max_steps\": Expected a <class 'int'>. Got value: x"),
-        (("--nosuch", 3), "unrecognized arguments: --nosuch 3"),
+        (("--trainer.max_steps", "x"), "trainer.max_steps is x; give int from -1 to 1_000_000_000_000"),
+        (("--nosuch", 3), "unrecognized arguments: --nosuch=3"),
         (("--data.path",), "argument --data.path: expected one argument"),
     ],
 )

@@ -15,8 +15,8 @@ HOSTILE = {
     "laughs": (LAUGHS.encode(), "becomes far larger when its aliases are written out"),
     "itself": (b"a: &a\n  b: *a\n", r"has \*a where no part of this name is complete"),
     "deep": (b"a: " + b"[" * 2000 + b"]" * 2000, "is nested more than 50 deep"),
-    "binary": (bytes(range(256)), "is not UTF-8"),
-    "latin": ("# café\n".encode("latin-1"), "is not UTF-8"),
+    "binary": (bytes(range(256)), "cannot be read: it is not UTF-8"),
+    "latin": ("# café\n".encode("latin-1"), "cannot be read: it is not UTF-8"),
 }
 
 

@@ -72,8 +72,8 @@ def test_seed_and_temperature_take_effect(names_run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--num_samples", 0), "--num_samples is 0; it must be at least 1"),
-        (("--top_p", 1.5), "--top_p is 1.5; it must be above 0 and at most 1"),
+        (("--num_samples", 0), "num_samples is 0; give int from 1 to"),
+        (("--top_p", 1.5), "top_p is 1.5; give float in (0, 1]"),
         (("--output", "quality.txt"), "--output is quality.txt; its name must end in .json"),
         (("--output", "no/quality.json"), "--output: no/quality.json cannot be written: No such file or directory"),
         (("--data.path", "gone.txt"), "quality needs the training items (--data.path): gone.txt: no such file"),

@@ -15,7 +15,6 @@ WORDS = [UNKNOWN, "the", "dog", "cat", "sleeps", "שלום", "😀", "."]
     ("settings", "message"),
     [
         ({"max_vocab": 100}, "data.max_vocab is 100, but characters are never left out"),
-        ({"tokens": "words", "max_vocab": 2}, "data.max_vocab is 2; it must be at least 3"),
         ({"alphabet": [UNKNOWN, "a"]}, "data.alphabet is a list of words, but data.tokens is characters"),
         ({"tokens": "words", "alphabet": "ab"}, "data.alphabet is a string of characters, but data.tokens is words"),
         ({"tokens": "words", "max_vocab": 5, "alphabet": WORDS}, "makes 9 ids, but data.max_vocab is 5"),

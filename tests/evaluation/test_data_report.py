@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mm_lightning.commands.report import as_text
-from mm_lightning.data.reading import line_numbers, read_items
+from mm_lightning.data.reading import line_numbers, parse_items, read_items, read_text
 from mm_lightning.data.splits import split_items
 from mm_lightning.evaluation.data_report import describe
 
@@ -52,10 +52,11 @@ def test_lines_have_the_numbers_an_editor_shows(odd, monkeypatch):
     expected = [1, 3, 4, 6, 8, 9]
     for chunk in (1, 5, 1 << 16):
         monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
-        assert len(read_items(odd)) == 6
-        assert line_numbers(odd, np.arange(6)) == expected
-        assert line_numbers(odd, np.array([2, 4])) == [4, 8]
-        assert line_numbers(odd, np.array([], int)) == []
+        text = read_text(odd)
+        assert len(parse_items(text, "odd")) == 6
+        assert line_numbers(text, np.arange(6)) == expected
+        assert line_numbers(text, np.array([2, 4])) == [4, 8]
+        assert line_numbers(text, np.array([], int)) == []
 
 
 def test_rare_characters_are_counted_by_line(odd):

@@ -1,18 +1,9 @@
 """The base classes of networks."""
 
-import pytest
 import torch
-from eight_names import V
 
 from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks import MLP
-
-
-@pytest.mark.parametrize("block_size", [0, -1])
-def test_a_window_without_context_is_an_error(block_size: int):
-    """Catches a network that predicts from nothing, or fails later with a shape."""
-    with pytest.raises(ValueError, match=f"block_size is {block_size}"):
-        MLP(V, block_size=block_size)
 
 
 @torch.no_grad()

@@ -21,12 +21,6 @@ def test_logits_equal_the_lectures_lines():
     torch.testing.assert_close(mlp(ix), expected)
 
 
-def test_no_hidden_layer_is_an_error():
-    """Catches a shape error from deep inside torch."""
-    with pytest.raises(ValueError, match="num_layers is 0"):
-        MLP(V, num_layers=0)
-
-
 @pytest.mark.parametrize("vocab_size", [5, 40])
 def test_projecting_each_id_once_gives_the_same_gradients(monkeypatch: pytest.MonkeyPatch, vocab_size: int):
     """Catches positions or ids mixed up in the table of projections for large batches, and a bias left out."""

@@ -150,9 +150,7 @@ def test_counts_come_back_from_a_state_dict():
 
 
 def test_invalid_settings_are_errors():
-    """Catches n-gram numbers that overflow, so that two n-grams share a count, and negative counts."""
+    """Catches n-gram numbers that overflow, so that two n-grams share a count."""
     with pytest.raises(ValueError, match="block_size is 13; that is too long to count over 27 ids"):
         NGram(27, block_size=13)
     NGram(27, block_size=12)
-    with pytest.raises(ValueError, match="smoothing is -1"):
-        NGram(27, smoothing=-1)

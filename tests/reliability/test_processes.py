@@ -85,7 +85,7 @@ def training(words, tmp_path):
 
     def start(devices, *options):
         rest = ("--data.path", words, "--data.batch_size", 5, "--trainer.steps_per_execution", 1)
-        ranks = launch(*FIT, *rest, "--trainer.max_steps", 10**6, *options, cwd=tmp_path, devices=devices)
+        ranks = launch(*FIT, *rest, "--trainer.max_steps", 50_000, *options, cwd=tmp_path, devices=devices)
         started.append(ranks)
         wait_until((tmp_path / "lightning_logs/version_0/checkpoints/last.ckpt").exists)
         return ranks

@@ -41,7 +41,7 @@ def test_a_dotted_key_does_not_replace_a_value():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff", "it is not UTF-8"), (b"a: [", "is no YAML"), (b"- 1", "holds no settings"), (b"", "holds no settings")],
+    [(b"\xff", "is not UTF-8"), (b"a: [", "is no YAML"), (b"- 1", "holds no settings"), (b"", "holds no settings")],
 )
 def test_a_file_without_settings_is_refused(tmp_path, content, message):
     """Catches a traceback for a file that is no config."""

@@ -33,7 +33,7 @@ BAD_SWEEPS = [
     ({"space": {"data.path.x": {"int": [1, 2]}}}, (), "data.path.x leads nowhere: data.path is 'words.txt'"),
     ({"fixed": {"trainer.foo": 1}}, (), "base base.yaml with what is fixed: Group 'trainer' does not accept"),
     ({"fixed": {HIDDEN: 1}}, (), f"{HIDDEN} is fixed and stands in space too"),
-    ({"base": "nope.yaml"}, (), "base nope.yaml cannot be read"),
+    ({"base": "nope.yaml"}, (), "nope.yaml: no such file"),
     ({"foo": 1}, (), "Option 'foo' is not accepted"),
     ({"trials": None}, (), "trials is missing"),
     ({"trials": 0}, (), "trials"),

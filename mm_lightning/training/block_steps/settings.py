@@ -38,8 +38,6 @@ class BlockSettings:
             UserError: Names both settings.
         """
         steps = self.max_steps
-        if steps < 1:
-            raise UserError(f"trainer.steps_per_execution is {steps}; it must be at least 1")
         if steps == 1 and self.compile:
             raise UserError("trainer.compile is true, but trainer.steps_per_execution is 1; raise it, say to 100")
         if steps == 1:

@@ -16,7 +16,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
-from mm_lightning import UserError
+from mm_lightning.data.ranges import Count
 from mm_lightning.training.block_steps.lightning_counters import is_at_epoch_start, is_between_steps
 from mm_lightning.training.checkpoint import BEST_CHECKPOINT
 from mm_lightning.training.run_folders import BEST, CHECKPOINTS, LAST
@@ -96,12 +96,10 @@ class LastCheckpoint(RunCheckpoint):
     The first signal stops the run at the end of the current step or block. A second signal stops the run at once.
 
     Args:
-        every_n_train_steps: Optimiser steps between two saves, at least 1.
+        every_n_train_steps: Optimiser steps between two saves.
     """
 
-    def __init__(self, every_n_train_steps: int = 1000) -> None:
-        if every_n_train_steps < 1:
-            raise UserError(f"last.every_n_train_steps is {every_n_train_steps}; it must be at least 1")
+    def __init__(self, every_n_train_steps: Count = 1000) -> None:
         super().__init__(LAST)
         self.every_n_train_steps = every_n_train_steps
         self._saved_step = 0

@@ -11,6 +11,7 @@ from torch.func import functional_call
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.data.ranges import Count
 from mm_lightning.evaluation.activations import recorded_outputs
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
@@ -26,14 +27,9 @@ class Histograms(Callback):
 
     Args:
         every_n_train_steps: Optimiser steps between two sets of histograms; null for none.
-
-    Raises:
-        UserError: If the interval is below 1.
     """
 
-    def __init__(self, every_n_train_steps: int | None = None) -> None:
-        if every_n_train_steps is not None and every_n_train_steps < 1:
-            raise UserError(f"histograms.every_n_train_steps is {every_n_train_steps}; it must be at least 1")
+    def __init__(self, every_n_train_steps: Count | None = None) -> None:
         self.every_n_train_steps = every_n_train_steps
         self._written_step = 0
 

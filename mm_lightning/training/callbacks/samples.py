@@ -7,9 +7,9 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
-from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
+from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.data.reading import MAX_LENGTH
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.sampling import SAMPLE_BATCH_SIZE, Sampler, SamplingOptions, sample
@@ -26,12 +26,10 @@ class SampleItems(Callback):
     command does. Similarities of few items are low: 256 real items do not reach 1 either.
 
     Args:
-        num_samples: Number of printed items, 0 or more; 0 also turns off the curves.
+        num_samples: Number of printed items; 0 also turns off the curves.
     """
 
-    def __init__(self, num_samples: int = 10) -> None:
-        if num_samples < 0:
-            raise UserError(f"samples.num_samples is {num_samples}; it must be 0 or more")
+    def __init__(self, num_samples: BatchLimit = 10) -> None:
         self.num_samples = num_samples
         self._training: TrainingReference | None = None
 
