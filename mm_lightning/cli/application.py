@@ -53,9 +53,8 @@ _CKPT_HELP = {
 
 def _trainer_class(commands: list[str]) -> type[BoundedTrainer]:
     """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
-    modules = {name: COMMANDS[name].module for name in commands}
-    methods = {name: import_module(module).run for name, module in modules.items() if module}
-    return type("Trainer", (BoundedTrainer,), methods)
+    modules = ((name, COMMANDS[name].module) for name in commands)
+    return type("Trainer", (BoundedTrainer,), {name: import_module(path).run for name, path in modules if path})
 
 
 class Application(CommandLine):
@@ -188,10 +187,8 @@ class Application(CommandLine):
             self.save_config_callback = None
         try:
             return self.make_trainer(config, callbacks)  # type: ignore[return-value] # of our class
-        except UserError:
-            raise
         except (ValueError, MisconfigurationException) as error:  # Lightning refuses a setting
-            raise UserError(f"trainer: {error}") from error
+            raise error if isinstance(error, UserError) else UserError(f"trainer: {error}") from error
 
     @override
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -248,6 +245,6 @@ def main(args: list[str]) -> None:
         try:
             Application(ordered(args), args[0])
         except (MemoryError, RuntimeError) as error:
-            if not is_oom_error(error) and not isinstance(error, MemoryError):
-                raise
-            raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None
+            if isinstance(error, MemoryError) or is_oom_error(error):
+                raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None
+            raise

@@ -1,5 +1,6 @@
 """Optimiser, learning-rate schedule and gradient clipping, built from the configuration."""
 
+import copy
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -71,6 +72,10 @@ class Optimization:
         self._network = network
         self._optimizer = optimizer
         self.lr_scheduler = lr_scheduler
+
+    def for_copy(self) -> "Optimization":
+        """The same factory for a copy of the network; the functions may hold what cannot be copied, such as a lock."""
+        return Optimization(copy.deepcopy(self._network), self._optimizer, self.lr_scheduler)
 
     def make_optimizer(self) -> Optimizer:
         """A new optimiser of the network's weights.

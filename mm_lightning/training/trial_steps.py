@@ -139,7 +139,7 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
 
 def _try_optimizer(model: LanguageModel, content: dict[str, Any]) -> None:
     """Restore optimiser and schedule for a copy of the network, and step both with gradients of zero."""
-    optimization = copy.deepcopy(model.optimization)
+    optimization = model.optimization.for_copy()
     optimizer = optimization.make_optimizer()
     schedule = optimization.make_schedule(optimizer, lambda: _total_steps(content))
     for group in optimizer.param_groups:
