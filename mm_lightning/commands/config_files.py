@@ -40,6 +40,8 @@ def read_config(path: str) -> str:
         reason = f"has over {_MAX_BYTES:_} bytes, too many for settings" if text is None else _fault(text)
     except yaml.YAMLError:
         reason = None
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; name a file with settings in YAML") from None
     except (OSError, UnicodeDecodeError) as error:
         text, reason = None, f"cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8'}"
     if text is None or reason:

@@ -78,6 +78,7 @@ def test_ranks_stop_together(own, are_others_stopping, expected):
         accumulate_grad_batches=1,
         loggers=[],
         global_step=7,
+        is_global_zero=True,
         save_checkpoint=lambda path, weights_only: saved.append(path),
     )
     last = LastCheckpoint()

@@ -131,6 +131,12 @@ class LastCheckpoint(RunCheckpoint):
             raise Stopped(signum, step, self.path if trainer.is_global_zero else None)
 
     @override
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save a counted network, which is complete now, before anything that can fail."""
+        if trainer.global_step == 0:
+            self._save(trainer)
+
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._save(trainer)
         self._signals.restore()
