@@ -24,6 +24,9 @@ def ordered(args: list[str]) -> list[str]:
     Returns:
         The command, config files, options by depth, options without a value, and words. Shipped config files have
         their full paths.
+
+    Raises:
+        UserError: If the value of an option is `--`, which argparse takes for the end of the options.
     """
     options: list[tuple[str, str]] = []
     lone: list[str] = []
@@ -41,6 +44,8 @@ def ordered(args: list[str]) -> list[str]:
             options.append((_CONFIG if option == "-c" else option, value if equals else rest.pop()))
         else:
             lone.append(arg)
+    if ended := next((option for option, value in options if value == "--"), None):
+        raise UserError(f"{ended} is --, which ends the options; give another value")
     appended = {option.removesuffix("+") for option, _ in options if option.endswith("+")}
     options.sort(key=lambda pair: _rank(pair[0], appended))
     pairs = [f"{option}={find_shipped(value) if option == _CONFIG else value}" for option, value in options]

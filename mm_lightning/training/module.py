@@ -129,7 +129,7 @@ class LanguageModel(pl.LightningModule):
         """Log the mean since the last point: one synchronisation with the device per interval, not per step."""
         mean = float(self.trainer.strategy.reduce(self._running_loss.take_mean(), reduce_op="mean"))
         if not math.isfinite(mean):
-            raise UserError(f"train/loss became {mean} by step {step}: {self._remedy()}")
+            raise self.divergence(f"train/loss became {mean}", step)
         curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
             logger.log_metrics({**curves, "learning_rate": learning_rate}, step)
@@ -149,17 +149,18 @@ class LanguageModel(pl.LightningModule):
         Raises:
             UserError: If training has diverged.
         """
-        step, losses = self.global_step, self._running_loss
+        losses = self._running_loss
         if not all(bool(value.isfinite().all()) for value in self.network.state_dict().values()):
-            raise UserError(f"the weights are no longer finite at step {step}: {self._remedy()}")
+            raise self.divergence("the weights are no longer finite")
         if self.trainer.strategy.reduce_boolean_decision(losses.is_divergent, all=False):
-            guess = f"{losses.uniform:.2f} for a uniform guess"
-            raise UserError(f"train/loss is {losses.mean():.4g} at step {step}, far above {guess}: {self._remedy()}")
+            loss = f"train/loss is {losses.mean():.4g}, far above {losses.uniform:.2f} for a uniform guess,"
+            raise self.divergence(loss)
 
-    def _remedy(self) -> str:
-        """The last words of an error about diverged training; they name the checkpoint to go on from, if any."""
+    def divergence(self, sign: str, step: int | None = None) -> UserError:
+        """The error of diverged training: its sign, the step, and the checkpoint to go on from, if any."""
         path = newest_checkpoint(getattr(self.trainer, "run_folder", None)) or self.trainer.ckpt_path
-        return _DIVERGED if path is None else f"{_DIVERGED} and go on from {checkpoint.describe(Path(path))}"
+        remedy = "" if path is None else f" and go on from {checkpoint.describe(Path(path))}"
+        return UserError(f"{sign} at step {step or self.global_step}: {_DIVERGED}{remedy}")
 
     @override
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -209,8 +210,7 @@ class LanguageModel(pl.LightningModule):
         if math.isinf(loss) and self.is_counted:
             rank_zero_info(f"{name} is infinite: the model gives some item probability 0, as unsmoothed counts do")
         elif not math.isfinite(loss):
-            reason = self._remedy() if is_in_fit else NOT_NUMBERS
-            raise UserError(f"{name} is {loss} at step {self.global_step}: {reason}")
+            raise self.divergence(f"{name} is {loss}") if is_in_fit else UserError(f"{name} is {loss}: {NOT_NUMBERS}")
         elif loss > DIVERGENCE_FACTOR * guess and not is_in_fit:
             rank_zero_info(f"{name} is far above {guess:.2f} for a uniform guess: training had diverged")
 

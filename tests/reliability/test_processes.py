@@ -138,7 +138,7 @@ def test_all_processes_end_when_one_is_killed(training, tmp_path, moment, device
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_killed_before_all_have_met_ends_the_others(words, tmp_path, rank):
     """Catches a process that waits for half an hour for one that never comes."""
-    ranks = launch(*FIT, "--data.path", words, cwd=tmp_path, devices=2)
+    ranks = launch(*FIT, "--data.path", words, "--trainer.steps_per_execution", 1, cwd=tmp_path, devices=2)
     try:
         wait_until(lambda: len(ranks.pids) == 2)
         time.sleep(0.5)

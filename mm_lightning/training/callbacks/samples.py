@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
+from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import BatchLimit
@@ -48,10 +49,13 @@ class SampleItems(Callback):
         options = SamplingOptions(num_samples=self.num_samples, max_length=min(MAX_LENGTH, 2 * training.max_length))
         num_rows = min(SAMPLE_BATCH_SIZE, max(_MIN_ROWS, 2 * self.num_samples))
         pl_module.network.eval()
-        first_batch = Sampler(pl_module.network, pl_module.vocabulary, options, num_rows).sample_batch(0)
-        items = first_batch[: self.num_samples]
-        if len(items) < self.num_samples:  # the same items, and more from further batches
-            items = sample(pl_module.network, pl_module.vocabulary, options, data.is_new, num_rows)
+        try:
+            first_batch = Sampler(pl_module.network, pl_module.vocabulary, options, num_rows).sample_batch(0)
+            items = first_batch[: self.num_samples]
+            if len(items) < self.num_samples:  # the same items, and more from further batches
+                items = sample(pl_module.network, pl_module.vocabulary, options, data.is_new, num_rows)
+        except UserError:  # nothing else can be refused here
+            raise pl_module.divergence("the logits are no longer finite, or far too large,") from None
         pl_module.network.train()
         _log_quality(trainer, training, Items.from_strings(first_batch), num_rows)
         _log_items(trainer, pl_module, data, items)
