@@ -35,3 +35,9 @@ def test_an_incomplete_command_line_is_refused(args: list[str], message: str):
     refuse_incomplete([*args, "--print_config"])
     with pytest.raises(UserError, match=message):
         refuse_incomplete(args)
+
+
+def test_a_value_that_ends_the_options_is_refused():
+    """Catches a list in place of the value, which argparse makes of `--`."""
+    with pytest.raises(UserError, match="--ckpt_path is --"):
+        ordered(["score", "--ckpt_path=--"])
