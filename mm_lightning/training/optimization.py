@@ -104,17 +104,21 @@ class Optimization:
             return None
         try:
             if not _spans_the_run(self.lr_scheduler):
-                self._check_first_step(self.lr_scheduler)
+                self._check_step(self.lr_scheduler(self.make_optimizer()))
                 return self.lr_scheduler(optimizer)
-            return _spanning(self.lr_scheduler, optimizer, horizon())
+            schedule = _spanning(self.lr_scheduler, optimizer, horizon())
+            self._check_step(copy.deepcopy(schedule))
+            return schedule
         except UserError:
             raise
         except (ValueError, ArithmeticError) as error:
-            raise UserError(f"model.lr_scheduler: {error}") from error
+            raise UserError(f"model.lr_scheduler: {error}; change its init_args") from error
 
-    def _check_first_step(self, make_schedule: LRSchedulerCallable) -> None:
-        """Take one step of a schedule that is thrown away: torch notices a step_size of 0 only then."""
-        schedule = make_schedule(self.make_optimizer())
+    @staticmethod
+    def _check_step(schedule: Schedule) -> None:
+        """Take one step of a schedule that is thrown away, where torch notices a step_size of 0 or a pct_start of 1."""
+        if isinstance(schedule, OneCycleLR):
+            schedule.last_epoch = schedule.total_steps - 1
         if not isinstance(schedule, ReduceLROnPlateau):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the schedule steps without the optimiser on purpose

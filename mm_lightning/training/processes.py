@@ -27,6 +27,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.training.run_folders import newest_checkpoint
 
+_PARENT = "MM_LIGHTNING_FIRST_PROCESS"  # variable with the number of the first process, which may end before a child
 _POLL_SECONDS = 0.5
 _REPORT_SECONDS = 5  # for the first process to kill a child that failed in the same way
 _GRACE_SECONDS = 15  # for a process to end by itself after the loss of another one
@@ -47,7 +48,7 @@ class Launcher(_SubprocessScriptLauncher):
     def __init__(self, environment: LightningEnvironment, num_processes: int, num_nodes: int) -> None:
         super().__init__(environment, num_processes, num_nodes)
         self._rank = environment.local_rank()
-        self._parent = os.getppid()
+        self._parent = int(os.environ.get(_PARENT, os.getppid())) if self._rank else os.getppid()
         self._run_folder: Path | None = None
         self._has_ended = threading.Event()
 
@@ -61,6 +62,8 @@ class Launcher(_SubprocessScriptLauncher):
             UserError: If another process ended too early.
         """
         self._run_folder = getattr(trainer, "run_folder", None)
+        if self._rank == 0:
+            os.environ[_PARENT] = str(os.getpid())
         return super().launch(self._call, function, *args, **kwargs)
 
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
