@@ -61,7 +61,7 @@ def resident_megabytes() -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list descriptors in /proc")
-@pytest.mark.parametrize(("warm_up", "cycles"), [(1, 2), pytest.param(100, 300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("warm_up", "cycles"), [(1, 2), pytest.param(40, 120, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("words")
 def test_nothing_grows_with_the_number_of_commands(warm_up: int, cycles: int, monkeypatch: pytest.MonkeyPatch):
     """Catches filters added by each command, writers and locks left open, and trainers that are never freed."""
