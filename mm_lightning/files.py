@@ -3,8 +3,8 @@
 A writer holds a lock on its partial file, `.NAME.partial`, which the system releases however the process ends. So a
 second writer is refused, and the partial file of a killed process is taken over by the next writer of the same path.
 
-A system may carry out a rename before the writes, or lose a rename, a new file or a new folder, until they are synced
-(Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014). Contents are synced before the rename, and the
+Until a sync, a system may carry out a rename before the writes. It may also lose a rename, a new file or a new folder
+(Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014). So contents are synced before the rename, and the
 folder is synced after the rename.
 """
 
