@@ -44,7 +44,10 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
             _print_results(study)
     except OptunaError as error:
         reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(f"the study in {folder} cannot be used ({reason}); finished trials are kept") from None
+        raise UserError(
+            f"the study in {folder} cannot be used ({reason}); make room on the disk, or change the permissions; "
+            "finished trials are kept"
+        ) from None
     except OSError as error:
         error.filename = error.filename or folder  # of Optuna's and TensorBoard's writers, which do not name their file
         raise

@@ -91,7 +91,7 @@ class Checkpoint:
         path: The checkpoint's file.
         model: Arguments of the LightningModule.
         data: Arguments of the datamodule.
-        config: The whole configuration of the run; empty if the run was not started from the command line.
+        config: The whole configuration of the run.
         step: Optimiser steps done.
         epoch: Epochs done.
     """
