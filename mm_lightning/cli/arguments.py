@@ -74,7 +74,7 @@ def _rank(option: str, appended: set[str]) -> tuple[int, bool]:
     """
     if option == _CONFIG:
         return -1, False
-    parts = option.removesuffix("+").split(".")
+    parts = option.removesuffix("+").removesuffix(".class_path").split(".")  # two spellings of one option
     for depth in range(1, len(parts) + 1):
         if ".".join(parts[:depth]) in appended:
             return depth, depth < len(parts) or option.endswith("+")

@@ -14,6 +14,7 @@ from mm_lightning.cli.arguments import ordered, refuse_incomplete
             "fit --a.b.c 1 --a.b M --a F -cC --config=D -c=E",
             "fit --config=C --config=D --config=E --a=F --a.b=M --a.b.c=1",
         ),
+        ("fit --a.class_path M --a.b 1 --a N", "fit --a.class_path=M --a=N --a.b=1"),
         ("fit --x=1 --y -1 --x=2", "fit --x=1 --y=-1 --x=2"),
         ("fit --l+=A --l.p 1 --l+=B --l.p 2 --l=[] --k.m 3", "fit --l=[] --l+=A --l.p=1 --l+=B --l.p=2 --k.m=3"),
         ("score w --ckpt_path C v=1 -- --config D", "score --ckpt_path=C w v=1 -- --config D"),
