@@ -13,7 +13,19 @@ from mm_lightning.data.encoding import IGNORE, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks import GRU, LSTM, MLP, RNN, BagOfWords, Bigram, KneserNey, NGram, Transformer, WaveNet
+from mm_lightning.networks import (
+    GRU,
+    LSTM,
+    MLP,
+    RNN,
+    BagOfWords,
+    Bigram,
+    KneserNey,
+    NGram,
+    PitmanYor,
+    Transformer,
+    WaveNet,
+)
 from mm_lightning.networks.base import CountedNetwork, Network, WindowNetwork
 
 NETWORKS: dict[str, Callable[[], Network]] = {
@@ -34,6 +46,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "NGram, context 3": lambda: counted(NGram(V, block_size=3, smoothing=0.5)),
     "KneserNey, context 1": lambda: counted(KneserNey(V, block_size=1)),
     "KneserNey, context 4": lambda: counted(KneserNey(V, block_size=4)),
+    "PitmanYor, context 3": lambda: counted(PitmanYor(V, block_size=3)),
 }
 
 
