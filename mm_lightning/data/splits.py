@@ -11,7 +11,7 @@ from mm_lightning import UserError
 from mm_lightning.data.items import Items
 
 SPLIT_SEED = 42
-SplitName = Literal["lecture", "unique"]
+SplitName = Literal["lecture", "unique", "all"]
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,17 @@ def split_items(items: Items, how: SplitName, source: str) -> Splits:
 
     Args:
         items: All items.
-        how: `lecture` keeps repeats, so that an item can occur in train and in dev; `unique` removes repeats first.
+        how: `lecture` keeps repeats, so that an item can occur in train and in dev; `unique` removes repeats first;
+            `all` removes repeats and puts every item into train.
         source: Name of the file, for errors.
 
     Raises:
         UserError: If a split is empty.
     """
-    if how == "unique":
+    if how != "lecture":
         items = items.unique()
+    if how == "all":
+        return Splits(items, items[:0], items[:0])
     order = array("I", range(len(items)))  # a list of the same integers takes ten times the memory
     random.Random(SPLIT_SEED).shuffle(order)
     shuffled = np.asarray(order)
