@@ -7,6 +7,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -168,8 +169,12 @@ class ItemsDataModule(pl.LightningDataModule):
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch."""
-        examples = self._examples(encode(self.splits.dev, self.vocabulary))
+        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch.
+
+        Of the train split where nothing is held out.
+        """
+        items = self.splits.dev if len(self.splits.dev) else self.splits.train
+        examples = self._examples(encode(items, self.vocabulary))
         return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
 
     def _examples(self, encoded: EncodedItems) -> Examples:
@@ -177,14 +182,24 @@ class ItemsDataModule(pl.LightningDataModule):
         return Windows(encoded, self.block_size) if self.block_size else PaddedItems(encoded)
 
     @override
-    def val_dataloader(self) -> ItemBatches:
-        """Make batches of the items of the dev split."""
-        return self.item_batches(self.splits.dev)
+    def val_dataloader(self) -> ItemBatches | list[Any]:
+        """Make batches of the items of the dev split; none in a fit where nothing is held out."""
+        if not len(self.splits.dev) and self._trainer().state.fn == TrainerFn.FITTING:
+            return []
+        return self._held_out_batches(self.splits.dev)
 
     @override
     def test_dataloader(self) -> ItemBatches:
         """Make batches of the items of the test split."""
-        return self.item_batches(self.splits.test)
+        return self._held_out_batches(self.splits.test)
+
+    def _held_out_batches(self, items: Items) -> ItemBatches:
+        if not len(items):
+            raise UserError(
+                f"data.split is {self.split}, which holds nothing out of {self.path}; "
+                "give other data with --data.path and --data.split unique"
+            )
+        return self.item_batches(items)
 
     def item_batches(self, items: Items) -> ItemBatches:
         """Make batches of this rank's share of the items; an item's tag is true if the train split has the item."""
