@@ -1,17 +1,17 @@
 """The network that suits a list, from the list's size alone.
 
-`benchmarks/list_sizes.py` measured the rule on 20 lists of 51 to 30,000 items in nine scripts; docs/lists.md has the
-table. An LSTM had the lowest held-out loss per second of processor time at every size, alone and mixed with counts; a
-GRU, an MLP and a Transformer of the same cost had a higher one.
+`benchmarks/list_sizes.py` measured the rule on 22 lists of 51 to 30,000 items in eight scripts; docs/lists.md has the
+tables. An LSTM had the lowest held-out loss for its processor time at every size, mixed with counts as well as alone; a
+GRU, an MLP and a Transformer had a higher loss.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 _MIN_TARGETS = 100  # below, there is too little to judge a network by
-_STEPS = (2.3, 0.6)  # factor and exponent: over-fitting begins after about 2.3 * targets ** 0.6 steps
-_MAX_TARGETS_TRAINED = 600_000  # some 30 seconds of processor time
-_SECONDS_PER_TARGET = {64: 20e-6, 128: 30e-6, 200: 45e-6}  # forward, backward and update, by hidden_dim
+_MIN_ITEMS_OF_ONE_FOLD = 1_500  # shorter lists are judged by 5 folds
+_MAX_SECONDS = 60.0  # processor time of all trainings
+_MAX_COPIES = 4  # a fifth lowers the loss by less than 0.002 nats
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,24 @@ class Recipe:
     Args:
         name: Name of the network, for people.
         settings: Settings as in a config: the keys `model`, `data` and `trainer`.
-        seconds: Expected processor time of one training, in seconds.
+        copies: Networks to train from different seeds. Their mean has a lower loss, and there is time for all of them.
+        seconds: Expected processor time of one training of one network, in seconds.
     """
 
     name: str
     settings: dict[str, Any]
+    copies: int
     seconds: float
 
 
 def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | None:
     """Choose a network, its regularisation and its horizon for a list.
 
-    The learning rate ends its cycle where over-fitting would begin, or where the time for one training ends.
+    The learning rate ends its cycle where over-fitting begins, or where the time for a training ends. Over-fitting
+    begins after a number of steps that grows with the 0.6th power of the number of targets.
 
     Args:
-        num_items: Number of different items to learn from.
+        num_items: Number of different items to learn from, at least 1.
         num_characters: Characters of these items, without their ends.
         vocab_size: Number of ids V.
 
@@ -45,11 +48,18 @@ def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | Non
     targets = num_characters + num_items
     if targets < _MIN_TARGETS:
         return None
-    hidden_dim, embed_dim = (64, 32) if targets < 8_000 else (128, 48) if targets < 25_000 else (200, 64)
-    batch_size = 16 if targets < 2_000 else 32 if targets < 25_000 else 64
-    dropout, embed_dropout = (0.5, 0.2) if targets < 100_000 else (0.3, 0.1)
-    trained_per_step = min(batch_size, num_items) * targets / num_items
-    steps = round(min(_STEPS[0] * targets ** _STEPS[1], _MAX_TARGETS_TRAINED / trained_per_step))
+    trainings = 2 if num_items >= _MIN_ITEMS_OF_ONE_FOLD else 6  # to judge, then on all items
+    if targets < 5_000:
+        embed_dim, hidden_dim = 32, 64
+    elif targets < 30_000 or trainings > 2:
+        embed_dim, hidden_dim = 48, 128
+    else:
+        embed_dim, hidden_dim = 64, 200
+    batch_size = 16 if targets < 2_000 else 32 if hidden_dim < 200 else 64
+    dropout, embed_dropout = (0.5, 0.2) if targets < 100_000 else (0.1, 0.0)  # of a long list, time limits the epochs
+    seconds_per_step = min(batch_size, num_items) * targets / num_items * _seconds(embed_dim, hidden_dim, vocab_size)
+    steps = max(1, round(min(2.3 * targets**0.6, _MAX_SECONDS / trainings / seconds_per_step)))
+    seconds = steps * seconds_per_step
     network = {
         "embed_dim": embed_dim,
         "hidden_dim": hidden_dim,
@@ -71,4 +81,10 @@ def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | Non
         "data": {"batch_size": batch_size},
         "trainer": {"max_steps": steps, "steps_per_execution": min(50, steps), "gradient_clip_val": 1.0},
     }
-    return Recipe("LSTM", settings, steps * trained_per_step * _SECONDS_PER_TARGET[hidden_dim])
+    return Recipe("LSTM", settings, max(1, min(_MAX_COPIES, int(_MAX_SECONDS / trainings / seconds))), seconds)
+
+
+def _seconds(embed_dim: int, hidden_dim: int, vocab_size: int) -> float:
+    """Estimate the processor time of a training step per target, padding included, as measured on one shared core."""
+    weights = 4 * hidden_dim * (embed_dim + hidden_dim) + 2 * hidden_dim * vocab_size  # softmax takes as long again
+    return 14e-6 + 0.17e-9 * weights
