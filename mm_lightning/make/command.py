@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
 from mm_lightning.data.tables import Columns
 from mm_lightning.files import make_folder, write_atomically
 from mm_lightning.training.run_folders import BEST, LOGS, checkpoint_of
+from mm_lightning.training.stop_signals import Stopped
 
 _FOLDER = "make"  # below the logs
 _STDIN = "-"
@@ -97,11 +99,8 @@ def _describe(source: Source) -> str:
     )
 
 
-def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) -> list[str]:
+def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) -> None:
     """Learn the list, save the model, and print on the way what is tried.
-
-    Returns:
-        The printed lines.
 
     Raises:
         UserError: If the checkpoint cannot be written.
@@ -120,19 +119,24 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
     learner = ListLearner(source.data, source.items, lambda each: tell(f"  {each.loss:.4f}  {each.name}"))
     tell(f"loss on held-out items, nats per character, {learner.judgement}:")
     counts = learner.count()
-    recipe = suited(len(source.items), len(source.items.code_points), len(learner.vocabulary))
-    if recipe is None or recipe.seconds > 60 * minutes:
-        reason = "the list is too short" if recipe is None else f"--minutes is {minutes:g}"
-        tell(f"  no network is tried: {reason}")
+    sizes = len(source.items), len(source.items.code_points), len(learner.vocabulary)
+    recipe = suited(*sizes, max_seconds=60 * minutes)
+    if recipe is None:
+        tell(f"  no network is tried: {'the list is too short' if minutes else '--minutes is 0'}")
     else:
         first = learner.preview(counts, SamplingOptions(**options))
         _tell(f"by counts alone: {', '.join(first)}")
-        _tell(f"a network learns, for about {recipe.seconds:.0f} s ...")
-        learner.mix(recipe)
+        _tell("networks learn, for up to --minutes; Ctrl-C keeps the counts ...")
+        try:
+            learner.mix(recipe)
+        except Stopped as stop:
+            if stop.signum != signal.SIGINT:
+                raise
+            tell("  stopped; networks are tried at the next call")
+            minutes = 0.0
     seconds = time.monotonic() - start
     tell(f"chosen: {learner.chosen.name}, which learned all items; {seconds:.0f} s")
     learner.save(path, {"minutes": minutes, "lines": lines})
-    return lines
 
 
 def _learned(path: Path, minutes: float) -> list[str] | None:

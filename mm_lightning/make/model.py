@@ -18,6 +18,7 @@ from mm_lightning.data.splits import Splits
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.make.judging import count, folds, held_out, mixed, mixing_weight
 from mm_lightning.make.recipe import Recipe
+from mm_lightning.networks import Mixture
 from mm_lightning.networks.base import Network
 from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.sampler import sample
@@ -34,6 +35,7 @@ _TRAINER = {
 }
 _CALLBACKS = (RandomState, RunConfig, BestCheckpoint, LastCheckpoint)  # whose state a checkpoint holds
 _PITMAN_YOR, _MIXTURE = "mm_lightning.networks.PitmanYor", "mm_lightning.networks.Mixture"
+_SEED = 42
 _NETWORK = "network."  # prefix of the network's weights in a checkpoint
 
 Settings = dict[str, Any]
@@ -110,16 +112,23 @@ class ListLearner:
         return counted
 
     def mix(self, recipe: Recipe) -> None:
-        """Judge a network, and its mixture with the counts; keep the mixture if it is better."""
-        log_p = self._held_out(lambda items: self._fit(recipe.settings, items))
+        """Judge networks, and their mixture with the counts; keep the mixture if it is better."""
+        log_p = self._held_out(lambda items: self._mean_network(recipe, items))
         self._tell(Candidate(recipe.name, log_p))
         weight = mixing_weight(self.chosen.log_p, log_p)
         name = f"counts ({weight:.0%}) and network ({1 - weight:.0%})"
         mixture = Candidate(name, mixed(self.chosen.log_p, log_p, weight))
         self._tell(mixture)
         if mixture.loss < self.chosen.loss - _MIN_GAIN:
+            networks = [self._learn(settings)[1] for settings in _seeded(recipe)]
+            self._content = _mixture([self._content, *networks], [weight, *_shares(1 - weight, recipe.copies)])
             self.chosen = mixture
-            self._content = _mixture(self._content, self._learn(recipe.settings)[1], weight)
+
+    def _mean_network(self, recipe: Recipe, items: Items) -> Network:
+        """Fit the copies of a network to items; return the mean of their probabilities."""
+        networks = [self._fit(settings, items) for settings in _seeded(recipe)]
+        makers: list[Callable[[int], Network]] = [lambda _, network=each: network for each in networks]  # type: ignore[misc]
+        return Mixture(len(self.vocabulary), makers, _shares(1, recipe.copies)).eval()
 
     def save(self, path: Path, record: Settings) -> None:
         """Save the model as a checkpoint, with a record of how it was chosen.
@@ -165,26 +174,30 @@ class ListLearner:
         return built.model.network.eval()
 
 
-def _mixture(counts: Settings, network: Settings, weight: float) -> Settings:
-    """Content of the checkpoint of a mixture, from those of its two networks and the weight of the first."""
-    parts = (counts, network)
-    weights = {
+def _seeded(recipe: Recipe) -> list[Settings]:
+    """Settings of each copy of a recipe's network."""
+    return [{**recipe.settings, "seed_everything": seed} for seed in range(_SEED, _SEED + recipe.copies)]
+
+
+def _shares(total: float, count: int) -> list[float]:
+    return [total / count] * count
+
+
+def _mixture(parts: list[Settings], weights: list[float]) -> Settings:
+    """Content of the checkpoint of a mixture, from the contents of its networks' checkpoints, the last one learned."""
+    tensors = {
         f"{_NETWORK}networks.{i}.{name.removeprefix(_NETWORK)}": value
         for i, part in enumerate(parts)
         for name, value in part["state_dict"].items()
     }
     networks = [part["hyper_parameters"]["network"] for part in parts]
-    mixture = {"class_path": _MIXTURE, "init_args": {"networks": networks, "weights": [weight, 1 - weight]}}
+    network = {"class_path": _MIXTURE, "init_args": {"networks": networks, "weights": weights}}
+    model = {**parts[-1]["hyper_parameters"], "network": network, "optimizer": None, "lr_scheduler": None}
     return {
-        **network,
-        "state_dict": weights,
-        "hyper_parameters": {
-            **network["hyper_parameters"],
-            "network": mixture,
-            "optimizer": None,
-            "lr_scheduler": None,
-        },
-        "datamodule_hyper_parameters": {**network["datamodule_hyper_parameters"], "block_size": None},
+        **parts[-1],
+        "state_dict": tensors,
+        "hyper_parameters": model,
+        "datamodule_hyper_parameters": {**parts[-1]["datamodule_hyper_parameters"], "block_size": None},
         "optimizer_states": [],
         "lr_schedulers": [],
     }
