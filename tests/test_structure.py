@@ -51,6 +51,7 @@ LIGHT = [
     "evaluation.text_table",
     "training.run_folders",
     "make.command",
+    "make.recipe",
     "sweep.command",
     "__main__",
 ]
