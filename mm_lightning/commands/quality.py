@@ -129,6 +129,8 @@ def run(
         samples, valid = sample_items(model, datamodule, options)
     comparison = compare(TrainingReference.of(datamodule), datamodule.splits, samples, valid, _NUM_NEIGHBOURS)
     print(as_text(comparison))
+    if datamodule.loss_note:
+        print(f"lengths, first, last and bigrams: items of the data {datamodule.loss_note}")
     if output is not None:
         origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
         settings = {name: getattr(options, name) for name in _SETTINGS}

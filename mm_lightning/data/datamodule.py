@@ -39,6 +39,7 @@ class ItemsDataModule(pl.LightningDataModule):
             checkpoint sets it.
         seed: Seed of the training order, set by seed_everything.
         item: Column of the items; files are then tables with the names of the columns in the first line.
+        weight: Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.
 
     Raises:
         UserError: If a setting contradicts another.
@@ -55,13 +56,14 @@ class ItemsDataModule(pl.LightningDataModule):
         alphabet: str | list[str] | None = None,
         seed: Seed = 42,
         item: str | None = None,
+        weight: str | None = None,
     ) -> None:
         super().__init__()
         check_vocabulary_settings(tokens, max_vocab, alphabet)
         self.save_hyperparameters(ignore=["alphabet"])  # the model keeps the alphabet; two copies could differ
         self.path = listed_paths(path)  # for messages
         self._paths = path
-        self._columns = Columns(item)
+        self._columns = Columns(item, None, weight)
         self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
@@ -114,16 +116,22 @@ class ItemsDataModule(pl.LightningDataModule):
     @property
     def targets_per_step(self) -> int:
         """Mean number of tokens and closing boundaries that a device predicts in one optimiser step."""
-        examples = self.num_examples
-        return min(self.batch_size or examples, examples) * len(self._train.stream) // examples
+        batch_size = min(self.batch_size or self.num_examples, self.num_examples)
+        if self.block_size:
+            return batch_size
+        return int(batch_size * np.average(self._train.lengths + 1, weights=self._train.weights))
+
+    @property
+    def loss_note(self) -> str:
+        """How items count in the losses, for messages; empty if each counts once."""
+        return "" if self._columns.weight is None else f"weighted by {self._columns.weight}"
 
     @cached_property
     def _train_hashes(self) -> tuple[NDArray[np.uint64], str]:
         """`train_hashes` and `digest`."""
-        hashes = self.splits.train.hashes()
-        digest = int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64)))
-        hashes.sort()
-        return hashes, f"{digest:016x}"
+        items = self.splits.train
+        digest = int(items.fingerprints().dot(np.arange(1, 2 * len(items), 2, dtype=np.uint64)))
+        return np.sort(items.hashes()), f"{digest:016x}"
 
     @property
     def train_hashes(self) -> NDArray[np.uint64]:
@@ -132,7 +140,7 @@ class ItemsDataModule(pl.LightningDataModule):
 
     @property
     def digest(self) -> str:
-        """Checksum of the training items in their order, in hexadecimal."""
+        """Checksum of the training items in their order, with their weights, in hexadecimal."""
         return self._train_hashes[1]
 
     @override
@@ -187,9 +195,13 @@ class ItemsDataModule(pl.LightningDataModule):
         return self.item_batches(self.splits.test)
 
     def item_batches(self, items: Items) -> ItemBatches:
-        """Make batches of this rank's share of the items; an item's tag is true if the train split has the item."""
+        """Make batches of this rank's share of the items.
+
+        Tags (num_items, 2) of an item: whether the train split has it, and its weight.
+        """
         encoded = encode(items, self.vocabulary).to(self._device)
-        tags = torch.from_numpy(self.is_in_training(items)).to(encoded.stream.device)
+        weights = np.ones(len(items), np.int64) if items.weights is None else items.weights
+        tags = torch.from_numpy(np.stack([self.is_in_training(items), weights], 1)).to(encoded.stream.device)
         trainer = self._trainer()
         return ItemBatches(encoded, tags, trainer.global_rank, trainer.world_size)
 

@@ -28,11 +28,13 @@ class EncodedItems:
         stream: (num_targets,) uint8, or int32 for more than 256 ids: the ids of each item and a boundary.
         lengths: (num_items,) int32, ids of each item, without the boundary.
         vocab_size: Number of ids V.
+        weights: (num_items,) int64, how many times each item counts; None for once each.
     """
 
     stream: Tensor
     lengths: Tensor
     vocab_size: int
+    weights: Tensor | None = None
 
     @cached_property
     def starts(self) -> Tensor:
@@ -41,7 +43,8 @@ class EncodedItems:
 
     def to(self, device: torch.device) -> "EncodedItems":
         """Copy the items to a device."""
-        return EncodedItems(self.stream.to(device), self.lengths.to(device), self.vocab_size)
+        weights = None if self.weights is None else self.weights.to(device)
+        return EncodedItems(self.stream.to(device), self.lengths.to(device), self.vocab_size, weights)
 
 
 def encode(items: Items, vocabulary: Vocabulary) -> EncodedItems:
@@ -59,7 +62,8 @@ def encode(items: Items, vocabulary: Vocabulary) -> EncodedItems:
     is_id = np.ones(len(stream), bool)
     is_id[boundaries] = False
     stream[is_id] = ids
-    return EncodedItems(torch.from_numpy(stream), torch.from_numpy(lengths), len(vocabulary))
+    weights = None if items.weights is None else torch.from_numpy(items.weights)
+    return EncodedItems(torch.from_numpy(stream), torch.from_numpy(lengths), len(vocabulary), weights)
 
 
 class Examples(Protocol):
@@ -67,6 +71,7 @@ class Examples(Protocol):
 
     has_one_shape: bool  # every example has the same shape, so several batches can be gathered at once
     device: torch.device
+    weights: Tensor | None  # (num_examples,) how many times each example counts; None for once each
 
     def __len__(self) -> int: ...
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,6 +91,7 @@ class Windows:
 
     def __init__(self, items: EncodedItems, block_size: int) -> None:
         self.device = items.stream.device
+        self.weights = None if items.weights is None else items.weights.repeat_interleave(items.lengths + 1)
         self.block_size = block_size
         stream = F.pad(items.stream, (block_size, 0), value=BOUNDARY)
         self._spans = stream.unfold(0, block_size + 1, 1)  # (num_targets, C + 1), a view
@@ -112,6 +118,7 @@ class PaddedItems:
 
     def __init__(self, items: EncodedItems) -> None:
         self.device = items.stream.device
+        self.weights = items.weights
         self.items = items
 
     def __len__(self) -> int:

@@ -124,6 +124,11 @@ class Items:
         """Hash each item together with its label (num_items,); as `hashes` for items without labels."""
         return self.hashes() if self.labels is None else _mix(self.hashes() ^ _mix(self.labels.astype(np.uint64)))
 
+    def fingerprints(self) -> NDArray[np.uint64]:
+        """Hash each item together with its label and its weight (num_items,); as `hashes` for items without both."""
+        hashes = self.hashes_with_labels()
+        return hashes if self.weights is None else _mix(hashes ^ _mix(self.weights.astype(np.uint64)))
+
     def unique(self) -> "Items":
         """Keep the first occurrence of each item and label, in the original order; add up the weights of repeats."""
         _, first, inverse = np.unique(self.hashes_with_labels(), return_index=True, return_inverse=True)

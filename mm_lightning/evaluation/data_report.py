@@ -122,11 +122,13 @@ def describe(path: str | list[str], split: SplitName, columns: Columns = Columns
     counts = _character_counts(items)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     length = _length_statistics(items)
+    weight = {} if items.weights is None else {"weight": int(items.weights.sum())}
     return {
         "path": source,
         "items": len(items),
         "different": num_distinct,
         "repeats": len(items) - num_distinct,
+        **weight,
         "characters": {chr(code): int(counts[code]) for code in order},
         "split": split,
         "splits": _split_sizes(items, split, source),

@@ -146,8 +146,14 @@ class CountedNetwork(WindowNetwork):
     """A window network that is fitted by counting every example once, without gradients."""
 
     @abstractmethod
-    def count(self, x: Tensor, y: Tensor) -> None:
-        """Add the examples, windows x (N, C) and targets y (N,), to the counts."""
+    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
+        """Add the examples, windows x (N, C) and targets y (N,), to the counts.
+
+        Args:
+            x: Windows.
+            y: Targets.
+            weights: (N,) int64, how many times each example counts; None for once each.
+        """
 
 
 class SequenceNetwork(Network):

@@ -57,11 +57,10 @@ class NGramCounts(CountedNetwork):
         self.register_load_state_dict_pre_hook(_resize_before_loading)  # type: ignore[no-untyped-call] # torch's own
 
     @override
-    def count(self, x: Tensor, y: Tensor) -> None:
+    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
         grams = self._number(torch.cat([x, y[:, None]], 1))
-        self.grams, self.counts = sum_by_key(
-            torch.cat([self.grams, grams]), torch.cat([self.counts, torch.ones_like(grams)])
-        )
+        added = torch.ones_like(grams) if weights is None else weights
+        self.grams, self.counts = sum_by_key(torch.cat([self.grams, grams]), torch.cat([self.counts, added]))
 
     def _number(self, ids: Tensor) -> Tensor:
         """Convert n-grams ids (N, n) to numbers (N,)."""
@@ -154,8 +153,8 @@ class KneserNey(NGramCounts):
         return result.log()
 
     @override
-    def count(self, x: Tensor, y: Tensor) -> None:
-        super().count(x, y)
+    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
+        super().count(x, y, weights)
         self._orders = []
 
     @override

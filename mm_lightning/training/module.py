@@ -15,7 +15,8 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
-from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, exact_mean, item_nll
+from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, item_nll
+from mm_lightning.evaluation.split_loss import SplitLoss
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.networks.building import build
 from mm_lightning.sampling import ConditionalSampler
@@ -61,8 +62,7 @@ class LanguageModel(pl.LightningModule):
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve
         self._running_loss = RunningLoss(len(self.vocabulary))
-        self.loss = exact_mean()
-        self.loss_unseen = exact_mean()
+        self.split_loss = SplitLoss()
         self.use_stepper(default_stepper(self.network))
 
     @property
@@ -164,12 +164,9 @@ class LanguageModel(pl.LightningModule):
 
     @override
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Add items to the metrics of all items and, where they are not in the train split, of unseen items."""
-        x, y, seen = batch
-        nll = item_nll(self.network, x, y)
-        targets = (y >= 0).sum(1)
-        self.loss.update(nll / targets, targets)
-        self.loss_unseen.update((nll / targets)[~seen], targets[~seen])
+        """Add items to the losses over the split."""
+        x, y, tags = batch
+        self.split_loss.update(item_nll(self.network, x, y), (y >= 0).sum(1), tags)
 
     @override
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -185,20 +182,21 @@ class LanguageModel(pl.LightningModule):
 
     def _log_metrics(self, split: str) -> None:
         """Log the exact means over a split."""
-        loss, unseen = self.loss.compute(), self.loss_unseen.compute()
-        self.loss.reset()
-        self.loss_unseen.reset()
-        self._check_metric(f"{split}/loss", float(loss))
-        self.log(f"{split}/loss", loss, prog_bar=split == "val")
-        self.log(f"{split}/perplexity", loss.exp())
-        self.log(f"{split}/bits_per_char", loss / math.log(2))
-        if not unseen.isnan():  # every item of the split may be in the train split too
-            self.log(f"{split}/loss_unseen", unseen)
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        measures = self.split_loss.take()
+        self._check_metric(f"{split}/loss", float(measures["loss"]))
+        for name, value in measures.items():
+            self.log(f"{split}/{name}", value, prog_bar=(split, name) == ("val", "loss"))
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self._print_loss_note()
+        else:
             self.log("step", float(self.global_step))  # becomes the x axis, which is else one less
-            self.log("hp/val_loss", loss)
+            self.log("hp/val_loss", measures["loss"])
             if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
                 self.log("train/loss", self.train_loss, logger=False)
+
+    def _print_loss_note(self) -> None:
+        if note := getattr(self.trainer.datamodule, "loss_note", ""):  # type: ignore[attr-defined] # of a loader alone
+            self.print(f"losses {note}")
 
     def _check_metric(self, name: str, loss: float) -> None:
         """Check the loss over a split; note a loss that counts make infinite or that is far above a uniform guess.

@@ -23,7 +23,7 @@ MODEL: dict[str, Any] = {
 }
 DATA: dict[str, Any] = {
     **{"path": "names.txt", "split": "lecture", "batch_size": 32, "block_size": 3, "tokens": "characters"},
-    **{"max_vocab": None, "seed": 1, "_instantiator": "x"},
+    **{"max_vocab": None, "seed": 1, "item": None, "weight": None, "_instantiator": "x"},
 }
 
 

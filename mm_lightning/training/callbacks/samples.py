@@ -77,7 +77,8 @@ def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule,
     listed_losses = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
     comma = "," if any(" " in item for item in items) else ""
     listed = f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)
-    model.print(f"step {trainer.global_step}: {listed_losses}; samples ([in training]): {listed}")
+    note = f" ({data.loss_note})" if data.loss_note and listed_losses else ""
+    model.print(f"step {trainer.global_step}: {listed_losses}{note}; samples ([in training]): {listed}")
     if isinstance(trainer.logger, TensorBoardLogger):
         rows = "\n".join(f"| {item} | {'new' if is_new else 'in training'} |" for item, is_new in marked)
         trainer.logger.experiment.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
