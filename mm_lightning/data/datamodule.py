@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
-from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode
+from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode, tagged
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.lists import join_files, listed_paths, paths_with, read_files
+from mm_lightning.data.lists import join_files, listed_paths, paths_with, read_files, renumbered
 from mm_lightning.data.ranges import Count, Seed, VocabularySize
 from mm_lightning.data.splits import SplitName, Splits, split_items
 from mm_lightning.data.tables import Columns
@@ -38,7 +38,10 @@ class ItemsDataModule(pl.LightningDataModule):
         alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
             checkpoint sets it.
         seed: Seed of the training order, set by seed_everything.
+        labels: How often the training items have each label; null takes them from the data. A checkpoint sets it.
         item: Column of the items; files are then tables with the names of the columns in the first line.
+        label: Column of the labels, such as sex, or file for the name of an item's file. The model learns items given
+            their labels.
         weight: Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.
 
     Raises:
@@ -56,14 +59,17 @@ class ItemsDataModule(pl.LightningDataModule):
         alphabet: str | list[str] | None = None,
         seed: Seed = 42,
         item: str | None = None,
+        label: str | None = None,
         weight: str | None = None,
+        labels: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
         check_vocabulary_settings(tokens, max_vocab, alphabet)
-        self.save_hyperparameters(ignore=["alphabet"])  # the model keeps the alphabet; two copies could differ
+        self.save_hyperparameters(ignore=["alphabet", "labels"])  # the model keeps both; two copies could differ
         self.path = listed_paths(path)  # for messages
         self._paths = path
-        self._columns = Columns(item, None, weight)
+        self._columns = Columns(item, label, weight)
+        self._labels = labels
         self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
@@ -89,11 +95,27 @@ class ItemsDataModule(pl.LightningDataModule):
         """Alphabet of the vocabulary, for the model's checkpoint."""
         return self.vocabulary.alphabet
 
-    @cached_property
+    @property
     def splits(self) -> Splits:
         """Train, dev and test items; sentences that differ in white space only are equal."""
-        items, _ = join_files(read_files(self._paths, self._columns))
-        return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
+        return self._splits_and_labels[0]
+
+    @cached_property
+    def _splits_and_labels(self) -> tuple[Splits, list[str]]:
+        """The splits, and the names of their labels."""
+        items, names = join_files(read_files(self._paths, self._columns))
+        if self._labels is not None:
+            items = renumbered(items, names, list(self._labels), self.path)
+        items = items.single_spaced() if self.tokens == "words" else items
+        return split_items(items, self.split, self.path), names
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
+        if self._labels is not None:
+            return self._labels
+        splits, names = self._splits_and_labels
+        return dict(zip(names, splits.train.label_weights(len(names)), strict=True))
 
     @cached_property
     def _train(self) -> EncodedItems:
@@ -127,21 +149,14 @@ class ItemsDataModule(pl.LightningDataModule):
         return "" if self._columns.weight is None else f"weighted by {self._columns.weight}"
 
     @cached_property
-    def _train_hashes(self) -> tuple[NDArray[np.uint64], str]:
-        """`train_hashes` and `digest`."""
-        items = self.splits.train
-        digest = int(items.fingerprints().dot(np.arange(1, 2 * len(items), 2, dtype=np.uint64)))
-        return np.sort(items.hashes()), f"{digest:016x}"
-
-    @property
     def train_hashes(self) -> NDArray[np.uint64]:
         """(num_items,) hashes of the training items, sorted."""
-        return self._train_hashes[0]
+        return np.sort(self.splits.train.hashes())
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Checksum of the training items in their order, with their weights, in hexadecimal."""
-        return self._train_hashes[1]
+        """Checksum of the training items in their order, with their weights and labels, in hexadecimal."""
+        return self.splits.train.digest()
 
     @override
     def setup(self, stage: str) -> None:
@@ -195,13 +210,9 @@ class ItemsDataModule(pl.LightningDataModule):
         return self.item_batches(self.splits.test)
 
     def item_batches(self, items: Items) -> ItemBatches:
-        """Make batches of this rank's share of the items.
-
-        Tags (num_items, 2) of an item: whether the train split has it, and its weight.
-        """
+        """Make batches of this rank's share of the items, with the tags of `tagged`."""
         encoded = encode(items, self.vocabulary).to(self._device)
-        weights = np.ones(len(items), np.int64) if items.weights is None else items.weights
-        tags = torch.from_numpy(np.stack([self.is_in_training(items), weights], 1)).to(encoded.stream.device)
+        tags = tagged(items, self.is_in_training(items)).to(encoded.stream.device)
         trainer = self._trainer()
         return ItemBatches(encoded, tags, trainer.global_rank, trainer.world_size)
 

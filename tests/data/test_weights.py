@@ -111,7 +111,7 @@ def test_losses_are_those_of_items_written_out():
         )
         is_seen = torch.tensor([item == "cab" for item in items]).long()
         loss = SplitLoss()
-        for x, y, tags in ItemBatches(encode(items, VOCABULARY), torch.stack([is_seen, weights], 1)):
+        for x, y, tags in ItemBatches(encode(items, VOCABULARY), torch.stack([is_seen, weights, is_seen], 1)):
             loss.update(item_nll(network, x, y), (y >= 0).sum(1), tags)
         losses.append(loss.take())
     assert losses[0].keys() == losses[1].keys() == {"loss", "perplexity", "bits_per_char", "loss_unseen"}
@@ -132,12 +132,22 @@ def test_repeats_add_up_their_weights():
         assert [int(item) + 1 for item in split] == split.weights.tolist()
 
 
-def test_a_digest_depends_on_weights():
-    """Catches a run that resumes on data with other weights; without weights, the digest of old checkpoints counts."""
+def test_a_digest_depends_on_weights_and_labels():
+    """Catches a run that resumes on data with other weights or labels."""
     plain = Items.from_strings(STRINGS)
-    assert np.array_equal(plain.fingerprints(), plain.hashes())
-    other = replace(plain, weights=np.array([2, 1, 3, 1, 8]))
-    assert (WEIGHTED.fingerprints() != other.fingerprints()).tolist() == [False, False, False, False, True]
+    labels = np.array([0, 1, 0, 1, 0], np.int32)
+    variants = [
+        plain,
+        WEIGHTED,
+        replace(plain, weights=np.array([2, 1, 3, 1, 8])),
+        replace(plain, labels=labels),
+        replace(plain, labels=labels[::-1].copy(), weights=np.array(WEIGHTS)),
+        replace(WEIGHTED, labels=1 - labels),
+    ]
+    assert len({items.digest() for items in variants}) == len(variants)
+    hashes = plain.hashes()
+    expected = sum(int(h) * (2 * i + 1) for i, h in enumerate(hashes)) % 2**64
+    assert plain.digest() == f"{expected:016x}"  # of checkpoints from before weights
 
 
 def test_measures_of_quality_count_by_weight():

@@ -90,6 +90,10 @@ def _is_alphabet(value: Any) -> bool:
     return bool(value) and (type(value) is str or (type(value) is list and all(type(word) is str for word in value)))
 
 
+def _is_labels(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(name) is str and _is_count(count) for name, count in value.items())
+
+
 def _is_class(value: Any) -> bool:
     if not isinstance(value, dict) or type(value.get("class_path")) is not str:
         return False
@@ -148,6 +152,7 @@ _SCHEMA: dict[str, Any] = {
     "hyper_parameters": {
         "_instantiator": _is_text,
         "alphabet": _is_alphabet,
+        "labels": _is_labels,
         "network": _is_class,
         "optimizer": _is_optional_class,
         "lr_scheduler": _is_optional_class,
@@ -163,6 +168,7 @@ _SCHEMA: dict[str, Any] = {
         "max_vocab": _is_optional_count,
         "seed": _is_count,
         "item": _is_optional_text,
+        "label": _is_optional_text,
         "weight": _is_optional_text,
     },
     DATA: {"position": _is_count, "digest": _is_text},
