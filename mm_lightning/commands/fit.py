@@ -24,7 +24,9 @@ def prepare(
         UserError: If the data or the settings cannot be used.
     """
     datamodule.setup("fit")
-    if model.is_counted:
+    if model.network.learning is None:
+        raise UserError(f"{type(model.network).__name__} is made of trained networks; fit trains them one by one")
+    if model.network.learning == "counting":
         trainer.check_one_pass(datamodule, resumed)
     trainer.choose_threads(model, datamodule.targets_per_step)
 

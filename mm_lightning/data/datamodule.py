@@ -7,6 +7,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -15,7 +16,7 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode, tagged
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.lists import join_files, listed_paths, paths_with, read_files, renumbered
+from mm_lightning.data.lists import join_files, listed_paths, read_files, renumbered, unknown_characters
 from mm_lightning.data.ranges import Count, Seed, VocabularySize
 from mm_lightning.data.splits import SplitName, Splits, split_items
 from mm_lightning.data.tables import Columns
@@ -69,7 +70,9 @@ class ItemsDataModule(pl.LightningDataModule):
         self.path = listed_paths(path)  # for messages
         self._paths = path
         self._columns = Columns(item, label, weight)
+        self.loss_note = self._columns.loss_note
         self._labels = labels
+        self._label_names: list[str] = []  # set with the splits
         self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
@@ -95,27 +98,22 @@ class ItemsDataModule(pl.LightningDataModule):
         """Alphabet of the vocabulary, for the model's checkpoint."""
         return self.vocabulary.alphabet
 
-    @property
+    @cached_property
     def splits(self) -> Splits:
         """Train, dev and test items; sentences that differ in white space only are equal."""
-        return self._splits_and_labels[0]
-
-    @cached_property
-    def _splits_and_labels(self) -> tuple[Splits, list[str]]:
-        """The splits, and the names of their labels."""
-        items, names = join_files(read_files(self._paths, self._columns))
+        items, self._label_names = join_files(read_files(self._paths, self._columns))
         if self._labels is not None:
-            items = renumbered(items, names, list(self._labels), self.path)
+            items = renumbered(items, self._label_names, list(self._labels), self.path)
         items = items.single_spaced() if self.tokens == "words" else items
-        return split_items(items, self.split, self.path), names
+        return split_items(items, self.split, self.path)
 
     @cached_property
     def labels(self) -> dict[str, int]:
         """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
         if self._labels is not None:
             return self._labels
-        splits, names = self._splits_and_labels
-        return dict(zip(names, splits.train.label_weights(len(names)), strict=True))
+        train = self.splits.train
+        return dict(zip(self._label_names, train.label_weights(len(self._label_names)), strict=True))
 
     @cached_property
     def _train(self) -> EncodedItems:
@@ -143,11 +141,6 @@ class ItemsDataModule(pl.LightningDataModule):
             return batch_size
         return int(batch_size * np.average(self._train.lengths + 1, weights=self._train.weights))
 
-    @property
-    def loss_note(self) -> str:
-        """How items count in the losses, for messages; empty if each counts once."""
-        return "" if self._columns.weight is None else f"weighted by {self._columns.weight}"
-
     @cached_property
     def train_hashes(self) -> NDArray[np.uint64]:
         """(num_items,) hashes of the training items, sorted."""
@@ -168,11 +161,7 @@ class ItemsDataModule(pl.LightningDataModule):
         """
         unknown = sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all)))
         if unknown:
-            raise UserError(
-                f"{paths_with(unknown, self._paths, self._columns)} has characters that the model does not know: "
-                f"{' '.join(map(repr, unknown[:20]))}; "
-                "use data in its alphabet, or train a new model"
-            )
+            raise unknown_characters(unknown, self._paths, self._columns)
         if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
             raise UserError(
                 f"{self.path} (split {self.split}) is not what this checkpoint was trained on; "
@@ -184,15 +173,13 @@ class ItemsDataModule(pl.LightningDataModule):
         """Make shuffled batches of the train split, from the position of the resumed run on."""
         examples = self._examples(self._train)
         position = self._state.get("position", 0)
-        trainer = self._trainer()
-        self._batches = TrainBatches(
-            examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size
-        )
+        self._batches = TrainBatches(examples, self.batch_size, self.seed, position, *self._share)
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch."""
-        examples = self._examples(encode(self.splits.dev, self.vocabulary))
+        """Gather the first examples of the dev split, or of the train split where nothing is held out, as x and y."""
+        items = self.splits.dev if len(self.splits.dev) else self.splits.train
+        examples = self._examples(encode(items, self.vocabulary))
         return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
 
     def _examples(self, encoded: EncodedItems) -> Examples:
@@ -200,21 +187,30 @@ class ItemsDataModule(pl.LightningDataModule):
         return Windows(encoded, self.block_size) if self.block_size else PaddedItems(encoded)
 
     @override
-    def val_dataloader(self) -> ItemBatches:
-        """Make batches of the items of the dev split."""
-        return self.item_batches(self.splits.dev)
+    def val_dataloader(self) -> ItemBatches | list[Any]:
+        """Make batches of the items of the dev split; none in a fit where nothing is held out."""
+        if not len(self.splits.dev) and self._trainer().state.fn == TrainerFn.FITTING:
+            return []
+        return self._held_out_batches(self.splits.dev)
 
     @override
     def test_dataloader(self) -> ItemBatches:
         """Make batches of the items of the test split."""
-        return self.item_batches(self.splits.test)
+        return self._held_out_batches(self.splits.test)
+
+    def _held_out_batches(self, items: Items) -> ItemBatches:
+        if not len(items):
+            raise UserError(
+                f"data.split is {self.split}, which holds nothing out of {self.path}; "
+                "give other data with --data.path and --data.split unique"
+            )
+        return self.item_batches(items)
 
     def item_batches(self, items: Items) -> ItemBatches:
         """Make batches of this rank's share of the items, with the tags of `tagged`."""
         encoded = encode(items, self.vocabulary).to(self._device)
         tags = tagged(items, self.is_in_training(items)).to(encoded.stream.device)
-        trainer = self._trainer()
-        return ItemBatches(encoded, tags, trainer.global_rank, trainer.world_size)
+        return ItemBatches(encoded, tags, *self._share)
 
     def is_in_training(self, items: Items) -> NDArray[np.bool_]:
         """Mask (num_items,) of the items that the train split has."""
@@ -241,6 +237,11 @@ class ItemsDataModule(pl.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return self._trainer().strategy.root_device
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        """Rank of this process, and number of processes."""
+        return self._trainer().global_rank, self._trainer().world_size
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:

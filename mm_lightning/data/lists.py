@@ -1,6 +1,6 @@
 """The items of one or several files as one list, with labels and weights where columns are named."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,13 +105,16 @@ def _read_file(path: str, columns: Columns) -> ListFile:
     return ListFile(path, items, labels, lines)
 
 
-def paths_with(characters: Iterable[str], path: str | Sequence[str], columns: Columns) -> str:
-    """Return the paths of the files that have any of these characters, as text for an error."""
+def unknown_characters(characters: Sequence[str], path: str | Sequence[str], columns: Columns) -> UserError:
+    """The error of data with characters outside a model's alphabet; names the files that have them."""
     paths = split_paths(path)
     if len(paths) > 1:
         files = read_files(path, columns)
         paths = [file.path for file in files if set(file.items.alphabet()).intersection(characters)]
-    return ", ".join(paths)
+    return UserError(
+        f"{', '.join(paths)} has characters that the model does not know: {' '.join(map(repr, characters[:20]))}; "
+        "use data in its alphabet, or train a new model"
+    )
 
 
 def join_files(files: Sequence[ListFile]) -> tuple[Items, list[str]]:

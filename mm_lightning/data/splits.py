@@ -12,7 +12,7 @@ from mm_lightning import UserError
 from mm_lightning.data.items import Items
 
 SPLIT_SEED = 42
-SplitName = Literal["lecture", "unique"]
+SplitName = Literal["lecture", "unique", "all"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,16 @@ def split_items(items: Items, how: SplitName, source: str) -> Splits:
     Args:
         items: All items.
         how: `lecture` keeps repeats, so that an item can occur in train and in dev; `unique` removes repeats first,
-            and keeps an item with several labels in one split.
+            and keeps an item with several labels in one split; `all` removes repeats and puts all items into train.
         source: Name of the file, for errors.
 
     Raises:
         UserError: If a split is empty.
     """
-    if how == "unique":
+    if how != "lecture":
         items = items.unique()
+    if how == "all":
+        return Splits(items, items[:0], items[:0])
     groups = _texts(items) if how == "unique" and items.labels is not None else None
     num_groups = len(items) if groups is None else int(groups.max()) + 1
     order = array("I", range(num_groups))  # a list of the same integers takes ten times the memory

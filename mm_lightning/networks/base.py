@@ -17,6 +17,7 @@ export only `next_logits`. Code outside this folder never asks which network it 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +36,13 @@ class Network(nn.Module, ABC):
 
     A network with an embedding table (V, E) names the table `embedding`; plots use the name. A network that can read
     labels has an argument `num_labels` of its constructor, and sets the attribute.
+
+    Attributes:
+        learning: How `fit` trains the network; None for a network that is made of trained ones.
+        num_labels: Number of labels L that the network reads; 0 for items without labels.
     """
 
+    learning: Literal["gradient", "counting"] | None = "gradient"
     num_labels: int = 0
 
     @property
@@ -153,6 +159,8 @@ def _unique_windows(windows: Tensor) -> tuple[Tensor, Tensor]:
 
 class CountedNetwork(WindowNetwork):
     """A window network that is fitted by counting every example once, without gradients."""
+
+    learning = "counting"
 
     @abstractmethod
     def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:

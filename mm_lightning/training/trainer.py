@@ -80,7 +80,7 @@ class Trainer(pl.Trainer):
 
     def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule) -> Stepper:
         """Choose the stepper of a fit, and the loader that the stepper needs."""
-        datamodule.make_loader = partial(self._make_loader, model.is_counted)
+        datamodule.make_loader = partial(self._make_loader, model.network.learning == "counting")
         if self.blocks.max_steps == 1:
             return default_stepper(model.network)
         return BlockSteps(model.network, self.blocks, width=int(datamodule.train_lengths.max()) + 1)

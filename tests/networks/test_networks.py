@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,20 @@ from mm_lightning.data.encoding import IGNORE, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks import GRU, LSTM, MLP, RNN, BagOfWords, Bigram, KneserNey, NGram, Transformer, WaveNet
+from mm_lightning.networks import (
+    GRU,
+    LSTM,
+    MLP,
+    RNN,
+    BagOfWords,
+    Bigram,
+    KneserNey,
+    Mixture,
+    NGram,
+    PitmanYor,
+    Transformer,
+    WaveNet,
+)
 from mm_lightning.networks.base import CountedNetwork, LabelView, Network, WindowNetwork
 
 NETWORKS: dict[str, Callable[[], Network]] = {
@@ -34,6 +48,9 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "NGram, context 3": lambda: counted(NGram(V, block_size=3, smoothing=0.5)),
     "KneserNey, context 1": lambda: counted(KneserNey(V, block_size=1)),
     "KneserNey, context 4": lambda: counted(KneserNey(V, block_size=4)),
+    "Mixture": lambda: mixed([lambda v: GRU(v, 16, 32), lambda v: MLP(v, 2, 6, 48), lambda v: LSTM(v, 16, 32)]),
+    "Mixture, short context": lambda: mixed([Bigram, lambda v: MLP(v, 3, 6, 48)]),
+    "PitmanYor, context 3": lambda: counted(PitmanYor(V, block_size=3)),
     # a view of a network with labels is a network without
     "MLP, labels": lambda: LabelView(MLP(V, 3, 6, 48, num_labels=3), V, 1),
     "WaveNet, labels": lambda: LabelView(WaveNet(V, block_size=8, embed_dim=6, hidden_dim=32, num_labels=3), V, 2),
@@ -44,6 +61,8 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "LSTM, labels": lambda: LabelView(LSTM(V, embed_dim=16, hidden_dim=32, num_labels=3), V, 2),
     "Transformer, labels": lambda: LabelView(Transformer(V, 32, 2, 2, num_positions=5, num_labels=3), V, 2),
     "NGram, labels": lambda: LabelView(counted(NGram(V, block_size=3, num_labels=3)), V, 1),
+    "Mixture, labels": lambda: LabelView(Mixture(V, [Bigram, partial(MLP, hidden_dim=48)], [0.5, 0.5], 3), V, 1),
+    "PitmanYor, labels": lambda: LabelView(counted(PitmanYor(V, block_size=3, num_labels=3)), V, 1),
     "KneserNey, labels": lambda: LabelView(counted(KneserNey(V, block_size=4, num_labels=3)), V, 2),
 }
 
@@ -51,6 +70,10 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 def inner(network: Network) -> Network:
     """The network that a view shows, or the network itself."""
     return network.network if isinstance(network, LabelView) else network
+
+
+def mixed(networks: list[Callable[[int], Network]]) -> Network:
+    return Mixture(V, networks, [0.5, *[0.5 / (len(networks) - 1)] * (len(networks) - 1)])
 
 
 def counted(network: CountedNetwork) -> Network:
@@ -163,8 +186,8 @@ def test_training_and_scoring_have_the_same_logits(network: Network):
 
 def test_eight_names_are_learnt_to_their_entropy(network: Network):
     """Catches parameters without a gradient, and shifted targets: the loss would stay above the entropy."""
-    if isinstance(inner(network), CountedNetwork):
-        pytest.skip("has no gradient; see test_ngram")
+    if inner(network).learning != "gradient":
+        pytest.skip("does not learn by gradient; see test_ngram and test_mixture")
     x, y = training_examples(network, EIGHT)
     lr = (
         0.1 if isinstance(inner(network), Bigram) else 0.02

@@ -5,7 +5,6 @@ therefore grows with the data and not with V^C. Probabilities are computed in do
 one more digit, the first one; the counts of a label are smoothed towards those of all labels.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.ranges import Context, Smoothing
-from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import CountedNetwork
 
 
@@ -141,106 +139,3 @@ class NGram(NGramCounts):
             sums = counts.sum(1, keepdim=True)
             result = torch.where(sums > 0, counts / sums, result)
         return result.log()
-
-
-_SHARE_OF_ALL = 0.1  # of all labels, in what a length is smoothed towards; of 0.05 to 0.5, best for names by sex
-
-
-@dataclass(frozen=True)
-class _Order:
-    """Kneser-Ney counts and discounts of one n-gram length."""
-
-    keys: Tensor  # (K,) int64
-    counts: Tensor  # (K,) int64
-    discounts: Tensor  # (4,) float64, subtracted from counts of 0, 1, 2 and more than 2
-
-
-class KneserNey(NGramCounts):
-    """Predict the next token by interpolated n-grams of every length up to C + 1 (Kneser and Ney 1995).
-
-    Modified Kneser-Ney smoothing (Chen and Goodman 1999): three discounts per length are estimated from the counts, so
-    no setting is needed. A shorter n-gram counts the distinct tokens before it, not its occurrences.
-
-    With labels, n-grams of all labels are smoothed as above, and n-grams of each label in the same way, except that a
-    length is smoothed towards a mixture: the next shorter length of the label, and the same length of all labels.
-
-    Args:
-        vocab_size: Number of ids V, set from the data.
-        block_size: Context C in tokens.
-        num_labels: Number of labels L, set from the data.
-
-    Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
-
-    Raises:
-        UserError: If `block_size` is too long to count.
-    """
-
-    def __init__(self, vocab_size: int, block_size: Context = 5, num_labels: int = 0) -> None:
-        super().__init__(vocab_size, block_size, num_labels)
-        self._orders: list[_Order] = []  # shortest n-grams first; computed from the counts on first use
-        self._label_orders: list[_Order] = []  # likewise, of n-grams with labels
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        if not self._orders or self._orders[0].keys.device != self.grams.device:
-            self._orders = self._make_orders(*self._counts_of_all())
-            self._label_orders = self._make_orders(self.grams, self.counts) if self.num_labels else []
-        label, tokens = self._split(x)
-        of_all = x.new_full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
-        result = of_all
-        for n, order in enumerate(self._orders):
-            context = tokens[:, self.block_size - n :]
-            of_all = self._interpolate(order, self._number(torch.zeros_like(label), context), of_all)
-            if self._label_orders:
-                lower = (1 - _SHARE_OF_ALL) * result + _SHARE_OF_ALL * of_all
-                result = self._interpolate(self._label_orders[n], self._number(label, context), lower)
-            else:
-                result = of_all
-        return result.log()
-
-    def _interpolate(self, order: _Order, contexts: Tensor, lower: Tensor) -> Tensor:
-        """Smooth the counts of one length after contexts with these numbers (N,), towards probabilities (N, V)."""
-        counts = look_up(order.keys, order.counts, self._continuations(contexts))  # (N, V)
-        discounts = order.discounts[counts.clamp(max=3)]
-        sums = counts.sum(1, keepdim=True)
-        return ((counts - discounts + discounts.sum(1, keepdim=True) * lower) / sums).where(sums > 0, lower)
-
-    @override
-    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
-        super().count(x, y, weights)
-        self._orders = []
-
-    @override
-    def resize(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        super().resize(state_dict, prefix)
-        self._orders = []
-
-    def _make_orders(self, keys: Tensor, occurrences: Tensor) -> list[_Order]:
-        """Compute the counts for contexts of 0 to C tokens, from n-grams with or without labels and their counts."""
-        size = self.vocab_size
-        counts = occurrences
-        longest_first = []
-        for n in range(self.block_size, -1, -1):  # n tokens of context
-            # n-grams that begin with two boundaries are left out: the shorter n-gram says the same
-            is_used = keys % size ** (n + 1) >= size ** (n - 1) if n > 1 else keys >= 0
-            longest_first.append(_Order(keys[is_used], counts[is_used], _discounts(counts[is_used])))
-            if n:
-                suffixes = keys // size ** (n + 1) * size**n + keys % size**n  # without the first token
-                predecessors = sum_by_key(suffixes, torch.ones_like(occurrences))[1]  # distinct tokens before a suffix
-                keys, occurrences = sum_by_key(suffixes, occurrences)
-                begins_item = keys % size**n // size ** (n - 1) == BOUNDARY
-                # no token stands before the beginning of an item, so its occurrences count
-                counts = occurrences.where(begins_item, predecessors) if n > 1 else predecessors
-        return longest_first[::-1]
-
-
-def _discounts(counts: Tensor) -> Tensor:
-    """Estimate the discounts (4,) of counts of 0, 1, 2 and more than 2 (Chen and Goodman 1999, equation 17).
-
-    If there are too few small counts for an estimate, the discount is half of the count, as in KenLM.
-    """
-    n = counts.bincount(minlength=5)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
-    count = torch.arange(1, 4, device=n.device)
-    estimate = count - (count + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
-    estimate = estimate.where(estimate.isfinite(), count / 2).clamp(min=0.1).minimum(count)
-    return torch.cat([estimate.new_zeros(1), estimate])
