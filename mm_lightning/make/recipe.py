@@ -10,6 +10,7 @@ from typing import Any
 
 _MIN_TARGETS = 100  # below, there is too little to judge a network by
 _MIN_ITEMS_OF_ONE_FOLD = 1_500  # shorter lists are judged by 5 folds
+_MAX_TARGETS_OF_BATCH = 1_000  # of long items such as sentences, fewer, so that there are enough steps
 _MAX_COPIES = 3  # a fourth lowers the loss by some 0.002 nats
 
 
@@ -56,6 +57,7 @@ def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: fl
     else:
         embed_dim, hidden_dim = 64, 200
     batch_size = 16 if targets < 2_000 else 32 if hidden_dim < 200 else 64
+    batch_size = max(1, min(batch_size, _MAX_TARGETS_OF_BATCH * num_items // targets))
     seconds_per_step = min(batch_size, num_items) * targets / num_items * _seconds(embed_dim, hidden_dim, vocab_size)
     steps = max(1, round(min(2.3 * targets**0.6, max_seconds / trainings / seconds_per_step)))
     seconds = steps * seconds_per_step
