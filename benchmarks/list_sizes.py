@@ -228,7 +228,7 @@ def rivals(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
 def recipe_for(items: list[str]) -> Recipe:
     """The recipe for a list."""
     characters = "".join(items)
-    recipe = suited(len(items), len(characters), len(set(characters)) + 1)
+    recipe = suited(len(items), len(characters), len(set(characters)) + 1, max_seconds=60)
     assert recipe is not None, "the list is too short for a network"
     return recipe
 

@@ -11,7 +11,6 @@ from typing import Any
 _MIN_TARGETS = 100  # below, there is too little to judge a network by
 _MIN_ITEMS_OF_ONE_FOLD = 1_500  # shorter lists are judged by 5 folds
 _MAX_TARGETS_OF_BATCH = 1_000  # of long items such as sentences, fewer, so that there are enough steps
-_MAX_SECONDS = 60.0  # processor time of all trainings
 _MAX_COPIES = 3  # a fourth lowers the loss by some 0.002 nats
 
 
@@ -32,7 +31,7 @@ class Recipe:
     seconds: float
 
 
-def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | None:
+def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: float) -> Recipe | None:
     """Choose a network, its regularisation and its horizon for a list.
 
     The learning rate ends its cycle where over-fitting begins, or where the time for a training ends. Over-fitting
@@ -42,12 +41,13 @@ def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | Non
         num_items: Number of different items to learn from, at least 1.
         num_characters: Characters of these items, without their ends.
         vocab_size: Number of ids V.
+        max_seconds: Processor time of all trainings, in seconds.
 
     Returns:
-        The recipe, or None for a list that is too short.
+        The recipe, or None for a list or a time that is too short.
     """
     targets = num_characters + num_items
-    if targets < _MIN_TARGETS:
+    if targets < _MIN_TARGETS or not max_seconds:
         return None
     trainings = 2 if num_items >= _MIN_ITEMS_OF_ONE_FOLD else 6  # to judge, then on all items
     if targets < 5_000:
@@ -59,7 +59,7 @@ def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | Non
     batch_size = 16 if targets < 2_000 else 32 if hidden_dim < 200 else 64
     batch_size = max(1, min(batch_size, _MAX_TARGETS_OF_BATCH * num_items // targets))
     seconds_per_step = min(batch_size, num_items) * targets / num_items * _seconds(embed_dim, hidden_dim, vocab_size)
-    steps = max(1, round(min(2.3 * targets**0.6, _MAX_SECONDS / trainings / seconds_per_step)))
+    steps = max(1, round(min(2.3 * targets**0.6, max_seconds / trainings / seconds_per_step)))
     seconds = steps * seconds_per_step
     epochs = steps * batch_size / num_items  # of a long list, time limits them, and over-fitting does not begin
     dropout = 0.5 if epochs > 8 else 0.3 if epochs > 4 else 0.0
@@ -90,7 +90,7 @@ def suited(num_items: int, num_characters: int, vocab_size: int) -> Recipe | Non
             "gradient_clip_val": 1.0,
         },
     }
-    return Recipe("LSTM", settings, max(1, min(_MAX_COPIES, int(_MAX_SECONDS / trainings / seconds))), seconds)
+    return Recipe("LSTM", settings, max(1, min(_MAX_COPIES, int(max_seconds / trainings / seconds))), seconds)
 
 
 def _seconds(embed_dim: int, hidden_dim: int, vocab_size: int) -> float:

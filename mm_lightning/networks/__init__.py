@@ -5,6 +5,7 @@ from mm_lightning.networks.bigram import Bigram
 from mm_lightning.networks.counted.kneser_ney import KneserNey
 from mm_lightning.networks.counted.ngram import NGram
 from mm_lightning.networks.counted.pitman_yor import PitmanYor
+from mm_lightning.networks.mixture import Mixture
 from mm_lightning.networks.mlp import MLP
 from mm_lightning.networks.recurrent import GRU, LSTM, RNN
 from mm_lightning.networks.transformer import Transformer
@@ -18,6 +19,7 @@ __all__ = [
     "BagOfWords",
     "Bigram",
     "KneserNey",
+    "Mixture",
     "NGram",
     "PitmanYor",
     "Transformer",

@@ -8,6 +8,7 @@ import pytest
 from mm_lightning.cli import application
 from mm_lightning.make.recipe import Recipe, suited
 
+SECONDS = 60
 LENGTHS, VOCAB_SIZES = (1, 3, 7, 15, 100), (5, 27, 100, 2_000)
 SIZES = [2, 40, 150, 500, 1_499, 1_500, 5_000, 30_000, 1_000_000, 10_000_000]
 
@@ -21,7 +22,7 @@ def test_all_trainings_fit_in_a_minute(num_items: int):
     """Catches a horizon that grows with the list until the command takes minutes, and a schedule without a step."""
     for length in LENGTHS:
         for vocab_size in VOCAB_SIZES:
-            recipe = suited(num_items, num_items * length, vocab_size)
+            recipe = suited(num_items, num_items * length, vocab_size, SECONDS)
             if recipe is None:
                 continue
             trainings = (2 if num_items >= 1_500 else 6) * recipe.copies
@@ -32,7 +33,7 @@ def test_all_trainings_fit_in_a_minute(num_items: int):
 
 def test_a_longer_list_is_seen_fewer_times():
     """Catches a list of thousands that is over-fitted, or one of fifty whose network learns nothing."""
-    recipes = [suited(num_items, 7 * num_items, 27) for num_items in SIZES[1:]]
+    recipes = [suited(num_items, 7 * num_items, 27, SECONDS) for num_items in SIZES[1:]]
     assert all(recipes)
     epochs = [
         steps(recipe) * min(recipe.settings["data"]["batch_size"], num_items) / num_items
@@ -45,8 +46,9 @@ def test_a_longer_list_is_seen_fewer_times():
 
 def test_a_handful_of_characters_gets_no_network():
     """Catches a network for a list that says nothing about it."""
-    assert suited(10, 80, 20) is None
-    assert suited(10, 90, 20) is not None
+    assert suited(10, 80, 20, SECONDS) is None
+    assert suited(10, 90, 20, SECONDS) is not None
+    assert suited(10, 90, 20, max_seconds=0) is None
 
 
 @pytest.mark.parametrize("num_items", [40, 600])
@@ -54,7 +56,7 @@ def test_the_settings_train(tmp_path, num_items: int):
     """Catches settings that the application refuses, and steps that the schedule does not span."""
     path = tmp_path / "list.txt"
     path.write_text("\n".join(f"{i:o}" for i in range(num_items)), encoding="utf-8")
-    recipe = suited(num_items, 3 * num_items, 9)
+    recipe = suited(num_items, 3 * num_items, 9, SECONDS)
     assert recipe is not None
     settings = recipe.settings
     trainer = {**settings["trainer"], "accelerator": "cpu", "logger": False, "enable_progress_bar": False}
