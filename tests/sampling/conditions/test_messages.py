@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from enumeration import CONDITIONS, enumerate_items, make_options
+from enumeration import CONDITIONS, enumerate_items, graph_of, make_options
 
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.networks import MLP
@@ -28,11 +28,12 @@ def test_messages_are_the_enumerated_probabilities(network: MLP, vocabulary: Voc
     for i in condition.prefix:
         prefix_probability *= float(rows[ids[-3] * 25 + ids[-2] * 5 + ids[-1], i])
         ids.append(i)
-    messages = SumProductMessages(rows, condition)
-    total = float(messages.message(messages.first_length, *messages.start(1)))
+    graph = graph_of(condition, 3)
+    messages = SumProductMessages(rows, graph, condition)
+    total = float(messages.message(messages.first_length, graph.starts(1)))
     rate = messages.acceptance_rate
     expected = pytest.approx(sum(probabilities.values()), rel=1e-12 if rate == 1 else 0.01)
     assert total * prefix_probability * rate == expected
-    best = MaxProductMessages(rows, condition)
-    highest = float(best.message(best.first_length, *best.start(1)))
+    best = MaxProductMessages(rows, graph, condition)
+    highest = float(best.message(best.first_length, graph.starts(1)))
     assert highest * prefix_probability == pytest.approx(max(probabilities.values()), rel=1e-12)
