@@ -1,10 +1,7 @@
 """The predict command: new items on stdout or in a file."""
 
-import csv
-import io
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,12 +15,9 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.files import write_atomically
-from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection
+from mm_lightning.sampling import ConditionalSampler, OutputFormat, Row, SamplingOptions, Selection
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
-
-_COLUMNS = ("word", "nll", "new")
-_SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
 class SampleBatches:
@@ -46,45 +40,49 @@ class SampleBatches:
 
 
 class SampleWriter(BasePredictionWriter):
-    """Writer of accepted items: one per line, or rows of item, NLL in nats and novelty in .csv and .jsonl files.
+    """Writer of accepted items, batch by batch, or all at the end if they are sorted.
 
-    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items.
+    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items
+    as they are found.
 
     Args:
         selection: The selection of accepted items.
+        format: Order, columns and format of the items.
         is_new: Returns, for each of a list of items, whether the item is absent from the training split; None if the
             training items are unknown.
 
     Raises:
-        UserError: If the file has an unknown suffix or cannot be written.
+        UserError: If the file cannot be written.
     """
 
-    def __init__(self, selection: Selection, is_new: Callable[[list[str]], list[bool]] | None) -> None:
+    def __init__(
+        self, selection: Selection, format: OutputFormat, is_new: Callable[[list[str]], list[bool]] | None
+    ) -> None:
         super().__init__(write_interval="batch")
         self.selection = selection
+        self._format = format
         self._is_new = is_new
+        self._is_sorted = selection.options.sort != "none"
+        self._unsorted: list[Row] = []
         self._output = output = selection.options.output
         self._write_text: Callable[[str], object] = sys.stdout.write
         self._exit_stack = ExitStack()  # gives the file its name, or removes the file
         self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
-        if output is None:
-            return
-        if output.suffix not in _SUFFIXES:
-            raise UserError(f"sampling.output is {output}; its name must end in {', '.join(_SUFFIXES)}")
-        file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
-        self._write_text = lambda text: file.write(text.encode())
-        if output.suffix == ".csv":
-            self._write_text(_csv_lines([_COLUMNS]))
+        if output is not None:
+            file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
+            self._write_text = lambda text: file.write(text.encode())
+        self._write_text(format.header)
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        shows_items = self._output is None and not self._is_sorted and sys.stdout.isatty()
         self._bar = tqdm(
             total=self.selection.options.num_samples,
             unit="item",
             mininterval=0.5,  # seconds
             dynamic_ncols=True,
             leave=False,
-            disable=True if self._output is None and sys.stdout.isatty() else None,  # None: off without a terminal
+            disable=True if shows_items else None,  # None: off without a terminal
         )
 
     @override
@@ -100,35 +98,33 @@ class SampleWriter(BasePredictionWriter):
     ) -> None:
         assert isinstance(pl_module, LanguageModel)
         items = self.selection.accept(prediction)
-        self._write_text(self._format(items, pl_module))
+        rows = self._rows_of(items, pl_module)
+        if self._is_sorted:
+            self._unsorted += rows
+        else:
+            self._write_text(self._format.lines(rows))
         self._bar.update(len(items))
 
-    def _format(self, items: list[str], model: LanguageModel) -> str:
-        """Lines of the output for a batch of items."""
-        if self._output is None or self._output.suffix == ".txt":
-            return "".join(f"{item}\n" for item in items)
-        nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(items)).tolist()]
-        is_new = [None] * len(items) if self._is_new is None else self._is_new(items)
-        rows = list(zip(items, nll, is_new, strict=True))
-        if self._output.suffix == ".csv":
-            return _csv_lines(rows)
-        return "".join(f"{json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False)}\n" for row in rows)
+    def _rows_of(self, items: list[str], model: LanguageModel) -> list[Row]:
+        nll: Sequence[float | None] = [None] * len(items)
+        if self._format.needs_nll:
+            nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(items)).tolist()]
+        is_new: Sequence[bool | None] = [None] * len(items)
+        if self._format.has_columns and self._is_new is not None:
+            is_new = self._is_new(items)
+        return [Row(*row) for row in zip(items, nll, is_new, strict=True)]
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.close()
+        if self._is_sorted:
+            self._write_text(self._format.lines(self._format.ordered(self._unsorted)))
         self._exit_stack.close()
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._bar.close()
         self._exit_stack.__exit__(type(exception), exception, exception.__traceback__)
-
-
-def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
 
 
 def run(
@@ -153,11 +149,11 @@ def run(
     trainer.require_one_device()
     if trainer.progress_bar_callback is not None:
         raise UserError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
-    has_columns = sampling.output is not None and sampling.output.suffix != ".txt"
     sampler = ConditionalSampler(model.network, model.vocabulary, sampling)
-    needs_training_items = sampling.only_new or (has_columns and _has_training_items(datamodule))
+    output_format = OutputFormat(sampling, model.vocabulary)
+    needs_training_items = sampling.only_new or (output_format.has_columns and _has_training_items(datamodule))
     selection = Selection(sampling, datamodule.is_new)
-    writer = SampleWriter(selection, datamodule.is_new if needs_training_items else None)
+    writer = SampleWriter(selection, output_format, datamodule.is_new if needs_training_items else None)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined] # set by a connector
     batches = SampleBatches(sampler, selection)
     pl.Trainer.predict(trainer, model, batches, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)

@@ -1,6 +1,7 @@
 """New items sampled from a network, with or without conditions."""
 
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.output import OutputFormat, Row
 from mm_lightning.sampling.probabilities import probabilities
 from mm_lightning.sampling.sampler import Sampler, sample
 from mm_lightning.sampling.selection import Selection
@@ -9,6 +10,8 @@ from mm_lightning.sampling.strategy import ConditionalSampler
 __all__ = [
     "SAMPLE_BATCH_SIZE",
     "ConditionalSampler",
+    "OutputFormat",
+    "Row",
     "Sampler",
     "SamplingOptions",
     "Selection",

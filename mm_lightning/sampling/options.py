@@ -1,6 +1,6 @@
 """The options of sampling: the `--sampling.*` settings of `predict`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -41,18 +41,18 @@ class SamplingOptions:
             sentences, "." and "*" stand between spaces, as in "the . dog *".
         min_length: Minimum number of tokens. The prefix counts.
         max_length: Maximum number of tokens, at least min_length. The prefix counts.
-        exclude: Texts that occur in no item, as in "xx,qu"; or files of them, one per line, as in "@words.txt". A list
-            in YAML takes texts with commas or outer spaces. For a model of sentences: whole words.
-        near: Word that every item resembles, as in "emma". The word itself is such an item.
-        edits: Maximum number of tokens to insert, delete or substitute between an item and `near`; null: 2.
+        exclude: Texts that occur in no item, as in "xx,qu". "@words.txt" is a file with one text per line. A YAML list
+            takes texts with commas, or with spaces at an end. For a model of sentences: whole words.
+        near: Word that every item resembles, as in "emma"; the word itself is such an item. `edits` is the limit.
+        edits: Maximum number of tokens to insert, delete or substitute that turn an item into `near`; null: 2.
         seed: Seed of the random numbers. The same seed gives the same items.
         unique: Write each item only once.
         only_new: Leave out items of the training split.
         beam: Write the most likely items, most likely first, instead of samples; null: samples. The value is the
             width of the beam search, at least num_samples. Exact for a short context, approximate for a long one.
-        sort: Order of the items that are written: most likely, shortest or first in the alphabet first; null: as
-            sampled. Ties are in the order of the alphabet.
-        show_nll: Write the NLL of each item in nats behind the item and a tab, also in a .txt file.
+        sort: Order of the items. likelihood: most likely first; length: shortest first; alphabet: by code points; none:
+            as sampled. Equal ones stand in alphabetical order.
+        show_nll: Write the NLL in nats after each item and a tab. Applies to stdout and a .txt file.
         output: File to write instead of stdout. A .txt file has the items; a .csv or .jsonl file also has the NLL in
             nats of each item and whether the item is new.
     """
@@ -67,14 +67,14 @@ class SamplingOptions:
     pattern: str = ""
     min_length: MinItemLength = 1
     max_length: ItemLength = 1000
-    exclude: list[str] | str = ""
+    exclude: list[str] | str = field(default_factory=list)
     near: str = ""
     edits: EditCount | None = None
     seed: Seed = 42
     unique: bool = False
     only_new: bool = False
     beam: Size | None = None
-    sort: Literal["likelihood", "length", "alphabet"] | None = None
+    sort: Literal["none", "likelihood", "length", "alphabet"] = "none"
     show_nll: bool = False
     output: Path | None = None
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from mm_lightning.sampling.conditions.automata.automaton import reachable
 from mm_lightning.sampling.conditions.condition import Condition
 
-MAX_EDGES = 1 << 25
+MAX_EDGES = 1 << 24
 _CHUNK = 1 << 16  # nodes whose edges are computed at once
 
 
