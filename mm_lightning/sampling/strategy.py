@@ -28,6 +28,7 @@ from mm_lightning.sampling.probabilities import next_probabilities
 from mm_lightning.sampling.sampler import require_eval_mode
 
 _MIN_ACCEPTANCE_RATE = 1 / 32  # of rejection sampling; below, another strategy is chosen
+_MAX_EDGES = 1 << 24  # of the graph for the exact table: 192 MiB with their probabilities
 _MIN_MESSAGES = 32  # that an exact table must leave room for, each with a number per node of the graph
 _IMPOSSIBLE = (
     "no item that meets the conditions has a probability above 0 for this model under these sampling settings; "
@@ -99,7 +100,7 @@ class ConditionalSampler:
         table = self.network.window_table(self._next_probabilities, len(self.vocabulary))
         if table is None or self.network.context is None:
             return None
-        graph = Graph.of(self.condition, self.network.context)
+        graph = Graph.of(self.condition, self.network.context, _MAX_EDGES)
         num_messages = max(_MIN_MESSAGES, self.condition.min_length)
         if graph is None or len(graph) * num_messages > MAX_NUMBERS:
             return None

@@ -73,7 +73,7 @@ def is_match(item: str, options: SamplingOptions) -> bool:
 
 def graph_of(condition: Condition, context: int) -> Graph:
     """The graph of a condition for windows of `context` ids."""
-    graph = Graph.of(condition, context)
+    graph = Graph.of(condition, context, 1 << 20)
     assert graph is not None
     return graph
 

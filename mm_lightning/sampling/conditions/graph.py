@@ -15,7 +15,6 @@ from torch import Tensor
 from mm_lightning.sampling.conditions.automata.automaton import reachable
 from mm_lightning.sampling.conditions.condition import Condition
 
-MAX_EDGES = 1 << 24
 _CHUNK = 1 << 16  # nodes whose edges are computed at once
 
 
@@ -36,8 +35,8 @@ class Graph:
     start: int
 
     @classmethod
-    def of(cls, condition: Condition, context: int, max_edges: int = MAX_EDGES) -> "Graph | None":
-        """Make the graph for windows of `context` ids; None if it would have too many edges."""
+    def of(cls, condition: Condition, context: int, max_edges: int) -> "Graph | None":
+        """Make the graph for windows of `context` ids; None if it would have more than `max_edges` edges."""
         transitions, num_states = condition.automaton.transitions, len(condition.automaton)
         vocab_size = transitions.shape[1]
         num_windows = vocab_size**context
@@ -71,11 +70,6 @@ class Graph:
     def __len__(self) -> int:
         """Number of nodes P."""
         return len(self.windows)
-
-    @property
-    def num_edges(self) -> int:
-        """Number P * V of edges."""
-        return self.next_nodes.numel()
 
     def starts(self, num_rows: int) -> Tensor:
         """Return the nodes (B,) of rows that have read the prefix."""

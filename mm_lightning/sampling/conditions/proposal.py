@@ -25,6 +25,7 @@ _NUM_BATCHES = 4  # of items that are counted
 _MIN_MAX_LENGTH = 50  # tokens; lower limits would leave too few items to count
 _MAX_CONTEXT = 2  # ids
 _MAX_NUMBERS = 1 << 20  # in a table
+_MAX_EDGES = 1 << 24  # of a graph
 
 
 def proposal(network: Network, condition: Condition, options: SamplingOptions) -> tuple[Tensor, Graph]:
@@ -46,10 +47,10 @@ def _largest_graph(condition: Condition) -> tuple[int, Graph]:
     """Return the largest context whose table and graph have room, and the graph."""
     for context in range(_MAX_CONTEXT, 0, -1):
         if len(condition.vocabulary) ** (context + 1) <= _MAX_NUMBERS:
-            graph = Graph.of(condition, context)
+            graph = Graph.of(condition, context, _MAX_EDGES)
             if graph is not None:
                 return context, graph
-    graph = Graph.of(condition, 0, max_edges=condition.automaton.transitions.size)
+    graph = Graph.of(condition, 0, condition.automaton.transitions.size)
     assert graph is not None  # the nodes are states of the automaton
     return 0, graph
 
