@@ -94,8 +94,8 @@ def _near_ids(word: str, vocabulary: Vocabulary) -> list[int]:
     id_of = sampled_ids(vocabulary)
     tokens = split(word, vocabulary)
     if unknown := [token for token in tokens if token not in id_of]:
-        edits = f"{len(unknown)} edit" + "s" * (len(unknown) > 1)
-        _notes.info(f"sampling.near is {word!r}: every item is at least {edits} away, for {_abbreviated(unknown)}")
+        cost = "which costs an edit" if len(unknown) == 1 else "which cost an edit each"
+        _notes.info(f"sampling.near is {word!r}: this model's items have no {_abbreviated(unknown)}, {cost}")
     return [id_of.get(token, NO_ID) for token in tokens]
 
 

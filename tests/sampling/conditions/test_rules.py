@@ -62,7 +62,7 @@ def test_rules_on_sentences_count_words(notes: list[str]):
 def test_unknown_characters_of_a_word_cost_edits(vocabulary: Vocabulary, notes: list[str]):
     """Catches a refused word, though items near it exist, and edits that are used up without a word."""
     assert accepted(vocabulary, ["ab", "abc", "b", "dcb"], near="éb", edits=1) == ["ab", "b"]
-    assert notes == ["sampling.near is 'éb': every item is at least 1 edit away, for 'é'"]
+    assert notes == ["sampling.near is 'éb': this model's items have no 'é', which costs an edit"]
     with pytest.raises(UserError, match=r"no item can have sampling\.near 'éßø' with sampling\.edits 2; change it"):
         Condition(vocabulary, SamplingOptions(near="éßø"))
 
