@@ -65,7 +65,10 @@ def _excluded_ids(setting: str | list[str], vocabulary: Vocabulary) -> list[list
     texts = list(dict.fromkeys(_excluded_texts(setting)))
     ids = {text: [id_of.get(token, NO_ID) for token in split(text, vocabulary)] for text in texts}
     if not all(ids.values()):
-        raise UserError("sampling.exclude has an empty text, which occurs in every item; leave it out")
+        raise UserError(
+            "sampling.exclude has an empty text, which occurs in every item; leave it out (a comma as a text goes into "
+            "a file, see --help)"
+        )
     if never := [text for text in texts if NO_ID in ids[text]]:
         which = f"{len(never)} of {len(texts)} texts" if len(texts) > 1 else "the text"
         _notes.info(f"sampling.exclude: {which} cannot occur in this model's items: {_abbreviated(never)}")

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 
-_MAX_STATES = 1 << 16
+_MAX_STATES = 1 << 18
+_MAX_TRANSITIONS = 1 << 25  # 256 MiB
 _MAX_EXPLORED_STATES = 4096  # visited one by one
 _TOO_MANY_STATES = (
-    "the conditions are too intricate together; have fewer '.' after a '*', fewer strings in sampling.exclude, or a "
-    "lower sampling.edits"
+    "the conditions are too intricate together; have fewer '.' after a '*', fewer texts in sampling.exclude, or a "
+    "shorter sampling.near with a lower sampling.edits"
 )
 
 _State = TypeVar("_State", bound=Hashable)
@@ -36,6 +37,15 @@ def _distances(transitions: NDArray[np.int64], targets: NDArray[np.bool_]) -> ND
         if np.array_equal(nearer, distances):
             return distances
         distances = nearer
+
+
+def _number_rows(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the distinct rows of a table (Q, S) from 0, and return the number (Q,) of each row.
+
+    Rows are compared as bytes: `np.unique` with `axis` compares number by number, and takes several times as long.
+    """
+    rows = np.ascontiguousarray(table).view(np.dtype((np.void, table.itemsize * table.shape[1])))
+    return np.unique(rows, return_inverse=True)[1].ravel()
 
 
 @dataclass(frozen=True)
@@ -77,11 +87,10 @@ class Automaton:
         """Return the automaton with the fewest states that accepts the same items."""
         # Equivalent states are equally far from accepting and from other states: a start that saves most of the steps.
         distances = [_distances(self.transitions, targets) for targets in (self.accepting, ~self.accepting)]
-        classes, num_classes = np.unique(np.column_stack(distances), axis=0, return_inverse=True)[1].ravel(), 0
+        classes, num_classes = _number_rows(np.column_stack(distances)), 0
         while classes.max() + 1 > num_classes:  # the last step has split a class
             num_classes = int(classes.max()) + 1
-            signatures = np.column_stack([classes, classes[self.transitions]])
-            classes = np.unique(signatures, axis=0, return_inverse=True)[1].ravel()
+            classes = _number_rows(np.column_stack([classes, classes[self.transitions]]))
         start, rejected = classes[0], classes[-1]
         order = np.argsort(np.arange(num_classes) == rejected, kind="stable")  # the last state is the last class
         if start != rejected:
@@ -137,10 +146,21 @@ def conjunction(rules: Iterable[Rule], vocabulary: Vocabulary) -> Automaton:
     symbols = [BOUNDARY, *sorted({i for rule in rules for i in rule.ids})]
     everything = Automaton(np.array([[0] * len(symbols), [1] * len(symbols)]), np.array([True, False]))
     product = reduce(Automaton.__and__, (rule.automaton(symbols) for rule in rules), everything)
+    require_room(len(product), len(vocabulary))
     transitions = np.repeat(product.transitions[:, :1], len(vocabulary), axis=1)
     transitions[:, symbols] = product.transitions
     transitions[:, [BOUNDARY, *vocabulary.unsampled_ids]] = len(product) - 1
     return Automaton(transitions, product.accepting).minimised()
+
+
+def require_room(num_states: int, num_symbols: int) -> None:
+    """Check the number of transitions.
+
+    Raises:
+        UserError: If there are too many.
+    """
+    if num_states * num_symbols > _MAX_TRANSITIONS:
+        raise UserError(_TOO_MANY_STATES)
 
 
 def explore(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.sampling.conditions.automata.automaton import Automaton
+from mm_lightning.sampling.conditions.automata.automaton import Automaton, require_room
 
 
 class Exclusion:
@@ -33,6 +33,7 @@ class Exclusion:
         """
         children, has_occurred = self._trie({symbol: column for column, symbol in enumerate(symbols)})
         rejected = len(children)
+        require_room(rejected, len(symbols))
         transitions = np.zeros((rejected + 1, len(symbols)), np.int64)
         fallback = [0] * rejected  # state of the longest end that is shorter
         states = [0]
