@@ -24,7 +24,9 @@ def prepare(
         UserError: If the data or the settings cannot be used.
     """
     datamodule.setup("fit")
-    if model.is_counted:
+    if model.network.learning is None:
+        raise UserError(f"{type(model.network).__name__} is made of trained networks; fit trains them one by one")
+    if model.network.learning == "counting":
         trainer.check_one_pass(datamodule, resumed)
     trainer.choose_threads(model, datamodule.targets_per_step)
 
@@ -75,7 +77,7 @@ def run(
         trainer.claim_run(resumed)
         _train(trainer, model, datamodule, resumed, lock)
     if trainer.run_folder is not None:
-        _print_next_commands(trainer.run_folder)
+        _print_next_commands(trainer.run_folder, datamodule.loss_note)
 
 
 def _train(
@@ -101,11 +103,11 @@ def _train(
         raise
 
 
-def _print_next_commands(run_folder: Path) -> None:
+def _print_next_commands(run_folder: Path, loss_note: str) -> None:
     """Print where a run's best checkpoint is, if there is one, and the command that samples from it."""
     best = run_folders.checkpoint_of(run_folder, run_folders.BEST)
     if best.is_file():
         loss = float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
         path = os.path.relpath(best)
-        print(f"best checkpoint: {path} (val/loss {loss:.4f})")
+        print(f"best checkpoint: {path} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
         print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")

@@ -77,7 +77,9 @@ class Gallery:
         curves = logged_losses(run)
         if "train/loss" not in curves or len(curves["train/loss"].steps) < 2:
             raise UserError(f"{run} has no curve of train/loss")
-        return plots.loss_curves(curves["train/loss"], curves.get("val/loss"), self._content["global_step"])
+        return plots.loss_curves(
+            curves["train/loss"], curves.get("val/loss"), self._content["global_step"], self._data.loss_note
+        )
 
     def activations(self) -> "Figure":
         """Activations of the tanh units on examples of the dev split."""
@@ -91,8 +93,8 @@ class Gallery:
 
     def updates(self) -> "Figure":
         """Update-to-data ratios of the steps after the checkpoint, at the checkpoint's learning rate."""
-        if self._model.is_counted:
-            raise UserError(f"{self._network} is fitted by counting, without steps")
+        if not self._model.learns_by_gradient:
+            raise UserError(f"{self._network} does not learn by gradient")
         self._data.load_state_dict(self._content[checkpoint.DATA])
         batches = self._data.train_dataloader()
         step = self._content["global_step"]

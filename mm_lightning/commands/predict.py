@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 from lightning.pytorch.callbacks import BasePredictionWriter
 from tqdm import tqdm
 from typing_extensions import override
@@ -15,7 +17,17 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.files import write_atomically
-from mm_lightning.sampling import ConditionalSampler, OutputFormat, Row, SamplingOptions, Selection
+from mm_lightning.networks.base import Network
+from mm_lightning.sampling import (
+    BatchSampler,
+    ConditionalSampler,
+    OutputFormat,
+    Row,
+    SamplingOptions,
+    Selection,
+    label_sampler,
+)
+from mm_lightning.sampling.labels import LabelledItem
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
@@ -28,14 +40,14 @@ class SampleBatches:
         selection: Determines the number of batches.
     """
 
-    def __init__(self, sampler: ConditionalSampler, selection: Selection) -> None:
+    def __init__(self, sampler: BatchSampler, selection: Selection) -> None:
         self._sampler = sampler  # Lightning takes a public `sampler` for the one of a DataLoader
         self.selection = selection
 
     def __len__(self) -> int:
         return self.selection.max_batches
 
-    def __iter__(self) -> Iterator[tuple[ConditionalSampler, int]]:
+    def __iter__(self) -> Iterator[tuple[BatchSampler, int]]:
         return ((self._sampler, batch) for batch in self.selection.batches())
 
 
@@ -50,15 +62,21 @@ class SampleWriter(BasePredictionWriter):
         format: Order, columns and format of the items.
         is_new: Returns, for each of a list of items, whether the item is absent from the training split; None if the
             training items are unknown.
+        labels: Labels of the model, in the order of their numbers.
 
     Raises:
         UserError: If the file cannot be written.
     """
 
     def __init__(
-        self, selection: Selection, format: OutputFormat, is_new: Callable[[list[str]], list[bool]] | None
+        self,
+        selection: Selection,
+        format: OutputFormat,
+        is_new: Callable[[list[str]], list[bool]] | None,
+        labels: Sequence[str] = (),
     ) -> None:
         super().__init__(write_interval="batch")
+        self._labels = labels
         self.selection = selection
         self._format = format
         self._is_new = is_new
@@ -106,13 +124,18 @@ class SampleWriter(BasePredictionWriter):
         self._bar.update(len(items))
 
     def _rows_of(self, items: list[str], model: LanguageModel) -> list[Row]:
+        labels = [item.label if isinstance(item, LabelledItem) else None for item in items]
         nll: Sequence[float | None] = [None] * len(items)
         if self._format.needs_nll:
-            nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(items)).tolist()]
+            scored = Items.from_strings(items)
+            if self._labels:
+                numbers = [self._labels.index(label) for label in labels if label is not None]
+                scored = replace(scored, labels=np.array(numbers, np.int32))
+            nll = [round(x, 4) for x in score(model.network, model.vocabulary, scored).tolist()]
         is_new: Sequence[bool | None] = [None] * len(items)
         if self._format.has_columns and self._is_new is not None:
             is_new = self._is_new(items)
-        return [Row(*row) for row in zip(items, nll, is_new, strict=True)]
+        return [Row(*row) for row in zip(items, nll, is_new, labels, strict=True)]
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -149,11 +172,16 @@ def run(
     trainer.require_one_device()
     if trainer.progress_bar_callback is not None:
         raise UserError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
-    sampler = ConditionalSampler(model.network, model.vocabulary, sampling)
-    output_format = OutputFormat(sampling, model.vocabulary)
+    output_format = OutputFormat(sampling, model.vocabulary, has_labels=bool(model.labels))
+
+    def make_sampler(network: Network, options: SamplingOptions) -> ConditionalSampler:
+        return ConditionalSampler(network, model.vocabulary, options)
+
+    sampler = label_sampler(make_sampler, model.network, len(model.vocabulary), model.labels, sampling)
     needs_training_items = sampling.only_new or (output_format.has_columns and _has_training_items(datamodule))
     selection = Selection(sampling, datamodule.is_new)
-    writer = SampleWriter(selection, output_format, datamodule.is_new if needs_training_items else None)
+    is_new = datamodule.is_new if needs_training_items else None
+    writer = SampleWriter(selection, output_format, is_new, list(model.labels))
     trainer.callbacks.append(writer)  # type: ignore[attr-defined] # set by a connector
     batches = SampleBatches(sampler, selection)
     pl.Trainer.predict(trainer, model, batches, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)

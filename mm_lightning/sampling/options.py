@@ -54,7 +54,8 @@ class SamplingOptions:
             as sampled. Equal ones stand in alphabetical order.
         show_nll: Write the NLL in nats after each item and a tab. Applies to stdout and a .txt file.
         output: File to write instead of stdout. A .txt file has the items; a .csv or .jsonl file also has the NLL in
-            nats of each item and whether the item is new.
+            nats of each item, whether the item is new, and its label if the model has labels.
+        label: Label of the items, or shares of labels among the items, as in F:0.7,M:0.3; null: the shares in training.
     """
 
     num_samples: Count = 20
@@ -77,6 +78,7 @@ class SamplingOptions:
     sort: Literal["none", "likelihood", "length", "alphabet"] = "none"
     show_nll: bool = False
     output: Path | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         rules = {

@@ -17,7 +17,8 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.training import checkpoint
-from mm_lightning.training.checkpoint.schema import SchemaError, check_like
+from mm_lightning.training.checkpoint.likeness import check_like
+from mm_lightning.training.checkpoint.schema import SchemaError
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
@@ -123,7 +124,7 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
     """
     content = checkpoint.load(path)
     checkpoint.put_weights(model, content, path)
-    if model.is_counted or not with_optimizer:
+    if not (model.learns_by_gradient and with_optimizer):
         return
     try:
         _try_optimizer(model, content)

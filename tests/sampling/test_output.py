@@ -57,6 +57,12 @@ def test_files_have_columns(vocabulary: Vocabulary):
     assert as_csv.needs_nll
     assert (as_csv.header + as_csv.lines(ROWS[:1])).splitlines() == ["word,nll,new", "b,2.0,True"]
     lines = make_format(vocabulary, output=Path("x.jsonl"), show_nll=True).lines(ROWS)
-    assert [json.loads(line) for line in lines.splitlines()] == [row._asdict() for row in ROWS]
+    expected = [{"word": row.word, "nll": row.nll, "new": row.new} for row in ROWS]
+    assert [json.loads(line) for line in lines.splitlines()] == expected
+    labelled = OutputFormat(SamplingOptions(output=Path("x.csv")), vocabulary, has_labels=True)
+    assert (labelled.header + labelled.lines([Row("b", 2.0, True, "F")])).splitlines() == [
+        "word,nll,new,label",
+        "b,2.0,True,F",
+    ]
     with pytest.raises(UserError, match=r"sampling\.output is x\.pdf; its name must end in \.txt, \.csv, \.jsonl"):
         make_format(vocabulary, output=Path("x.pdf"))
