@@ -24,7 +24,8 @@ def readable(message: str) -> str:
     refusal = _REFUSAL.match(message)
     if refusal is None:
         return message
-    wanted = ["null" if kind == "NoneType" else kind for kind in map("".join, _TYPES.findall(refusal[2]))]
+    kinds = dict.fromkeys(map("".join, _TYPES.findall(refusal[2])))  # without repeats
+    wanted = ["null" if kind == "NoneType" else kind for kind in kinds]
     values = [refusal[2].rpartition(mark)[2] for mark in ("Given value: ", "Got value: ", ": ") if mark in refusal[2]]
     return f"{refusal[1]} is {values[0].strip()}; give {' or '.join(wanted)}"
 
