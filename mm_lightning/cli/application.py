@@ -38,6 +38,7 @@ from mm_lightning.training.callbacks import (
     RunConfig,
     SampleItems,
     StepProgressBar,
+    ValidationMilestones,
 )
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
@@ -182,6 +183,8 @@ class Application(CommandLine):
             callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
             callbacks += [self.instantiated(key) for key in ("samples", "histograms")]
             callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
+            is_auto = config["check_val_every_n_epoch"] == "auto" and config["val_check_interval"] is None
+            callbacks += [ValidationMilestones()] if is_auto else []
             callbacks += [BestCheckpoint(), self.instantiated("last")]
         else:
             self.save_config_callback = None

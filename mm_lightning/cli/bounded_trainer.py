@@ -31,7 +31,8 @@ class BoundedTrainer(Trainer):
         limit_predict_batches: Batches of samples, or their share.
         overfit_batches: Batches to overfit on, or their share; 0 for all data.
         val_check_interval: Training batches between two validations, or their share of an epoch.
-        check_val_every_n_epoch: Epochs between two validations; null to count val_check_interval across epochs.
+        check_val_every_n_epoch: Epochs between two validations; null to count val_check_interval across epochs. auto
+            validates every epoch of 128 steps or more, and short epochs more and more rarely.
         num_sanity_val_steps: Batches validated before training; -1 for all.
         log_every_n_steps: Optimiser steps between two points of the curves. Default: 50.
         accumulate_grad_batches: Batches whose gradients are added up for one optimiser step.
@@ -54,7 +55,7 @@ class BoundedTrainer(Trainer):
         limit_predict_batches: BatchLimit | ClosedFraction | None = None,
         overfit_batches: BatchLimit | ClosedFraction = 0.0,
         val_check_interval: Count | ClosedFraction | None = None,
-        check_val_every_n_epoch: Count | None = 1,
+        check_val_every_n_epoch: Count | Literal["auto"] | None = "auto",
         num_sanity_val_steps: EndlessCount | None = None,
         log_every_n_steps: Count | None = None,
         accumulate_grad_batches: Count = 1,
@@ -76,7 +77,7 @@ class BoundedTrainer(Trainer):
             limit_predict_batches=limit_predict_batches,
             overfit_batches=overfit_batches,
             val_check_interval=val_check_interval,
-            check_val_every_n_epoch=check_val_every_n_epoch,
+            check_val_every_n_epoch=1 if check_val_every_n_epoch == "auto" else check_val_every_n_epoch,
             num_sanity_val_steps=num_sanity_val_steps,
             log_every_n_steps=log_every_n_steps,
             accumulate_grad_batches=accumulate_grad_batches,
