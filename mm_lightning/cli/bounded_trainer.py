@@ -1,7 +1,9 @@
 """The Trainer with a range for each number: Lightning takes an accumulation of -1, and counts up to 2**70."""
 
+from importlib import import_module
 from typing import Any, Literal
 
+from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.data.ranges import (
     BatchLimit,
     ClipLimit,
@@ -85,3 +87,9 @@ class BoundedTrainer(Trainer):
             reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
             **kwargs,
         )
+
+
+def trainer_class(commands: list[str]) -> type[BoundedTrainer]:
+    """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
+    modules = ((name, COMMANDS[name].module) for name in commands)
+    return type("Trainer", (BoundedTrainer,), {name: import_module(path).run for name, path in modules if path})

@@ -4,6 +4,15 @@ from argparse import SUPPRESS, Action
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+CKPT_PATH_HELP = {
+    "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
+    "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
+    "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
+}
+INIT_FROM_HELP = (
+    "Begin a new run with the weights of this checkpoint: a file, or last or best for that of the newest run. Its "
+    "alphabet can be another: each token takes the weights that it has there. Settings that are not given are its own."
+)
 _DEVICE_OPTIONS = ("accelerator", "devices", "precision", "default_root_dir")
 _FIT_OPTIONS = (  # of the Trainer
     "steps_per_execution",

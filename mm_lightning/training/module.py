@@ -57,12 +57,12 @@ class LanguageModel(pl.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
+        self.make_network = network
         self.network = build(network, len(self.vocabulary))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve
         self._running_loss = RunningLoss(len(self.vocabulary))
-        self.loss = exact_mean()
-        self.loss_unseen = exact_mean()
+        self.loss, self.loss_unseen = exact_mean(), exact_mean()
         self.use_stepper(default_stepper(self.network))
 
     @property

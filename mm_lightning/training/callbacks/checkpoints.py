@@ -17,10 +17,10 @@ from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
 from mm_lightning.data.ranges import Count
+from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.lightning_counters import is_at_epoch_start, is_between_steps
 from mm_lightning.training.callbacks.milestones import CHECKPOINTS, is_at
 from mm_lightning.training.checkpoint import BEST_CHECKPOINT
-from mm_lightning.training import run_folders
 from mm_lightning.training.run_folders import BEST, LAST
 from mm_lightning.training.stop_signals import Stopped, StopSignals
 

@@ -26,7 +26,7 @@ class SampleItems(Callback):
     Samples come at milestones and at the end: at the end of each epoch of 512 steps or more, and more rarely where
     epochs are short. Printed lines lie further and further apart, so that a run fits on a screen.
 
-    Every time the callback samples with the same random numbers, so that only the network changes from line to line. The callback
+    All samples of a run have the same random numbers, so that only the network changes from line to line. The callback
     samples 256 items, or twice the number of printed items. The curves quality/... measure all of them, as the quality
     command does. Similarities of few items are low: 256 real items do not reach 1 either.
 
