@@ -15,7 +15,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.cli import precedence
 from mm_lightning.cli.arguments import ordered, refuse_incomplete
-from mm_lightning.cli.bounded_trainer import trainer_class
+from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
 from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
@@ -37,7 +37,6 @@ from mm_lightning.training.callbacks import (
     RunConfig,
     SampleItems,
     StepProgressBar,
-    ValidationMilestones,
 )
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
@@ -63,7 +62,7 @@ class Application(CommandLine):
         with_trainer = [name for name, entry in COMMANDS.items() if not entry.is_light]
         self._commands = [name for name in with_trainer if run and command in (None, name)]
         help_texts = {name: f"{COMMANDS[name].summary} {COMMANDS[name].details}".strip() for name in self._commands}
-        with ExitStack() as self._locks:  # the constructor runs the command
+        with ExitStack() as self._locks, precedence.named_alphabet(lambda: self.checkpoint):  # runs the command
             super().__init__(
                 LanguageModel,
                 ItemsDataModule,
@@ -181,8 +180,7 @@ class Application(CommandLine):
             callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
             callbacks += [self.instantiated(key) for key in ("samples", "histograms")]
             callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
-            is_auto = config["check_val_every_n_epoch"] == "auto" and config["val_check_interval"] is None
-            callbacks += [ValidationMilestones()] if is_auto else []
+            callbacks += validation_callbacks(config)
             callbacks += [BestCheckpoint(), self.instantiated("last")]
         else:
             self.save_config_callback = None

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any, Literal
 
+from lightning.pytorch.callbacks import Callback
+
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.data.ranges import (
     BatchLimit,
@@ -14,6 +16,7 @@ from mm_lightning.data.ranges import (
     EndlessCount,
     NodeCount,
 )
+from mm_lightning.training.callbacks import ValidationMilestones
 from mm_lightning.training.trainer import Trainer
 
 
@@ -87,6 +90,12 @@ class BoundedTrainer(Trainer):
             reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
             **kwargs,
         )
+
+
+def validation_callbacks(settings: dict[str, Any]) -> list[Callback]:
+    """The callback that makes validations rarer where epochs are short, unless the settings have an interval."""
+    is_auto = settings["check_val_every_n_epoch"] == "auto" and settings["val_check_interval"] is None
+    return [ValidationMilestones()] if is_auto else []
 
 
 def trainer_class(commands: list[str]) -> type[BoundedTrainer]:

@@ -6,7 +6,8 @@ defaults of the options before parsing. A setting that contradicts the checkpoin
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from jsonargparse import Namespace
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
+from mm_lightning.cli.arguments import refuse_list
 from mm_lightning.commands.config_files import config_files, read_config
-from mm_lightning.data.vocabulary import abbreviated
+from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LOGS
@@ -77,6 +79,7 @@ def peek(args: list[str]) -> Peek:
     Raises:
         UserError: If an option is given that follows from another, or that excludes another.
     """
+    refuse_list(args)
     refuse_derived(arg.partition("=")[0] for arg in args)
     peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
@@ -187,6 +190,16 @@ def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
             f"{abbreviated(own)!r}; leave it out"
         )
     data["alphabet"] = own
+
+
+@contextmanager
+def named_alphabet(checkpoint_in_use: Callable[[], Checkpoint | None]) -> Iterator[None]:
+    """Name the checkpoint whose alphabet lacks characters in an error about them."""
+    try:
+        yield
+    except UnknownCharactersError as error:
+        source = checkpoint_in_use()
+        raise UserError(f"{error}{'' if source is None else f'; its alphabet is that of {source.path}'}") from None
 
 
 def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:

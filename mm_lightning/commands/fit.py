@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 
@@ -76,7 +77,7 @@ def run(
     """
     prepare(trainer, model, datamodule, resumed)
     if start is not None:
-        _begin_from(model, start.path)
+        _begin_from(model, start)
     if resumed is None:
         _describe(trainer, model, datamodule)
     if resumed is not None and _is_complete(trainer, resumed):
@@ -104,18 +105,28 @@ def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModul
         )
 
 
-def _begin_from(model: LanguageModel, path: Path) -> None:
+def _begin_from(model: LanguageModel, start: Checkpoint) -> None:
     """Put a checkpoint's weights into a new model.
 
     Raises:
         UserError: If the network is fitted by counting, or has other weights.
     """
-    name, alphabet = type(model.network).__name__, model.vocabulary.alphabet
+    name, alphabet, path = type(model.network).__name__, model.vocabulary.alphabet, start.path
     if model.is_counted:
         raise UserError(f"--init_from {path}: {name} is fitted by counting, and begins with no weights; leave it out")
     larger = checkpoint.shapes_with_one_id_more(model.make_network, len(model.vocabulary))
-    num_known = checkpoint.begin_from(model.network, larger, alphabet, checkpoint.load(path), path)
+    try:
+        num_known = checkpoint.begin_from(model.network, larger, alphabet, checkpoint.load(path))
+    except checkpoint.OtherNetworkError as error:
+        there, here = (_described(settings) for settings in (start.model["network"], model.hparams["network"]))
+        raise UserError(f"--init_from {path} has {there}, and the network here is {here}: {error}") from None
     rank_zero_info(f"begins from {checkpoint.describe(path)}: {num_known} of {len(alphabet)} tokens are known there")
+
+
+def _described(network: dict[str, Any]) -> str:
+    """A network's settings in short, as MLP(block_size=3)."""
+    arguments = ", ".join(f"{key}={value}" for key, value in network.get("init_args", {}).items())
+    return f"{network['class_path'].rpartition('.')[2]}({arguments})"
 
 
 def _train(

@@ -5,6 +5,7 @@ from pathlib import Path
 from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items
+from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.evaluation.loss import score
 from mm_lightning.files import find_shipped
 from mm_lightning.training import checkpoint
@@ -36,7 +37,7 @@ def run(trainer: Trainer, model: LanguageModel, ckpt_path: str, words: list[str]
     for item in items:
         try:
             num_targets[item] = len(model.vocabulary.encode_item(item)) + 1
-        except UserError as error:
+        except UnknownCharactersError as error:
             refused[item] = str(error)
     accepted = [item for item in items if item not in refused]
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
@@ -46,4 +47,4 @@ def run(trainer: Trainer, model: LanguageModel, ckpt_path: str, words: list[str]
     for item, value in zip(accepted, nll, strict=True):
         print(f"{item}\t{value:.4f}\t{value / num_targets[item]:.4f}")
     if refused:
-        raise UserError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))
+        raise UnknownCharactersError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))

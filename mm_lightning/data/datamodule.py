@@ -18,7 +18,7 @@ from mm_lightning.data.items import Items, isin_sorted
 from mm_lightning.data.ranges import Count, Seed, VocabularySize
 from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import SplitName, Splits, split_items
-from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, make_vocabulary
+from mm_lightning.data.vocabulary import UnknownCharactersError, Vocabulary, WordVocabulary, make_vocabulary
 from mm_lightning.files import find_shipped
 
 
@@ -140,7 +140,7 @@ class ItemsDataModule(pl.LightningDataModule):
         """
         unknown = sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all)))
         if unknown:
-            raise UserError(
+            raise UnknownCharactersError(
                 f"{self.path} has characters that the model does not know: {' '.join(map(repr, unknown[:20]))}; "
                 "use data in its alphabet, or train a new model"
             )

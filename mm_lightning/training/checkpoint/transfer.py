@@ -6,18 +6,19 @@ need not say which they are, and networks of other packages are mapped as well.
 
 import unicodedata
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
 
-_REMEDY = "; --init_from takes a checkpoint of the same network: leave the network's sizes out"
 Alphabet = str | list[str]
 Shapes = dict[str, torch.Size]
+
+
+class OtherNetworkError(Exception):
+    """Exception for weights of another network; the message names a weight."""
 
 
 def shapes_with_one_id_more(make_network: Callable[[int], nn.Module], vocab_size: int) -> Shapes:
@@ -26,7 +27,7 @@ def shapes_with_one_id_more(make_network: Callable[[int], nn.Module], vocab_size
         return {name: weight.shape for name, weight in make_network(vocab_size + 1).state_dict().items()}
 
 
-def begin_from(network: nn.Module, larger: Shapes, alphabet: Alphabet, content: dict[str, Any], path: Path) -> int:
+def begin_from(network: nn.Module, larger: Shapes, alphabet: Alphabet, content: dict[str, Any]) -> int:
     """Put the weights of a checkpoint into a new network, whose alphabet can be another.
 
     A token that the checkpoint has not takes the rows of the letter it is a variant of, such as e for É. Without such a
@@ -38,13 +39,12 @@ def begin_from(network: nn.Module, larger: Shapes, alphabet: Alphabet, content: 
         larger: Shapes of its weights with one id more.
         alphabet: Its alphabet.
         content: Content of the checkpoint.
-        path: The checkpoint's file.
 
     Returns:
         Number of the alphabet's tokens that the checkpoint has.
 
     Raises:
-        UserError: If the checkpoint's network has other weights.
+        OtherNetworkError: If the checkpoint's network has other weights.
     """
     old_alphabet = content["hyper_parameters"]["alphabet"]
     old_ids, num_known = _old_ids(alphabet, old_alphabet)
@@ -53,12 +53,13 @@ def begin_from(network: nn.Module, larger: Shapes, alphabet: Alphabet, content: 
     old_size = len(make_vocabulary(old_alphabet))
     for name in sorted(own.keys() | saved.keys()):
         if name not in own or name not in saved:
-            raise UserError(f"{path} {'has' if name in saved else 'lacks'} the weight {name}{_REMEDY}")
-        axes = [axis for axis, size in enumerate(larger[name]) if size != own[name].shape[axis]]
-        expected = [old_size if axis in axes else size for axis, size in enumerate(own[name].shape)]
-        if expected != list(saved[name].shape) or any(own[name].shape[axis] != len(old_ids) for axis in axes):
-            sizes = f"{tuple(saved[name].shape)} in {path}, and {tuple(expected)} would fit the network here"
-            raise UserError(f"the weight {name} is {sizes}{_REMEDY}")
+            raise OtherNetworkError(f"only one of them has the weight {name}")
+        is_of_ids = [size != own_size for size, own_size in zip(larger[name], own[name].shape, strict=True)]
+        expected = [old_size if of_ids else size for of_ids, size in zip(is_of_ids, own[name].shape, strict=True)]
+        if expected != list(saved[name].shape):
+            raise OtherNetworkError(f"{name} has the shape {tuple(saved[name].shape)} there, not {tuple(expected)}")
+        if any(size != len(old_ids) for of_ids, size in zip(is_of_ids, own[name].shape, strict=True) if of_ids):
+            raise OtherNetworkError(f"{name} has not one row for each token")
     weights = {name: _rows(saved[name], fresh, larger[name], old_ids) for name, fresh in own.items()}
     for name, module in network.named_modules():
         if isinstance(module, nn.Embedding) and larger[f"{name}.weight"][0] != module.num_embeddings:
