@@ -24,6 +24,7 @@ LAYERS = [  # lowest first; a folder imports only from those above it in this li
     "training",
     "commands",
     "cli",
+    "make",
     "sweep",
     "__main__",
 ]
@@ -49,6 +50,7 @@ LIGHT = [
     "commands.report",
     "evaluation.text_table",
     "training.run_folders",
+    "make.command",
     "sweep.command",
     "__main__",
 ]

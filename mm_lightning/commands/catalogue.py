@@ -25,6 +25,14 @@ class Command:
 
 
 COMMANDS = {
+    "make": Command(
+        "Make new items from a list, with the model that suits the list.",
+        "mm_lightning.make.command",
+        "The first call learns the list: counts first, then a network and its mixture with the counts, as far as the "
+        "time allows. The model with the lowest loss on held-out items learns all items and is kept below "
+        "lightning_logs/make. Later calls take this model. Every command takes its checkpoint.",
+        is_light=True,
+    ),
     "fit": Command("Train a model, from the start or from a checkpoint."),
     "validate": Command("Measure a checkpoint's loss on the dev split."),
     "test": Command("Measure a checkpoint's loss on the test split, never used to choose settings."),

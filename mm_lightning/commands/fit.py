@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.lists import split_paths
 from mm_lightning.files import remove_partials
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.block_steps.lightning_counters import limited_batches, steps_of_run
@@ -29,7 +30,9 @@ def prepare(
         UserError: If the data or the settings cannot be used.
     """
     datamodule.setup("fit")
-    if model.is_counted:
+    if model.network.learning is None:
+        raise UserError(f"{type(model.network).__name__} is made of trained networks; fit trains them one by one")
+    if model.network.learning == "counting":
         trainer.check_one_pass(datamodule, resumed)
     trainer.choose_threads(model, datamodule.targets_per_step)
 
@@ -97,11 +100,11 @@ def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModul
     num_batches = limited_batches(trainer, num_batches)
     steps = steps_of_run(trainer, num_batches)
     most = max(1, _MAX_EPOCHS * num_batches // trainer.accumulate_grad_batches)
-    if not model.is_counted and most < steps < math.inf:
+    if model.learns_by_gradient and most < steps < math.inf:
         rank_zero_info(
             f"warning: {int(steps):,} steps are {int(steps * _MAX_EPOCHS / most):,} epochs of {num_items:,} items, "
             f"which the network learns by heart; set --trainer.max_steps {most}, or let the list choose: "
-            f"python -m mm_lightning make {datamodule.path}"
+            f"python -m mm_lightning make {' '.join(split_paths(datamodule.path))}"
         )
 
 
@@ -112,8 +115,8 @@ def _begin_from(model: LanguageModel, start: Checkpoint) -> None:
         UserError: If the network is fitted by counting, or has other weights.
     """
     name, alphabet, path = type(model.network).__name__, model.vocabulary.alphabet, start.path
-    if model.is_counted:
-        raise UserError(f"--init_from {path}: {name} is fitted by counting, and begins with no weights; leave it out")
+    if not model.learns_by_gradient:
+        raise UserError(f"--init_from {path}: {name} does not learn by gradient, and so begins from no weights; leave it out")
     larger = checkpoint.shapes_with_one_id_more(model.make_network, len(model.vocabulary))
     try:
         num_known = checkpoint.begin_from(model.network, larger, alphabet, checkpoint.load(path))

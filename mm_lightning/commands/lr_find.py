@@ -73,8 +73,8 @@ def run_range_test(
 
 def _check(trainer: Trainer, model: LanguageModel, exponents: tuple[float, float]) -> None:
     low, high = exponents
-    if model.is_counted:
-        raise UserError(f"{type(model.network).__name__} is fitted by counting, which has no learning rate to find")
+    if not model.learns_by_gradient:
+        raise UserError(f"{type(model.network).__name__} does not learn by gradient and has no learning rate to find")
     if low >= high:
         raise UserError(f"min_exponent is {low:g} and max_exponent is {high:g}; the first must be lower")
     if trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a connector

@@ -91,8 +91,8 @@ class Gallery:
 
     def updates(self) -> "Figure":
         """Update-to-data ratios of the steps after the checkpoint, at the checkpoint's learning rate."""
-        if self._model.is_counted:
-            raise UserError(f"{self._network} is fitted by counting, without steps")
+        if not self._model.learns_by_gradient:
+            raise UserError(f"{self._network} does not learn by gradient")
         self._data.load_state_dict(self._content[checkpoint.DATA])
         batches = self._data.train_dataloader()
         step = self._content["global_step"]

@@ -9,6 +9,7 @@ from typing import Any
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parsing import OneLineParser
 from mm_lightning.data.splits import SplitName
+from mm_lightning.data.tables import Columns
 from mm_lightning.data.vocabulary import printable
 from mm_lightning.evaluation.data_report import describe
 from mm_lightning.files import check_writable, write_atomically
@@ -25,13 +26,19 @@ def make_parser() -> OneLineParser:
     result.add_argument(
         "--data.path",
         default="data/names.txt",
-        help="UTF-8 text file, one item per line. data/names.txt and data/sentences.txt come with the package.",
+        help="UTF-8 text file with one item per line, or a table (.csv, .tsv). Several files, separated by commas, are "
+        "one list. data/names.txt and data/sentences.txt come with the package.",
     )
     result.add_argument(
         "--data.split",
         type=SplitName,
         default="lecture",
         help="lecture keeps repeated items, as the lecture does; unique removes repeats before splitting.",
+    )
+    result.add_argument(
+        "--data.item",
+        type=str | None,
+        help="Column of the items; files are then tables with the names of the columns in the first line.",
     )
     result.add_argument("--output", type=Path | None, help="File for the same figures as JSON; its name ends in .json.")
     return result
@@ -70,7 +77,8 @@ def _listed(kind: dict[str, Any]) -> list[str]:
         item = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in entry["item"])
         item = item if len(item) <= _MAX_LINE_WIDTH else f"{item[:_MAX_LINE_WIDTH]} ..."
         characters = f" ({' '.join(map(printable, entry['characters']))})" if "characters" in entry else ""
-        lines.append(f"  line {entry['line']:,}{characters}: {item}")
+        place = f"{entry['file']}, " if "file" in entry else ""
+        lines.append(f"  {place}line {entry['line']:,}{characters}: {item}")
     return lines + [f"  {text}" for text in _remainder(kind["lines"] - len(kind["shown"]))]
 
 
@@ -116,7 +124,7 @@ def main(args: list[str]) -> None:
     output = config["output"]
     if output is not None:
         check_writable(output, "output", ".json")
-    report = describe(config["data.path"], config["data.split"])
+    report = describe(config["data.path"], config["data.split"], Columns(config["data.item"]))
     if output is not None:
         with write_atomically(output, "output") as file:
             file.write(f"{json.dumps(report, ensure_ascii=False, indent=2)}\n".encode())

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -15,18 +16,25 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items, isin_sorted
+from mm_lightning.data.lists import join_files, listed_paths, paths_with, read_files
 from mm_lightning.data.ranges import Count, Seed, VocabularySize
-from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import SplitName, Splits, split_items
-from mm_lightning.data.vocabulary import UnknownCharactersError, Vocabulary, WordVocabulary, make_vocabulary
-from mm_lightning.files import find_shipped
+from mm_lightning.data.tables import Columns
+from mm_lightning.data.vocabulary import (
+    UnknownCharactersError,
+    Vocabulary,
+    WordVocabulary,
+    check_vocabulary_settings,
+    make_vocabulary,
+)
 
 
 class ItemsDataModule(pl.LightningDataModule):
     """Items of a text file, one per line, split 80/10/10 by item.
 
     Args:
-        path: UTF-8 text file. data/names.txt and data/sentences.txt come with the package.
+        path: UTF-8 text file with one item per line, or a table (.csv, .tsv). Several files, separated by commas or as
+            a list, are one list. data/names.txt and data/sentences.txt come with the package.
         split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting.
         batch_size: Examples per optimiser step and device; null for all examples. An example is a window,
             or an item where the network reads whole items.
@@ -37,6 +45,7 @@ class ItemsDataModule(pl.LightningDataModule):
         alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
             checkpoint sets it.
         seed: Seed of the training order, set by seed_everything.
+        item: Column of the items; files are then tables with the names of the columns in the first line.
 
     Raises:
         UserError: If a setting contradicts another.
@@ -44,7 +53,7 @@ class ItemsDataModule(pl.LightningDataModule):
 
     def __init__(
         self,
-        path: str = "data/names.txt",
+        path: str | list[str] = "data/names.txt",
         split: SplitName = "lecture",
         batch_size: Count | None = 32,
         block_size: int | None = None,
@@ -52,11 +61,14 @@ class ItemsDataModule(pl.LightningDataModule):
         max_vocab: VocabularySize | None = None,
         alphabet: str | list[str] | None = None,
         seed: Seed = 42,
+        item: str | None = None,
     ) -> None:
         super().__init__()
-        _check_vocabulary(tokens, max_vocab, alphabet)
+        check_vocabulary_settings(tokens, max_vocab, alphabet)
         self.save_hyperparameters(ignore=["alphabet"])  # the model keeps the alphabet; two copies could differ
-        self.path = path
+        self.path = listed_paths(path)  # for messages
+        self._paths = path
+        self._columns = Columns(item)
         self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
@@ -85,7 +97,7 @@ class ItemsDataModule(pl.LightningDataModule):
     @cached_property
     def splits(self) -> Splits:
         """Train, dev and test items; sentences that differ in white space only are equal."""
-        items = read_items(find_shipped(self.path))
+        items, _ = join_files(read_files(self._paths, self._columns))
         return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
 
     @cached_property
@@ -141,7 +153,8 @@ class ItemsDataModule(pl.LightningDataModule):
         unknown = sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all)))
         if unknown:
             raise UnknownCharactersError(
-                f"{self.path} has characters that the model does not know: {' '.join(map(repr, unknown[:20]))}; "
+                f"{paths_with(unknown, self._paths, self._columns)} has characters that the model does not know: "
+                f"{' '.join(map(repr, unknown[:20]))}; "
                 "use data in its alphabet, or train a new model"
             )
         if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
@@ -162,8 +175,12 @@ class ItemsDataModule(pl.LightningDataModule):
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch."""
-        examples = self._examples(encode(self.splits.dev, self.vocabulary))
+        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch.
+
+        Of the train split where nothing is held out.
+        """
+        items = self.splits.dev if len(self.splits.dev) else self.splits.train
+        examples = self._examples(encode(items, self.vocabulary))
         return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
 
     def _examples(self, encoded: EncodedItems) -> Examples:
@@ -171,14 +188,24 @@ class ItemsDataModule(pl.LightningDataModule):
         return Windows(encoded, self.block_size) if self.block_size else PaddedItems(encoded)
 
     @override
-    def val_dataloader(self) -> ItemBatches:
-        """Make batches of the items of the dev split."""
-        return self.item_batches(self.splits.dev)
+    def val_dataloader(self) -> ItemBatches | list[Any]:
+        """Make batches of the items of the dev split; none in a fit where nothing is held out."""
+        if not len(self.splits.dev) and self._trainer().state.fn == TrainerFn.FITTING:
+            return []
+        return self._held_out_batches(self.splits.dev)
 
     @override
     def test_dataloader(self) -> ItemBatches:
         """Make batches of the items of the test split."""
-        return self.item_batches(self.splits.test)
+        return self._held_out_batches(self.splits.test)
+
+    def _held_out_batches(self, items: Items) -> ItemBatches:
+        if not len(items):
+            raise UserError(
+                f"data.split is {self.split}, which holds nothing out of {self.path}; "
+                "give other data with --data.path and --data.split unique"
+            )
+        return self.item_batches(items)
 
     def item_batches(self, items: Items) -> ItemBatches:
         """Make batches of this rank's share of the items; an item's tag is true if the train split has the item."""
@@ -217,20 +244,3 @@ class ItemsDataModule(pl.LightningDataModule):
         if self.trainer is None:
             raise RuntimeError("the datamodule has no Trainer, which knows device and rank; give it to Trainer.fit")
         return self.trainer
-
-
-def _check_vocabulary(tokens: str, max_vocab: int | None, alphabet: str | list[str] | None) -> None:
-    """Check that no setting would be ignored or contradict another."""
-    if max_vocab is not None and tokens != "words":
-        raise UserError(
-            f"data.max_vocab is {max_vocab}, but characters are never left out; set --data.tokens words or leave it out"
-        )
-    if alphabet is None:
-        return
-    if isinstance(alphabet, list) != (tokens == "words"):
-        kind = "a list of words" if isinstance(alphabet, list) else "a string of characters"
-        raise UserError(f"data.alphabet is {kind}, but data.tokens is {tokens}; change one of them")
-    if max_vocab is not None and len(alphabet) + 1 > max_vocab:
-        raise UserError(
-            f"data.alphabet makes {len(alphabet) + 1} ids, but data.max_vocab is {max_vocab}; leave one of them out"
-        )

@@ -5,8 +5,8 @@ alphabet allows. Items are compared by 64-bit hashes: among ten million differen
 probability of about 1 in 400,000.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -24,16 +24,36 @@ class Items:
     Args:
         code_points: (num_characters,) uint8 where all code points are below 256, else uint32; without separators.
         offsets: (num_items + 1,) int64, the start of each item; the last is num_characters.
+        weights: (num_items,) int64, at least 1: how many times each item counts; None for once each.
+        labels: (num_items,) int32, the number of each item's label; None for items without labels.
     """
 
     code_points: CodePoints
     offsets: NDArray[np.int64]
+    weights: NDArray[np.int64] | None = None
+    labels: NDArray[np.int32] | None = None
 
     @classmethod
     def from_strings(cls, strings: Iterable[str]) -> "Items":
         """Store strings end to end."""
         strings = list(strings)
         return cls(to_code_points("".join(strings)), np.cumsum([0, *map(len, strings)], dtype=np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Items"]) -> "Items":
+        """Join lists of items end to end; all or none of the lists have weights, and likewise labels."""
+        shifts = np.cumsum([0, *(len(part.code_points) for part in parts[:-1])])
+        starts = [part.offsets[:-1] + shift for part, shift in zip(parts, shifts, strict=True)]
+        code_points = np.concatenate([part.code_points for part in parts])
+        offsets = np.append(np.concatenate(starts), len(code_points))
+        weights = [part.weights for part in parts if part.weights is not None]
+        labels = [part.labels for part in parts if part.labels is not None]
+        return cls(
+            code_points,
+            offsets,
+            np.concatenate(weights) if weights else None,
+            np.concatenate(labels) if labels else None,
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -51,7 +71,7 @@ class Items:
             if step != 1:
                 raise ValueError(f"the slice has step {step}; items can be sliced in steps of 1 only")
             offsets = self.offsets[start : max(start, stop) + 1]
-            return Items(self.code_points[offsets[0] : offsets[-1]], offsets - offsets[0])
+            return Items(self.code_points[offsets[0] : offsets[-1]], offsets - offsets[0], *self._columns(index))
         code_points = self.code_points[self.offsets[index] : self.offsets[index + 1]]
         return code_points.tobytes().decode("latin-1" if code_points.itemsize == 1 else "utf-32-le")
 
@@ -72,7 +92,14 @@ class Items:
             borders = offsets[rows.start : rows.stop + 1]
             shift = np.repeat(self.offsets[indices[rows]] - borders[:-1], np.diff(borders))
             code_points[borders[0] : borders[-1]] = self.code_points[np.arange(borders[0], borders[-1]) + shift]
-        return Items(code_points, offsets)
+        return Items(code_points, offsets, *self._columns(indices))
+
+    def _columns(self, rows: NDArray[np.integer] | slice) -> tuple[NDArray[np.int64] | None, NDArray[np.int32] | None]:
+        """Select rows of weights and labels."""
+        return (
+            None if self.weights is None else self.weights[rows],
+            None if self.labels is None else self.labels[rows],
+        )
 
     def alphabet(self) -> str:
         """Return all characters that occur, sorted."""
@@ -93,9 +120,20 @@ class Items:
             result[rows] = _mix(sums[borders[1:]] - sums[borders[:-1]])
         return result
 
+    def hashes_with_labels(self) -> NDArray[np.uint64]:
+        """Hash each item together with its label (num_items,); as `hashes` for items without labels."""
+        return self.hashes() if self.labels is None else _mix(self.hashes() ^ _mix(self.labels.astype(np.uint64)))
+
     def unique(self) -> "Items":
-        """Keep the first occurrence of each item, in the original order."""
-        return self.take(np.sort(np.unique(self.hashes(), return_index=True)[1]))
+        """Keep the first occurrence of each item and label, in the original order; add up the weights of repeats."""
+        _, first, inverse = np.unique(self.hashes_with_labels(), return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        result = self.take(first[order])
+        if self.weights is None:
+            return result
+        sums = np.zeros(len(first), np.int64)
+        np.add.at(sums, inverse, self.weights)
+        return replace(result, weights=sums[order])
 
     def tokens(self) -> tuple["Items", NDArray[np.int64]]:
         """Split items at white space.
@@ -116,7 +154,8 @@ class Items:
         is_repeat = np.zeros_like(is_blank)
         is_repeat[1:] = is_blank[1:] & is_blank[:-1]
         code_points = np.where(is_blank, np.uint32(ord(" ")), self.code_points)[~is_repeat]
-        return Items(code_points, self.offsets - np.searchsorted(np.flatnonzero(is_repeat), self.offsets))
+        offsets = self.offsets - np.searchsorted(np.flatnonzero(is_repeat), self.offsets)
+        return replace(self, code_points=code_points, offsets=offsets)
 
     def _is_first(self) -> NDArray[np.bool_]:
         """Mask (num_characters,) of the first character of each item."""

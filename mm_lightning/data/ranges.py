@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     Temperature = float
     ClipLimit = float
     Exponent = float
+    Minutes = float
 else:
     Count = _whole(1, 10**12)
     EndlessCount = _whole(-1, 10**12)  # -1: without an end
@@ -85,4 +86,5 @@ else:
     ClosedFraction = _real(0, 1, "[]")
     PositiveFraction = _real(0, 1, "(]")
     Smoothing = Temperature = ClipLimit = _real(0, math.inf, "[)")
+    Minutes = _real(0, 1440, "[]")  # a day
     Exponent = _real(-30, 30, "[]")  # of 10, of a learning rate; no network learns beyond

@@ -180,3 +180,24 @@ class WordVocabulary(Vocabulary):
 def make_vocabulary(alphabet: str | list[str]) -> Vocabulary:
     """Make the vocabulary of an alphabet from a checkpoint: a string of characters, or a list of words."""
     return Vocabulary(alphabet) if isinstance(alphabet, str) else WordVocabulary(alphabet)
+
+
+def check_vocabulary_settings(tokens: str, max_vocab: int | None, alphabet: str | list[str] | None) -> None:
+    """Check that no setting would be ignored or contradict another.
+
+    Raises:
+        UserError: Names both settings.
+    """
+    if max_vocab is not None and tokens != "words":
+        raise UserError(
+            f"data.max_vocab is {max_vocab}, but characters are never left out; set --data.tokens words or leave it out"
+        )
+    if alphabet is None:
+        return
+    if isinstance(alphabet, list) != (tokens == "words"):
+        kind = "a list of words" if isinstance(alphabet, list) else "a string of characters"
+        raise UserError(f"data.alphabet is {kind}, but data.tokens is {tokens}; change one of them")
+    if max_vocab is not None and len(alphabet) + 1 > max_vocab:
+        raise UserError(
+            f"data.alphabet makes {len(alphabet) + 1} ids, but data.max_vocab is {max_vocab}; leave one of them out"
+        )

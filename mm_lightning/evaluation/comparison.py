@@ -86,7 +86,7 @@ def compare(
     """
     dev = splits.dev[: len(samples)]
     rows = {"model": _measure(reference, splits, samples, valid)}
-    if len(dev) < len(samples):
+    if 0 < len(dev) < len(samples):
         first = samples[: len(dev)]
         rows[f"model, first {len(dev):,}"] = _measure(reference, splits, first, valid)
     valid_dev = reference.valid_items(dev)

@@ -1,16 +1,16 @@
 """Description of a data file as plain data: counts, alphabet, splits, lengths and suspicious lines."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.reading import line_numbers, parse_items, read_text
+from mm_lightning.data.lists import ListFile, join_files, listed_paths, read_files
 from mm_lightning.data.splits import SplitName, split_items
+from mm_lightning.data.tables import Columns
 from mm_lightning.data.text import chunks
-from mm_lightning.files import find_shipped
 
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _TUKEY_FENCE = 3  # interquartile ranges above the third quartile (Tukey 1977)
@@ -55,18 +55,26 @@ def _length_statistics(items: Items) -> dict[str, Any]:
     }
 
 
-def _listed_lines(items: Items, indices: NDArray[np.int64], text: str) -> list[dict[str, Any]]:
-    numbers = line_numbers(text, indices)
-    return [{"line": line, "item": items[int(i)]} for i, line in zip(indices, numbers, strict=True)]
+def _listed_lines(items: Items, indices: NDArray[np.int64], files: Sequence[ListFile]) -> list[dict[str, Any]]:
+    """Find the lines of items with ascending indices; with several files, each line names its file."""
+    listed: list[dict[str, Any]] = []
+    first = 0
+    for file in files:
+        own = indices[(indices >= first) & (indices < first + len(file.items))]
+        place = {"file": file.path} if len(files) > 1 else {}
+        lines = file.lines(own - first)
+        listed += [{**place, "line": line, "item": items[int(i)]} for i, line in zip(own, lines, strict=True)]
+        first += len(file.items)
+    return listed
 
 
-def _long_lines(items: Items, length: dict[str, Any], text: str) -> dict[str, Any]:
+def _long_lines(items: Items, length: dict[str, Any], files: Sequence[ListFile]) -> dict[str, Any]:
     """Find lines beyond Tukey's outer fence; list the longest in the order of the file."""
     first, third = length["quantiles"]["25%"], length["quantiles"]["75%"]
     limit = third + _TUKEY_FENCE * max(third - first, 1)
     long = np.flatnonzero(items.lengths > limit)
     longest = np.sort(long[np.argsort(-items.lengths[long], kind="stable")[:_MAX_LISTED_LINES]])
-    return {"longer_than": limit, "lines": len(long), "shown": _listed_lines(items, longest, text)}
+    return {"longer_than": limit, "lines": len(long), "shown": _listed_lines(items, longest, files)}
 
 
 def _occurrences(items: Items, codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -78,7 +86,7 @@ def _occurrences(items: Items, codes: NDArray[np.int64]) -> tuple[NDArray[np.int
     return items.code_points[positions].astype(np.int64), np.searchsorted(items.offsets, positions, side="right") - 1
 
 
-def _rare_lines(items: Items, counts: NDArray[np.int64], text: str) -> dict[str, Any]:
+def _rare_lines(items: Items, counts: NDArray[np.int64], files: Sequence[ListFile]) -> dict[str, Any]:
     """Find the lines with rare characters; a rare character occurs in few lines."""
     limit = min(max(len(items) // _LINES_PER_RARE_LINE, 1), _MAX_RARE_LINES)
     candidates = np.flatnonzero((counts > 0) & (counts <= limit * int(items.lengths.max())))
@@ -87,18 +95,19 @@ def _rare_lines(items: Items, counts: NDArray[np.int64], text: str) -> dict[str,
     rare = characters[num_lines <= limit]
     rare_characters = set(map(chr, rare))
     lines = np.unique(pairs[1][np.isin(pairs[0], rare)])
-    listed = _listed_lines(items, lines[:_MAX_LISTED_LINES], text)
+    listed = _listed_lines(items, lines[:_MAX_LISTED_LINES], files)
     for line in listed:
         line["characters"] = "".join(c for c in dict.fromkeys(line["item"]) if c in rare_characters)
     return {"in_at_most": limit, "characters": len(rare), "lines": len(lines), "shown": listed}
 
 
-def describe(path: str, split: SplitName) -> dict[str, Any]:
-    """Describe a data file.
+def describe(path: str | list[str], split: SplitName, columns: Columns = Columns()) -> dict[str, Any]:  # noqa: B008
+    """Describe the data of one or several files.
 
     Args:
-        path: Text file with one item per line, or the name of a shipped file.
+        path: Files with one item per line, or the name of a shipped file.
         split: How to divide the items into train, dev and test.
+        columns: Columns of tables.
 
     Returns:
         Figures as plain data, fit for JSON.
@@ -106,20 +115,21 @@ def describe(path: str, split: SplitName) -> dict[str, Any]:
     Raises:
         UserError: If the file is unfit.
     """
-    text = read_text(Path(find_shipped(path)))
-    items = parse_items(text, path)
+    files = read_files(path, columns)
+    items, _ = join_files(files)
+    source = listed_paths(path)
     num_distinct = len(np.unique(items.hashes()))
     counts = _character_counts(items)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     length = _length_statistics(items)
     return {
-        "path": path,
+        "path": source,
         "items": len(items),
         "different": num_distinct,
         "repeats": len(items) - num_distinct,
         "characters": {chr(code): int(counts[code]) for code in order},
         "split": split,
-        "splits": _split_sizes(items, split, path),
+        "splits": _split_sizes(items, split, source),
         "length": length,
-        "suspicious": {"long": _long_lines(items, length, text), "rare": _rare_lines(items, counts, text)},
+        "suspicious": {"long": _long_lines(items, length, files), "rare": _rare_lines(items, counts, files)},
     }

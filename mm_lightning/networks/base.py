@@ -14,6 +14,7 @@ export only `next_logits`. Code outside this folder never asks which network it 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import chain
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,12 @@ class Network(nn.Module, ABC):
     """A map from ids to the logits of the next id.
 
     A network with an embedding table (V, E) names the table `embedding`; plots use the name.
+
+    Attributes:
+        learning: How `fit` trains the network; None for a network that is made of trained ones.
     """
+
+    learning: Literal["gradient", "counting"] | None = "gradient"
 
     @property
     def device(self) -> torch.device:
@@ -144,6 +150,8 @@ def _unique_windows(windows: Tensor) -> tuple[Tensor, Tensor]:
 
 class CountedNetwork(WindowNetwork):
     """A window network that is fitted by counting every example once, without gradients."""
+
+    learning = "counting"
 
     @abstractmethod
     def count(self, x: Tensor, y: Tensor) -> None:

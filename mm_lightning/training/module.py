@@ -16,7 +16,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, exact_mean, item_nll
-from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.networks.base import Network
 from mm_lightning.networks.building import build
 from mm_lightning.sampling import ConditionalSampler
 from mm_lightning.training import checkpoint
@@ -39,7 +39,7 @@ class LanguageModel(pl.LightningModule):
     Args:
         alphabet: The characters, or <unk> and the words, taken from the training data or the checkpoint.
         network: The network, for example mm_lightning.networks.MLP.
-        optimizer: Any torch optimiser, for example torch.optim.SGD; null for a network that is fitted by counting.
+        optimizer: Any torch optimiser, for example torch.optim.SGD; null for a network that does not learn by gradient.
         lr_scheduler: Any torch scheduler, stepped per optimiser step (ReduceLROnPlateau: per epoch); null for a
             constant learning rate. OneCycleLR spans the whole run unless its total_steps is given.
 
@@ -66,9 +66,9 @@ class LanguageModel(pl.LightningModule):
         self.use_stepper(default_stepper(self.network))
 
     @property
-    def is_counted(self) -> bool:
-        """Whether the network is fitted by counting, without an optimiser."""
-        return isinstance(self.network, CountedNetwork)
+    def learns_by_gradient(self) -> bool:
+        """Whether an optimiser trains the network."""
+        return self.network.learning == "gradient"
 
     def use_stepper(self, stepper: Stepper) -> None:
         """Let a stepper carry out the steps of the next fit."""
@@ -82,7 +82,7 @@ class LanguageModel(pl.LightningModule):
         Raises:
             UserError: If the stepper cannot step them, or the schedule ends before the run.
         """
-        if self.is_counted:
+        if not self.learns_by_gradient:
             return None
         optimizer = self.optimization.make_optimizer()
         schedule = self.optimization.make_schedule(optimizer, self._num_steps)
@@ -207,7 +207,7 @@ class LanguageModel(pl.LightningModule):
             UserError: If the loss is NaN, or infinite without counts.
         """
         guess, is_in_fit = self._running_loss.uniform, self._is_in_fit()
-        if math.isinf(loss) and self.is_counted:
+        if math.isinf(loss) and not self.learns_by_gradient:
             rank_zero_info(f"{name} is infinite: the model gives some item probability 0, as unsmoothed counts do")
         elif not math.isfinite(loss):
             raise self.divergence(f"{name} is {loss}") if is_in_fit else UserError(f"{name} is {loss}: {NOT_NUMBERS}")

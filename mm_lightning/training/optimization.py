@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from mm_lightning import UserError
-from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.networks.base import Network
 
 Schedule = LRScheduler | ReduceLROnPlateau
 
@@ -53,20 +53,20 @@ class Optimization:
 
     Args:
         network: The network.
-        optimizer: Makes the optimiser of the weights; None for a counted network.
+        optimizer: Makes the optimiser of the weights; None for a network that does not learn by gradient.
         lr_scheduler: Makes the schedule of the optimiser, stepped per optimiser step (ReduceLROnPlateau: per epoch).
 
     Raises:
-        UserError: If a network that learns by gradient has no optimiser, or a counted one has an optimiser.
+        UserError: If a network that learns by gradient has no optimiser, or another one has an optimiser.
     """
 
     def __init__(
         self, network: Network, optimizer: OptimizerCallable | None, lr_scheduler: LRSchedulerCallable | None
     ) -> None:
         name = type(network).__name__
-        if isinstance(network, CountedNetwork):
+        if network.learning != "gradient":
             if optimizer is not None or lr_scheduler is not None:
-                raise UserError(f"{name} is fitted by counting; leave model.optimizer and model.lr_scheduler out")
+                raise UserError(f"{name} does not learn by gradient; leave model.optimizer and model.lr_scheduler out")
         elif optimizer is None:
             raise UserError(f"{name} learns by gradient; give model.optimizer, for example torch.optim.AdamW")
         self._network = network

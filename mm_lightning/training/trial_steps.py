@@ -123,7 +123,7 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
     """
     content = checkpoint.load(path)
     checkpoint.put_weights(model, content, path)
-    if model.is_counted or not with_optimizer:
+    if not (model.learns_by_gradient and with_optimizer):
         return
     try:
         _try_optimizer(model, content)

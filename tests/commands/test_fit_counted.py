@@ -49,7 +49,7 @@ def test_without_smoothing_the_loss_is_infinite_and_said_to_be(folder):
         (("--data.batch_size", 4), "data.batch_size is 4, but counting sees every example once; set it to null"),
         (("--trainer.max_epochs", 3), "trainer.max_epochs is 3, but counting sees every example once; set it to 1"),
         (("--trainer.max_steps", 9), "trainer.max_steps is 9, but counting sees every example once; set it to -1"),
-        (("--model.optimizer", "torch.optim.SGD"), "NGram is fitted by counting; leave model.optimizer"),
+        (("--model.optimizer", "torch.optim.SGD"), "NGram does not learn by gradient; leave model.optimizer"),
         (("--model.network", "mm_lightning.networks.GRU"), "GRU learns by gradient; give model.optimizer"),
     ],
     ids=["batches", "epochs", "steps", "optimiser", "no optimiser"],

@@ -171,7 +171,7 @@ REFUSED = [
     (("--output", "x.pdf"), "output is x.pdf; its name must end in .png"),
     (("--output", "nosuch/x.png"), "output: nosuch/x.png cannot be written: No such file or directory"),
     (("--output", "folder.png"), "output: folder.png is a folder"),
-    (COUNTS, "NGram is fitted by counting, which has no learning rate to find"),
+    (COUNTS, "NGram does not learn by gradient and has no learning rate to find"),
     (("--trainer.fast_dev_run", "true"), "trainer.fast_dev_run is set"),
     (("--min_exponent", "20", "--max_exponent", "30"), "the loss grew out of bounds within"),
     (("--trainer.accelerator", "cpu", "--trainer.devices", "2"), "this command runs on one device"),

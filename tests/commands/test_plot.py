@@ -85,7 +85,7 @@ def test_a_counted_network_has_its_bigrams_and_says_the_rest(tmp_path):
     assert "loss.png (" in left_out
     assert "has no curve of train/loss" in left_out
     assert "activations.png (NGram has no tanh units)" in left_out
-    assert "updates.png (NGram is fitted by counting, without steps)" in left_out
+    assert "updates.png (NGram does not learn by gradient)" in left_out
     (tmp_path / "words.txt").unlink()
     done = run("plot", "--ckpt_path", "last", "--output", "none", cwd=tmp_path)
     assert done.returncode == 1

@@ -13,7 +13,20 @@ from mm_lightning.data.encoding import IGNORE, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks import GRU, LSTM, MLP, RNN, BagOfWords, Bigram, KneserNey, NGram, Transformer, WaveNet
+from mm_lightning.networks import (
+    GRU,
+    LSTM,
+    MLP,
+    RNN,
+    BagOfWords,
+    Bigram,
+    KneserNey,
+    Mixture,
+    NGram,
+    PitmanYor,
+    Transformer,
+    WaveNet,
+)
 from mm_lightning.networks.base import CountedNetwork, Network, WindowNetwork
 
 NETWORKS: dict[str, Callable[[], Network]] = {
@@ -34,7 +47,14 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "NGram, context 3": lambda: counted(NGram(V, block_size=3, smoothing=0.5)),
     "KneserNey, context 1": lambda: counted(KneserNey(V, block_size=1)),
     "KneserNey, context 4": lambda: counted(KneserNey(V, block_size=4)),
+    "Mixture": lambda: mixed([lambda v: GRU(v, 16, 32), lambda v: MLP(v, 2, 6, 48), lambda v: LSTM(v, 16, 32)]),
+    "Mixture, short context": lambda: mixed([Bigram, lambda v: MLP(v, 3, 6, 48)]),
+    "PitmanYor, context 3": lambda: counted(PitmanYor(V, block_size=3)),
 }
+
+
+def mixed(networks: list[Callable[[int], Network]]) -> Network:
+    return Mixture(V, networks, [0.5, *[0.5 / (len(networks) - 1)] * (len(networks) - 1)])
 
 
 def counted(network: CountedNetwork) -> Network:
@@ -143,8 +163,8 @@ def test_training_and_scoring_have_the_same_logits(network: Network):
 
 def test_eight_names_are_learnt_to_their_entropy(network: Network):
     """Catches parameters without a gradient, and shifted targets: the loss would stay above the entropy."""
-    if isinstance(network, CountedNetwork):
-        pytest.skip("has no gradient; see test_ngram")
+    if network.learning != "gradient":
+        pytest.skip("does not learn by gradient; see test_ngram and test_mixture")
     x, y = training_examples(network, EIGHT)
     lr = (
         0.1 if isinstance(network, Bigram) else 0.02

@@ -13,8 +13,8 @@ from torch import Tensor
 from mm_lightning.data.encoding import Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.networks import KneserNey
 from mm_lightning.networks.base import Network
-from mm_lightning.networks.ngram import KneserNey
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.probabilities import next_probabilities
 from mm_lightning.sampling.sampler import Sampler

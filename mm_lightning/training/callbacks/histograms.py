@@ -44,8 +44,8 @@ class Histograms(Callback):
         if self.every_n_train_steps is None or not trainer.is_global_zero:
             return
         setting = f"histograms.every_n_train_steps is {self.every_n_train_steps}, but"
-        if pl_module.is_counted:
-            raise UserError(f"{setting} {type(pl_module.network).__name__} is fitted by counting; leave it out")
+        if not pl_module.learns_by_gradient:
+            raise UserError(f"{setting} {type(pl_module.network).__name__} does not learn by gradient; leave it out")
         if not isinstance(trainer.logger, TensorBoardLogger):
             raise UserError(f"{setting} trainer.logger is not TensorBoard's, which shows them; leave one of them out")
 

@@ -36,5 +36,6 @@ class RunConfig(SaveConfigCallback):
     @cached_property
     def _yaml(self) -> str:
         config = self.config.clone()
-        config["ckpt_path"] = None  # this describes the run, not how it was last started
+        if "ckpt_path" in config:  # absent without a command
+            config["ckpt_path"] = None  # this describes the run, not how it was last started
         return str(self.parser.dump(config, skip_none=False))

@@ -39,6 +39,10 @@ def _is_text(value: Any) -> bool:
     return type(value) is str
 
 
+def _is_paths(value: Any) -> bool:
+    return type(value) is str or (type(value) is list and all(type(path) is str for path in value))
+
+
 def _is_dict(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -148,7 +152,7 @@ _SCHEMA: dict[str, Any] = {
     "datamodule_hparams_name": _is_text,
     "datamodule_hyper_parameters": {
         "_instantiator": _is_text,
-        "path": _is_text,
+        "path": _is_paths,
         "split": _is_text,
         "batch_size": _is_optional_count,
         "block_size": _is_optional_count,

@@ -4,7 +4,6 @@ Only n-grams that occur are stored, sorted by a number whose base-V digits are t
 grows with the data and not with V^C. Probabilities are computed in double precision.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.ranges import Context, Smoothing
-from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import CountedNetwork
 
 
@@ -108,87 +106,3 @@ class NGram(NGramCounts):
         counts = look_up(self.grams, self.counts, self._number_continuations(x)).double() + self.smoothing  # (N, V)
         sums = counts.sum(1, keepdim=True)
         return torch.where(sums > 0, counts / sums, 1 / self.vocab_size).log()  # uniform after an unseen context
-
-
-@dataclass(frozen=True)
-class _Order:
-    """Kneser-Ney counts and discounts of one n-gram length."""
-
-    keys: Tensor  # (K,) int64
-    counts: Tensor  # (K,) int64
-    discounts: Tensor  # (4,) float64, subtracted from counts of 0, 1, 2 and more than 2
-
-
-class KneserNey(NGramCounts):
-    """Predict the next token by interpolated n-grams of every length up to C + 1 (Kneser and Ney 1995).
-
-    Modified Kneser-Ney smoothing (Chen and Goodman 1999): three discounts per length are estimated from the counts, so
-    no setting is needed. A shorter n-gram counts the distinct tokens before it, not its occurrences.
-
-    Args:
-        vocab_size: Number of ids V, set from the data.
-        block_size: Context C in tokens.
-
-    Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
-
-    Raises:
-        UserError: If `block_size` is too long to count.
-    """
-
-    def __init__(self, vocab_size: int, block_size: Context = 5) -> None:
-        super().__init__(vocab_size, block_size)
-        self._orders: list[_Order] = []  # shortest n-grams first; computed from the counts on first use
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        if not self._orders or self._orders[0].keys.device != self.grams.device:
-            self._orders = self._make_orders()
-        result = x.new_full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
-        for n, order in enumerate(self._orders):
-            grams = self._number_continuations(x[:, self.block_size - n :])  # (N, V)
-            counts = look_up(order.keys, order.counts, grams)  # (N, V)
-            discounts = order.discounts[counts.clamp(max=3)]
-            sums = counts.sum(1, keepdim=True)
-            interpolated = (counts - discounts + discounts.sum(1, keepdim=True) * result) / sums
-            result = interpolated.where(sums > 0, result)
-        return result.log()
-
-    @override
-    def count(self, x: Tensor, y: Tensor) -> None:
-        super().count(x, y)
-        self._orders = []
-
-    @override
-    def resize(self, state_dict: dict[str, Tensor], prefix: str) -> None:
-        super().resize(state_dict, prefix)
-        self._orders = []
-
-    def _make_orders(self) -> list[_Order]:
-        """Compute the counts for contexts of 0 to C tokens."""
-        keys, occurrences = self.grams, self.counts
-        counts = occurrences
-        longest_first = []
-        for n in range(self.block_size, -1, -1):  # n ids of context
-            # n-grams that begin with two boundaries are left out: the shorter n-gram says the same
-            is_used = keys >= self.vocab_size ** (n - 1) if n > 1 else keys >= 0
-            longest_first.append(_Order(keys[is_used], counts[is_used], _discounts(counts[is_used])))
-            if n:
-                suffixes = keys % self.vocab_size**n  # without the first id
-                predecessors = sum_by_key(suffixes, torch.ones_like(occurrences))[1]  # distinct ids before a suffix
-                keys, occurrences = sum_by_key(suffixes, occurrences)
-                begins_item = keys // self.vocab_size ** (n - 1) == BOUNDARY
-                # no token stands before the beginning of an item, so its occurrences count
-                counts = occurrences.where(begins_item, predecessors) if n > 1 else predecessors
-        return longest_first[::-1]
-
-
-def _discounts(counts: Tensor) -> Tensor:
-    """Estimate the discounts (4,) of counts of 0, 1, 2 and more than 2 (Chen and Goodman 1999, equation 17).
-
-    If there are too few small counts for an estimate, the discount is half of the count, as in KenLM.
-    """
-    n = counts.bincount(minlength=5)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
-    count = torch.arange(1, 4, device=n.device)
-    estimate = count - (count + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
-    estimate = estimate.where(estimate.isfinite(), count / 2).clamp(min=0.1).minimum(count)
-    return torch.cat([estimate.new_zeros(1), estimate])

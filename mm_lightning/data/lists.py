@@ -1,0 +1,129 @@
+"""The items of one or several files as one list, with labels and weights where columns are named."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mm_lightning import UserError
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import line_numbers, parse_items, read_text
+from mm_lightning.data.tables import FILE, SUFFIXES, Columns, is_table, parse_table
+from mm_lightning.files import find_shipped
+
+
+@dataclass(frozen=True)
+class ListFile:
+    """The items of one file.
+
+    Args:
+        path: Path as the user wrote it.
+        items: The items, without labels.
+        labels: The label of each item; None without labels.
+        lines: Finds the lines, counted from 1, of the items with ascending indices.
+    """
+
+    path: str
+    items: Items
+    labels: list[str] | None
+    lines: Callable[[NDArray[np.integer]], list[int]]
+
+
+def split_paths(path: str | Sequence[str]) -> list[str]:
+    """Return the paths of a setting: a list, or paths separated by commas; a file may have a comma in its name.
+
+    Raises:
+        UserError: If there is no path, or an empty one.
+    """
+    if isinstance(path, str):
+        paths = [path] if "," not in path or _exists(path) else [part.strip() for part in path.split(",")]
+    else:
+        paths = list(path)
+    if not paths or not all(paths):
+        raise UserError(f"data.path is {path!r}, which has no path or an empty one; name files, separated by commas")
+    return paths
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # the system refuses the name; whoever opens the file says so
+        return False
+
+
+def listed_paths(path: str | Sequence[str]) -> str:
+    """Return the paths of a setting as text, for messages."""
+    return path if isinstance(path, str) else ", ".join(path)
+
+
+def check_columns(path: str | Sequence[str], columns: Columns) -> None:
+    """Check that columns are named for tables only.
+
+    Raises:
+        UserError: If a label or a weight is asked of a list without columns.
+    """
+    plain = [name for name in split_paths(path) if not is_table(name, columns)]
+    for option, name in (("label", columns.label), ("weight", columns.weight)):
+        if plain and name is not None and (option, name) != ("label", FILE):
+            also = f", or --data.label {FILE} for the name of the file" if option == "label" else ""
+            raise UserError(
+                f"data.{option} is {name}, but {plain[0]} has no columns: a table ends in {' or '.join(SUFFIXES)}, "
+                f"or has a column of items (--data.item){also}"
+            )
+
+
+def read_files(path: str | Sequence[str], columns: Columns) -> list[ListFile]:
+    """Read each file.
+
+    Raises:
+        UserError: If a file cannot be read or is unfit; names the file.
+    """
+    check_columns(path, columns)
+    return [_read_file(name, columns) for name in split_paths(path)]
+
+
+def _read_file(path: str, columns: Columns) -> ListFile:
+    found = find_shipped(path)
+    text = read_text(Path(found))
+    if is_table(path, columns):
+        table = parse_table(text, found, columns)
+        items, labels = table.items, table.labels
+
+        def lines(indices: NDArray[np.integer]) -> list[int]:
+            return table.lines[indices].tolist()  # type: ignore[no-any-return]
+
+    else:
+        items, labels = parse_items(text, found), None
+
+        def lines(indices: NDArray[np.integer]) -> list[int]:
+            return line_numbers(text, indices)
+
+    if labels is None and columns.label == FILE:
+        labels = [Path(path).stem] * len(items)
+    return ListFile(path, items, labels, lines)
+
+
+def paths_with(characters: Iterable[str], path: str | Sequence[str], columns: Columns) -> str:
+    """Return the paths of the files that have any of these characters, as text for an error."""
+    paths = split_paths(path)
+    if len(paths) > 1:
+        files = read_files(path, columns)
+        paths = [file.path for file in files if set(file.items.alphabet()).intersection(characters)]
+    return ", ".join(paths)
+
+
+def join_files(files: Sequence[ListFile]) -> tuple[Items, list[str]]:
+    """Join files to one list.
+
+    Returns:
+        The items, whose labels are numbers, and the sorted names of the labels; none for items without labels.
+    """
+    items = Items.joined([file.items for file in files]) if len(files) > 1 else files[0].items
+    labels = [label for file in files for label in file.labels or ()]
+    names = sorted(set(labels))
+    if not names:
+        return items, names
+    numbers = {name: number for number, name in enumerate(names)}
+    return replace(items, labels=np.array([numbers[label] for label in labels], np.int32)), names

@@ -1,0 +1,214 @@
+"""The make command: its options, the list, and what it prints."""
+
+import hashlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm_lightning import UserError
+from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parsing import OneLineParser
+from mm_lightning.data.items import Items
+from mm_lightning.data.lists import join_files, read_files
+from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
+from mm_lightning.data.tables import Columns
+from mm_lightning.files import make_folder, write_atomically
+from mm_lightning.training.run_folders import BEST, LOGS, checkpoint_of
+from mm_lightning.training.stop_signals import Stopped
+
+_FOLDER = "make"  # below the logs
+_STDIN = "-"
+_MIN_ITEMS = 2
+_NUM_SEEDS = 100_000  # short enough to type
+
+
+@dataclass(frozen=True)
+class Source:
+    """A list of different items.
+
+    Args:
+        name: For people.
+        items: The items.
+        data: Settings of the data.
+        folder: Folder of the list's model.
+    """
+
+    name: str
+    items: Items
+    data: dict[str, Any]
+    folder: Path
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="mm_lightning make",
+        description=COMMANDS["make"].summary,
+        epilog=COMMANDS["make"].details,
+        allow_abbrev=False,
+    )
+    parser.add_argument("lists", nargs="+", metavar="LIST", help="Text file, one item per line; - for stdin.")
+    parser.add_argument(
+        "--minutes", type=Minutes, default=1.0, help="Time for networks; 0 for counts alone (default: 1)."
+    )
+    parser.add_argument("--num_samples", type=Count, default=20, help="Number of new items (default: 20).")
+    parser.add_argument(
+        "--temperature", type=Temperature, default=0.8, help="Below 1 favours likely characters (default: 0.8)."
+    )
+    parser.add_argument("--seed", type=Seed | None, help="Seed of sampling (default: another one each time).")
+    parser.add_argument("--item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
+    return parser
+
+
+def _read(lists: list[str], item: str | None) -> Source:
+    """Read a list from files or stdin; a list from stdin is kept in the folder of its model.
+
+    Raises:
+        UserError: If the list cannot be read, or has too few items.
+    """
+    is_stdin = _STDIN in lists
+    if is_stdin and len(lists) > 1:
+        raise UserError("LIST is - and files; give one of them")
+    name = "stdin" if is_stdin else ", ".join(lists)
+    paths = ["/dev/stdin"] if is_stdin else lists
+    items = join_files(read_files(paths, Columns(item)))[0].unique()
+    if len(items) < _MIN_ITEMS:
+        raise UserError(f"{name} has {len(items)} different item; make needs at least {_MIN_ITEMS}")
+    digest = hashlib.sha256(items.hashes().tobytes()).hexdigest()[:8]
+    folder = Path(LOGS) / _FOLDER / f"{'stdin' if is_stdin else Path(lists[0]).stem}-{digest}"
+    if is_stdin:
+        paths = [str(folder / "items.txt")]
+        make_folder(folder)
+        with write_atomically(Path(paths[0]), "list") as file:
+            file.write("".join(f"{text}\n" for text in items).encode())
+    return Source(name, items, {"path": paths, "item": None if is_stdin else item}, folder)
+
+
+def _describe(source: Source) -> str:
+    lengths = source.items.lengths
+    return (
+        f"{source.name}: {len(source.items):,} different items of {lengths.min()} to {lengths.max()} characters, "
+        f"{len(source.items.alphabet()):,} different characters"
+    )
+
+
+def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) -> None:
+    """Learn the list, save the model, and print on the way what is tried.
+
+    Raises:
+        UserError: If the checkpoint cannot be written.
+    """
+    from mm_lightning.make.model import ListLearner  # noqa: PLC0415 # imports Lightning, which takes seconds
+    from mm_lightning.make.recipe import suited  # noqa: PLC0415
+    from mm_lightning.sampling import SamplingOptions  # noqa: PLC0415
+
+    start, lines = time.monotonic(), list[str]()
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        _tell(line)
+
+    tell(_describe(source))
+    learner = ListLearner(source.data, source.items, lambda each: tell(f"  {each.loss:.4f}  {each.name}"))
+    tell(f"loss on held-out items, nats per character, {learner.judgement}:")
+    counts = learner.count()
+    sizes = len(source.items), len(source.items.code_points), len(learner.vocabulary)
+    recipe = suited(*sizes, max_seconds=60 * minutes)
+    if recipe is None:
+        tell(f"  no network is tried: {'the list is too short' if minutes else '--minutes is 0'}")
+    else:
+        first = learner.preview(counts, SamplingOptions(**options))
+        _tell(f"by counts alone: {', '.join(first)}")
+        _tell("networks learn, for up to --minutes; Ctrl-C keeps the counts ...")
+        try:
+            learner.mix(recipe)
+        except Stopped as stop:
+            if stop.signum != signal.SIGINT:
+                raise
+            tell("  stopped; networks are tried at the next call")
+            minutes = 0.0
+    seconds = time.monotonic() - start
+    tell(f"chosen: {learner.chosen.name}, which learned all items; {seconds:.0f} s")
+    learner.save(path, {"minutes": minutes, "lines": lines})
+
+
+def _learned(path: Path, minutes: float) -> list[str] | None:
+    """Lines of the search that made the list's model; None if there is no model, or more time is given now.
+
+    Raises:
+        UserError: If the checkpoint is damaged.
+    """
+    from mm_lightning.make.model import RECORD  # noqa: PLC0415 # imports Lightning, which takes seconds
+    from mm_lightning.training import checkpoint  # noqa: PLC0415
+
+    if not path.is_file():
+        return None
+    record = checkpoint.load(path)[RECORD]
+    return record["lines"] if record["minutes"] >= minutes else None
+
+
+def _sampling(source: Source, num_samples: int, temperature: float, seed: int | None) -> dict[str, Any]:
+    """Sampling options: new, different items as long as those of the list."""
+    return {
+        "num_samples": num_samples,
+        "temperature": temperature,
+        "seed": secrets.randbelow(_NUM_SEEDS) if seed is None else seed,
+        "min_length": int(source.items.lengths.min()),
+        "max_length": int(source.items.lengths.max()),
+        "unique": True,
+        "only_new": True,
+    }
+
+
+def _sample(path: Path, options: dict[str, Any]) -> None:
+    """Write items to stdout."""
+    from mm_lightning.cli.application import Application  # noqa: PLC0415 # imports Lightning, which takes seconds
+
+    Application(["predict", f"--ckpt_path={path}", *(f"--sampling.{k}={v}" for k, v in options.items())], "predict")
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the log of the libraries, which tells of devices and limits."""
+    from mm_lightning.cli.library_warnings import silence_library_warnings  # noqa: PLC0415 # imports Lightning
+
+    silence_library_warnings()
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def main(args: list[str]) -> None:
+    """Learn a list if that is to be done, and print new items.
+
+    Raises:
+        UserError: If the list cannot be used, the model cannot be kept, or too few new items were found.
+        SystemExit: 2 for arguments that cannot be parsed.
+    """
+    config = _parser().parse_args(args)
+    source = _read(config["lists"], config["item"])
+    options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
+    path = checkpoint_of(source.folder, BEST)
+    with _quiet():
+        lines = _learned(path, config["minutes"])
+        if lines is None:
+            _learn(source, config["minutes"], path, options)
+        for line in lines or ():
+            _tell(line)
+        _tell(f"checkpoint: {os.path.relpath(path)}")
+        _tell(f"seed {options['seed']}; the same command makes others")
+        _sample(path, options)

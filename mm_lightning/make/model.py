@@ -1,0 +1,203 @@
+"""The model of a list: counts, or counts mixed with a network, whichever is better on held-out items."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from mm_lightning.cli import application
+from mm_lightning.commands import fit
+from mm_lightning.data.items import Items, isin_sorted
+from mm_lightning.data.splits import Splits
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.make.judging import count, folds, held_out, mixed, mixing_weight
+from mm_lightning.make.recipe import Recipe
+from mm_lightning.networks import Mixture
+from mm_lightning.networks.base import Network
+from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.sampler import sample
+from mm_lightning.training import checkpoint
+from mm_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, RandomState, RunConfig
+from mm_lightning.training.run_folders import LAST, checkpoint_of
+
+RECORD = "make"  # key in a checkpoint: how its model was chosen
+_CONTEXTS = (3, 5, 8)  # of counts, in characters
+_MIN_GAIN = 0.003  # nats per character; less is not worth the network's time at sampling
+_TRAINER = {
+    **{"accelerator": "cpu", "devices": 1, "logger": False, "limit_val_batches": 0},
+    **{"enable_progress_bar": False, "enable_model_summary": False},
+}
+_CALLBACKS = (RandomState, RunConfig, BestCheckpoint, LastCheckpoint)  # whose state a checkpoint holds
+_PITMAN_YOR, _MIXTURE = "mm_lightning.networks.PitmanYor", "mm_lightning.networks.Mixture"
+_SEED = 42
+_NETWORK = "network."  # prefix of the network's weights in a checkpoint
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kind of model, judged.
+
+    Args:
+        name: For people.
+        log_p: (num_targets,) log-probabilities of all held-out targets.
+    """
+
+    name: str
+    log_p: Tensor
+
+    @property
+    def loss(self) -> float:
+        """Held-out loss in nats per character."""
+        return -float(self.log_p.mean())
+
+
+class ListLearner:
+    """Learner of a list, by the model that is best on held-out items: counts, or a mixture of counts and a network.
+
+    Args:
+        data: Settings of the data: files and columns.
+        items: The different items of the files.
+        tell: Called with each candidate when it is judged.
+
+    Attributes:
+        chosen: The best candidate so far.
+    """
+
+    chosen: Candidate
+
+    def __init__(self, data: Settings, items: Items, tell: Callable[[Candidate], None]) -> None:
+        self._data = {**data, "split": "all"}
+        self._items = items
+        self.vocabulary = Vocabulary(items.alphabet())
+        self._tell = tell
+        self._folds = folds(items)
+        self._content: Settings = {}
+        torch.set_num_threads(1)  # a second thread costs more than it saves in steps as small as these
+
+    @property
+    def judgement(self) -> str:
+        """How candidates are judged, for people."""
+        if len(self._folds) > 1:
+            return f"{len(self._folds)}-fold cross-validation"
+        return f"{len(self._folds[0].held_out):,} of {len(self._items):,} items held out"
+
+    def preview(self, network: Network, options: SamplingOptions) -> list[str]:
+        """Sample items from a network that has learned all items."""
+        hashes = np.sort(self._items.hashes())
+
+        def is_new(strings: list[str]) -> list[bool]:
+            return [not known for known in isin_sorted(Items.from_strings(strings).hashes(), hashes)]
+
+        return sample(network, self.vocabulary, options, is_new)
+
+    def count(self) -> Network:
+        """Choose the context of counts, and count all items.
+
+        Returns:
+            The counted network.
+        """
+        candidates = {context: self._judge_counts(context) for context in self._contexts()}
+        context, self.chosen = min(candidates.items(), key=lambda pair: pair[1].loss)
+        network = {"class_path": _PITMAN_YOR, "init_args": {"block_size": context}}
+        settings = {"model": {"network": network}, "data": {"batch_size": None}, "trainer": {"max_epochs": 1}}
+        counted, self._content = self._learn(settings)
+        return counted
+
+    def mix(self, recipe: Recipe) -> None:
+        """Judge networks, and their mixture with the counts; keep the mixture if it is better."""
+        log_p = self._held_out(lambda items: self._mean_network(recipe, items))
+        self._tell(Candidate(recipe.name, log_p))
+        weight = mixing_weight(self.chosen.log_p, log_p)
+        name = f"counts ({weight:.0%}) and network ({1 - weight:.0%})"
+        mixture = Candidate(name, mixed(self.chosen.log_p, log_p, weight))
+        self._tell(mixture)
+        if mixture.loss < self.chosen.loss - _MIN_GAIN:
+            networks = [self._learn(settings)[1] for settings in _seeded(recipe)]
+            self._content = _mixture([self._content, *networks], [weight, *_shares(1 - weight, recipe.copies)])
+            self.chosen = mixture
+
+    def _mean_network(self, recipe: Recipe, items: Items) -> Network:
+        """Fit the copies of a network to items; return the mean of their probabilities."""
+        networks = [self._fit(settings, items) for settings in _seeded(recipe)]
+        makers: list[Callable[[int], Network]] = [lambda _, network=each: network for each in networks]  # type: ignore[misc]
+        return Mixture(len(self.vocabulary), makers, _shares(1, recipe.copies)).eval()
+
+    def save(self, path: Path, record: Settings) -> None:
+        """Save the model as a checkpoint, with a record of how it was chosen.
+
+        Raises:
+            UserError: If the file cannot be written.
+        """
+        checkpoint.AtomicCheckpointIO().save_checkpoint({**self._content, RECORD: record}, path)
+
+    def _contexts(self) -> list[int]:
+        """Contexts to judge, as far as an n-gram of this alphabet is a 63-bit number."""
+        longest = max(n for n in range(1, _CONTEXTS[-1] + 1) if n == 1 or len(self.vocabulary) ** (n + 1) < 1 << 63)
+        return sorted({min(context, longest) for context in _CONTEXTS})
+
+    def _judge_counts(self, context: int) -> Candidate:
+        log_p = self._held_out(lambda items: count(items, self.vocabulary, context))
+        candidate = Candidate(f"counts, context {context}", log_p)
+        self._tell(candidate)
+        return candidate
+
+    def _held_out(self, learn: Callable[[Items], Network]) -> Tensor:
+        return held_out(self._folds, self.vocabulary, learn)
+
+    def _learn(self, settings: Settings) -> tuple[Network, Settings]:
+        """Fit a network to all items; return the network and the content of its checkpoint."""
+        with tempfile.TemporaryDirectory() as folder:
+            network = self._fit(settings, self._items, Path(folder))
+            return network, checkpoint.load(checkpoint_of(Path(folder), LAST))
+
+    def _fit(self, settings: Settings, items: Items, run_folder: Path | None = None) -> Network:
+        """Fit a network to items, and leave a checkpoint in the run folder if there is one."""
+        data, trainer = {**self._data, **settings["data"]}, {**settings["trainer"], **_TRAINER}
+        built = application.build({**settings, "data": data, "trainer": trainer})
+        built.datamodule.splits = Splits(items, items[:0], items[:0])
+        callbacks: list[Callback] = built.trainer.callbacks  # type: ignore[attr-defined] # set by a connector
+        is_kept = run_folder is not None
+        built.trainer.callbacks = [  # type: ignore[attr-defined]
+            each for each in callbacks if is_kept and isinstance(each, _CALLBACKS)
+        ]
+        built.trainer.run_folder = run_folder
+        fit.prepare(built.trainer, built.model, built.datamodule)
+        built.trainer.fit(built.model, datamodule=built.datamodule)
+        return built.model.network.eval()
+
+
+def _seeded(recipe: Recipe) -> list[Settings]:
+    """Settings of each copy of a recipe's network."""
+    return [{**recipe.settings, "seed_everything": seed} for seed in range(_SEED, _SEED + recipe.copies)]
+
+
+def _shares(total: float, count: int) -> list[float]:
+    return [total / count] * count
+
+
+def _mixture(parts: list[Settings], weights: list[float]) -> Settings:
+    """Content of the checkpoint of a mixture, from the contents of its networks' checkpoints, the last one learned."""
+    tensors = {
+        f"{_NETWORK}networks.{i}.{name.removeprefix(_NETWORK)}": value
+        for i, part in enumerate(parts)
+        for name, value in part["state_dict"].items()
+    }
+    networks = [part["hyper_parameters"]["network"] for part in parts]
+    network = {"class_path": _MIXTURE, "init_args": {"networks": networks, "weights": weights}}
+    model = {**parts[-1]["hyper_parameters"], "network": network, "optimizer": None, "lr_scheduler": None}
+    return {
+        **parts[-1],
+        "state_dict": tensors,
+        "hyper_parameters": model,
+        "datamodule_hyper_parameters": {**parts[-1]["datamodule_hyper_parameters"], "block_size": None},
+        "optimizer_states": [],
+        "lr_schedulers": [],
+    }

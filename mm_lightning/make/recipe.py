@@ -1,0 +1,90 @@
+"""The network that suits a list, from the list's size alone.
+
+`benchmarks/list_sizes.py` measured the rule on 22 lists of 51 to 30,000 items in eight scripts; docs/lists.md has the
+tables. An LSTM had the lowest held-out loss for its processor time at every size, mixed with counts as well as alone; a
+GRU, an MLP and a Transformer had a higher loss.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+_MIN_TARGETS = 100  # below, there is too little to judge a network by
+_MIN_ITEMS_OF_ONE_FOLD = 1_500  # shorter lists are judged by 5 folds
+_MAX_COPIES = 4  # a fifth lowers the loss by less than 0.002 nats
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of a network and of its training.
+
+    Args:
+        name: Name of the network, for people.
+        settings: Settings as in a config: the keys `model`, `data` and `trainer`.
+        copies: Networks to train from different seeds. Their mean has a lower loss, and there is time for all of them.
+        seconds: Expected processor time of one training of one network, in seconds.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    copies: int
+    seconds: float
+
+
+def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: float) -> Recipe | None:
+    """Choose a network, its regularisation and its horizon for a list.
+
+    The learning rate ends its cycle where over-fitting begins, or where the time for a training ends. Over-fitting
+    begins after a number of steps that grows with the 0.6th power of the number of targets.
+
+    Args:
+        num_items: Number of different items to learn from, at least 1.
+        num_characters: Characters of these items, without their ends.
+        vocab_size: Number of ids V.
+        max_seconds: Processor time of all trainings, in seconds.
+
+    Returns:
+        The recipe, or None for a list or a time that is too short.
+    """
+    targets = num_characters + num_items
+    if targets < _MIN_TARGETS or not max_seconds:
+        return None
+    trainings = 2 if num_items >= _MIN_ITEMS_OF_ONE_FOLD else 6  # to judge, then on all items
+    if targets < 5_000:
+        embed_dim, hidden_dim = 32, 64
+    elif targets < 30_000 or trainings > 2:
+        embed_dim, hidden_dim = 48, 128
+    else:
+        embed_dim, hidden_dim = 64, 200
+    batch_size = 16 if targets < 2_000 else 32 if hidden_dim < 200 else 64
+    dropout, embed_dropout = (0.5, 0.2) if targets < 100_000 else (0.1, 0.0)  # of a long list, time limits the epochs
+    seconds_per_step = min(batch_size, num_items) * targets / num_items * _seconds(embed_dim, hidden_dim, vocab_size)
+    steps = max(1, round(min(2.3 * targets**0.6, max_seconds / trainings / seconds_per_step)))
+    seconds = steps * seconds_per_step
+    network = {
+        "embed_dim": embed_dim,
+        "hidden_dim": hidden_dim,
+        "embed_dropout": embed_dropout,
+        "dropout": dropout,
+    }
+    settings = {
+        "model": {
+            "network": {"class_path": "mm_lightning.networks.LSTM", "init_args": network},
+            "optimizer": {
+                "class_path": "torch.optim.AdamW",
+                "init_args": {"weight_decay": 0.05, "betas": [0.9, 0.99], "fused": True},
+            },
+            "lr_scheduler": {
+                "class_path": "torch.optim.lr_scheduler.OneCycleLR",
+                "init_args": {"max_lr": 0.01, "pct_start": 0.25},
+            },
+        },
+        "data": {"batch_size": batch_size},
+        "trainer": {"max_steps": steps, "steps_per_execution": min(50, steps), "gradient_clip_val": 1.0},
+    }
+    return Recipe("LSTM", settings, max(1, min(_MAX_COPIES, int(max_seconds / trainings / seconds))), seconds)
+
+
+def _seconds(embed_dim: int, hidden_dim: int, vocab_size: int) -> float:
+    """Estimate the processor time of a training step per target, padding included, as measured on one shared core."""
+    weights = 4 * hidden_dim * (embed_dim + hidden_dim) + 2 * hidden_dim * vocab_size  # softmax takes as long again
+    return 14e-6 + 0.17e-9 * weights

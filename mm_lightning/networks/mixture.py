@@ -1,0 +1,77 @@
+"""Average of networks: most useful where the networks differ in kind, such as counts and a recurrent network."""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from mm_lightning import UserError
+from mm_lightning.data.ranges import PositiveFraction
+from mm_lightning.networks.base import Network, State
+
+
+class Mixture(Network):
+    """Predict the next token by a weighted mean of the probabilities of trained networks.
+
+    `make` makes a mixture; `fit` trains its networks one by one.
+
+    Args:
+        vocab_size: Number of ids V, set from the data.
+        networks: The networks.
+        weights: Weight of each network; their sum is 1.
+
+    Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits, float64.
+
+    Raises:
+        UserError: If there is not one weight per network, or the sum is not 1.
+    """
+
+    learning = None
+
+    def __init__(
+        self, vocab_size: int, networks: list[Callable[[int], Network]], weights: list[PositiveFraction]
+    ) -> None:
+        super().__init__()
+        if len(weights) != len(networks) or abs(sum(weights) - 1) > 1e-6:
+            raise UserError(f"Mixture has {len(networks)} networks and weights {weights}; give each one, with sum 1")
+        self.networks = nn.ModuleList(network(vocab_size) for network in networks)
+        self.weights = weights
+        self._state_sizes = [0] * len(networks)  # tensors in the state of each network
+
+    @override
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sequence_logits(x)
+
+    @override
+    def sequence_logits(self, x: Tensor) -> Tensor:
+        return self._mean([network.sequence_logits(x) for network in self._parts])
+
+    @override
+    def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        rest, logits, states = state, [], list[Tensor]()
+        for i, network in enumerate(self._parts):
+            size = self._state_sizes[i] if state else 0
+            part_logits, part = network.advance(ids, rest[:size])
+            rest = rest[size:]
+            self._state_sizes[i] = len(part)
+            logits.append(part_logits)
+            states += part
+        return self._mean(logits), tuple(states)
+
+    @property
+    @override
+    def context(self) -> int | None:
+        contexts = [network.context for network in self._parts]
+        return max((context for context in contexts if context is not None), default=None) if all(contexts) else None
+
+    @property
+    def _parts(self) -> list[Network]:
+        return cast(list[Network], list(self.networks))
+
+    def _mean(self, logits: list[Tensor]) -> Tensor:
+        """Compute the logarithm of the weighted mean of the probabilities under logits (..., V)."""
+        log_weights = torch.tensor(self.weights, dtype=torch.float64, device=logits[0].device).log()
+        log_p = torch.stack([each.double().log_softmax(-1) for each in logits], -1)  # (..., V, number of networks)
+        return (log_p + log_weights).logsumexp(-1)

@@ -1,0 +1,75 @@
+"""Held-out losses: folds, counts, and the weight of a mixture."""
+
+import random
+
+import pytest
+import torch
+
+from mm_lightning.data.items import Items
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.evaluation.loss import score
+from mm_lightning.make import judging
+from mm_lightning.make.judging import count, folds, held_out, log_probabilities, mixed, mixing_weight
+
+WORDS = sorted({"".join(random.Random(i).choices("abcde", k=2 + i % 5)) for i in range(400)})
+ABC = Vocabulary("abcde")
+
+
+@pytest.mark.parametrize("num_items", [2, 3, 5, 47, 300])
+def test_each_item_of_a_short_list_is_held_out_once(num_items: int):
+    """Catches an item that is judged by a model which has learned it, and one that is never judged."""
+    words = WORDS[:num_items]
+    parts = folds(Items.from_strings(words))
+    assert len(parts) == min(5, num_items)
+    assert sorted(item for part in parts for item in part.held_out) == words
+    for part in parts:
+        assert sorted([*part.train, *part.held_out]) == words
+
+
+def test_a_long_list_has_one_fold(monkeypatch: pytest.MonkeyPatch):
+    """Catches an overlap, and a list that is judged as long as it takes."""
+    monkeypatch.setattr(judging, "_MIN_HELD_OUT_ITEMS", 20)
+    monkeypatch.setattr(judging, "_MAX_JUDGED_ITEMS", 250)
+    (part,) = folds(Items.from_strings(WORDS[:300]))
+    assert len(part.held_out) == 250 // 10 + 10
+    assert len(set(part.train) | set(part.held_out)) == len(part.train) + len(part.held_out) == 250
+
+
+def test_counting_in_chunks_is_counting_at_once(monkeypatch: pytest.MonkeyPatch):
+    """Catches a window lost between two chunks."""
+    items = Items.from_strings(WORDS[:50])
+    at_once = count(items, ABC, 3)
+    monkeypatch.setattr(judging, "_CHUNK_TARGETS", 7)
+    in_chunks = count(items, ABC, 3)
+    assert torch.equal(at_once.grams, in_chunks.grams)
+    assert torch.equal(at_once.counts, in_chunks.counts)
+
+
+def test_log_probabilities_add_up_to_the_loss_of_items():
+    """Catches padding that counts, and targets that are left out."""
+    items = Items.from_strings(WORDS[:50])
+    network = count(items, ABC, 3)
+    log_p = log_probabilities(network, ABC, items)
+    assert len(log_p) == len(items) + len(items.code_points)
+    assert float(-log_p.sum()) == pytest.approx(float(score(network, ABC, items).double().sum()), rel=1e-6)
+
+
+def test_held_out_joins_the_folds():
+    """Catches a fold that is judged by the model of another."""
+    parts = folds(Items.from_strings(WORDS[:20]))
+    log_p = held_out(parts, ABC, lambda items: count(items, ABC, 2))
+    last = log_probabilities(count(parts[-1].train, ABC, 2), ABC, parts[-1].held_out)
+    assert torch.equal(log_p[-len(last) :], last)
+    assert len(log_p) == 20 + sum(map(len, WORDS[:20]))
+
+
+def test_the_weight_is_the_best_of_all_weights():
+    """Catches the weight of the other model, and a search that ends too early."""
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, 500, generator=generator, dtype=torch.float64).log()
+    weight = mixing_weight(first, second)
+    grid = torch.linspace(0.001, 0.999, 999).tolist()
+    best = max(grid, key=lambda w: float((w * first.exp() + (1 - w) * second.exp()).log().sum()))
+    assert weight == pytest.approx(best, abs=0.002)
+    expected = (weight * first.exp() + (1 - weight) * second.exp()).log()
+    torch.testing.assert_close(mixed(first, second, weight), expected)

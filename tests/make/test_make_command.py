@@ -1,0 +1,111 @@
+"""The make command, as a user runs it."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from run_command import run
+
+WORDS = sorted({"".join(random.Random(i).choices(["ba", "lo", "ki", "ren"], k=2 + i % 3)) for i in range(60)})[:40]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a list, learned by counts."""
+    folder = tmp_path_factory.mktemp("make")
+    (folder / "words.txt").write_text("\n".join(WORDS) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(folder: Path) -> str:
+    """Stdout of the first call."""
+    result = run("make", "words.txt", "--num_samples", "12", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "chosen: counts" in result.stderr
+    assert len(result.stderr.splitlines()) + len(result.stdout.splitlines()) <= 40
+    return str(result.stdout)
+
+
+def open_stdin() -> None:
+    """Read stdin from the file `typed`."""
+    os.dup2(os.open("typed", os.O_RDONLY), 0)
+
+
+def checkpoint(folder: Path) -> Path:
+    (path,) = folder.glob("lightning_logs/make/words-*/checkpoints/best.ckpt")
+    return path
+
+
+def test_items_are_new_and_different(folder: Path, first: str):
+    """Catches items of the list, repeats, and anything else on stdout."""
+    items = first.splitlines()
+    assert len(items) == len(set(items)) == 12
+    assert not set(items) & set(WORDS)
+    assert all(4 <= len(item) <= max(map(len, WORDS)) for item in items)
+    assert set("".join(items)) <= set("".join(WORDS))
+
+
+def test_later_calls_learn_no_more_and_make_other_items(folder: Path, first: str):
+    """Catches a list that is learned again, a seed that is always the same, and a seed that is ignored."""
+    before = checkpoint(folder).stat().st_mtime_ns
+    again = [run("make", "words.txt", "--num_samples", "12", *seed, cwd=folder) for seed in ((), ("--seed", "5"))]
+    assert checkpoint(folder).stat().st_mtime_ns == before
+    assert "chosen: counts" in again[0].stderr
+    assert again[0].stdout != first
+    assert "seed 5;" in again[1].stderr
+    repeated = run("make", "words.txt", "--num_samples=12", "--seed=5", cwd=folder)
+    assert repeated.stdout == again[1].stdout
+
+
+def test_other_commands_take_the_checkpoint(folder: Path, first: str):
+    """Catches a checkpoint that lacks a part, and a loss over items that were learned."""
+    path = str(checkpoint(folder))
+    scored = run("score", "baloki", "--ckpt_path", path, cwd=folder)
+    assert "baloki" in scored.stdout, scored.stderr
+    quality = run("quality", "--ckpt_path", path, "--num_samples", "50", cwd=folder)
+    assert quality.stdout.splitlines()[1].split()[:2] == ["model", "50"], quality.stderr
+    validated = run("validate", "--ckpt_path", path, cwd=folder)
+    assert validated.returncode == 1
+    assert validated.stderr.splitlines()[-1].startswith("error: data.split is all, which holds nothing out")
+    resumed = run("fit", "--ckpt_path", path, cwd=folder)
+    assert resumed.returncode == 1
+    assert "is fitted by counting" in resumed.stderr.splitlines()[-1]
+
+
+def test_stdin_and_several_files(tmp_path: Path):
+    """Catches a list that is gone when another command asks for it."""
+    (tmp_path / "typed").write_text("\n".join(WORDS[:20]))
+    result = run("make", "-", "--num_samples", "3", cwd=tmp_path, prepare=open_stdin)
+    assert len(result.stdout.splitlines()) == 3, result.stderr
+    (kept,) = tmp_path.glob("lightning_logs/make/stdin-*/items.txt")
+    assert kept.read_text().split() == WORDS[:20]
+    for name, words in (("a", WORDS[:10]), ("b", WORDS[5:20])):
+        (tmp_path / f"{name}.txt").write_text("\n".join(words))
+    both = run("make", "a.txt", "b.txt", "--num_samples", "3", cwd=tmp_path)
+    assert "a.txt, b.txt: 20 different items" in both.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["none.txt"], 1, "none.txt"),
+        (["one.txt"], 1, "one.txt has 1 different item; make needs at least 2"),
+        (["-", "one.txt"], 1, "LIST is - and files; give one of them"),
+        (["two.txt", "--minutes", "-1"], 2, "minutes is -1; give float in [0, 1440]"),
+        (["two.txt", "--num_samples", "0"], 2, "num_samples is 0; give int from 1"),
+        (["two.txt", "--temperatur", "1"], 2, "--temperatur"),
+        ([], 2, "lists"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(tmp_path: Path, arguments: list[str], status: int, message: str):
+    """Catches a traceback, and a folder that is left behind."""
+    (tmp_path / "one.txt").write_text("a\na\n")
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    result = run("make", *arguments, cwd=tmp_path)
+    assert result.returncode == status
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "lightning_logs").exists()
