@@ -80,7 +80,7 @@ def run(
     """
     prepare(trainer, model, datamodule, resumed)
     if start is not None:
-        _begin_from(model, start)
+        begin_from(model, start)
     if resumed is None:
         _describe(trainer, model, datamodule)
     if resumed is not None and _is_complete(trainer, resumed):
@@ -108,7 +108,7 @@ def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModul
         )
 
 
-def _begin_from(model: LanguageModel, start: Checkpoint) -> None:
+def begin_from(model: LanguageModel, start: Checkpoint) -> None:
     """Put a checkpoint's weights into a new model.
 
     Raises:
@@ -116,7 +116,7 @@ def _begin_from(model: LanguageModel, start: Checkpoint) -> None:
     """
     name, alphabet, path = type(model.network).__name__, model.vocabulary.alphabet, start.path
     if not model.learns_by_gradient:
-        raise UserError(f"--init_from {path}: {name} does not learn by gradient, and so begins from no weights; leave it out")
+        raise UserError(f"--init_from {path}: {name} does not learn by gradient; leave it out")
     larger = checkpoint.shapes_with_one_id_more(model.make_network, len(model.vocabulary))
     try:
         num_known = checkpoint.begin_from(model.network, larger, alphabet, checkpoint.load(path))

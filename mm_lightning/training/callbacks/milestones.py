@@ -26,7 +26,7 @@ class Milestones:
     """Epochs whose number has few significant bits, as 4, 5, 6, 7, 8, 10, 12, 14, 16, 20 with 3 bits.
 
     Args:
-        first_step: The first milestone is the first epoch that ends at this step or later; epochs count in units of it.
+        first_step: Epochs count in units of at least this many steps; the first milestone is the end of one unit.
         bits: Significant bits; each octave of epochs has 2 ** (bits - 1) milestones.
         max_steps: Steps between two milestones at most, if epochs are no longer.
     """
@@ -42,7 +42,7 @@ class Milestones:
             epoch: Number of the epoch, from 1.
             steps_per_epoch: Optimiser steps of each epoch.
         """
-        unit = -(-self.first_step // steps_per_epoch)  # epochs
+        unit = 1 << (-(-self.first_step // steps_per_epoch) - 1).bit_length()  # epochs; a power of 2 nests milestones
         number, rest = divmod(epoch, unit)
         most = max(1, self.max_steps // (unit * steps_per_epoch))
         distance = 1 << max(0, min(number.bit_length() - self.bits, most.bit_length() - 1))  # units, a power of 2
