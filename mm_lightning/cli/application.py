@@ -121,12 +121,10 @@ class Application(CommandLine):
             return
         for name, parser in self.command_parsers().items():
             parser.add_argument("--ckpt_path", type=str | None, help=CKPT_PATH_HELP.get(name, CKPT_PATH_HELP["score"]))
-            if name == "fit":
-                parser.add_argument("--init_from", type=str | None, help=INIT_FROM_HELP)
-                parser.set_defaults({"trainer.enable_model_summary": False})  # one line instead
-            else:
+            parser.add_argument("--init_from", type=str | None, help=INIT_FROM_HELP)  # in a run's config, as ckpt_path
+            parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
+            if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
-                parser.set_defaults({"trainer.enable_model_summary": False})
             if name == "score":
                 parser.add_argument("words", nargs="*", help="Items to score.")
 

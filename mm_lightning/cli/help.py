@@ -66,7 +66,8 @@ def _is_hidden(option: str, command: str) -> bool:
     """Whether the help of a command omits an option."""
     section, is_setting, name = option.rstrip("+").partition(".")
     if not is_setting:  # such as --data CONFIG: a file for one section
-        return section in ("trainer", "data", "sampling", *_FIT_SECTIONS)
+        is_of_fit = section == "init_from" and command != "fit"
+        return is_of_fit or section in ("trainer", "data", "sampling", *_FIT_SECTIONS)
     if command == "fit":
         return section == "trainer" and name not in _FIT_OPTIONS
     if command == "lr_find":

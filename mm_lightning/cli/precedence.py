@@ -89,7 +89,9 @@ def peek(args: list[str]) -> Peek:
     known, _ = peeker.parse_known_args(args)
     texts = {path: read_config(path) for path in config_files(args)}
     files = [text for path, text in texts.items() if path in known.config]
-    if args[0] == "fit" and known.ckpt_path is not None and known.init_from is not None:
+    if args[0] != "fit" and known.init_from is not None:
+        raise argparse.ArgumentError(None, f"--init_from {known.init_from}: it is an option of fit")
+    if known.ckpt_path is not None and known.init_from is not None:
         raise UserError(
             f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
         )

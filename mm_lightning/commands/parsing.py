@@ -55,14 +55,14 @@ def option_names(parser: argparse.ArgumentParser) -> set[str]:
 
 def _owners(option: str) -> str:
     """A hint at the commands that have an option of their own of this name."""
-    owners = [name for name, command in COMMANDS.items() if option in _own_options(name, command)]
+    owners = [name for name, command in COMMANDS.items() if option in _own_options(command)]
     return f"; it is an option of {', '.join(owners)}" if owners else ""
 
 
-def _own_options(name: str, command: Command) -> set[str]:
+def _own_options(command: Command) -> set[str]:
     """The options that one command has besides those of model, data and Trainer."""
-    if name == "fit" or command.module is None:
-        return {"--init_from"} if name == "fit" else set()
+    if command.module is None:
+        return set()
     module = import_module(command.module)
     if command.is_light:
         return option_names(module.make_parser())

@@ -89,3 +89,11 @@ def test_a_start_that_does_not_fit_is_one_line(folder: Path, options: tuple[str,
     assert result.returncode == 1
     assert message in result.stderr.splitlines()[-1]
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_runs_config_serves_other_commands(folder: Path):
+    """Catches a config that only fit can read, because it records what the run began from."""
+    config = folder / "lightning_logs/version_0/config.yaml"
+    assert "init_from: null" in config.read_text()
+    result = run("predict", "--config", config, "--ckpt_path", "last", cwd=folder)
+    assert result.returncode == 0, result.stderr
