@@ -15,9 +15,8 @@ import random
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from english_words import get_english_words_set
@@ -44,7 +43,10 @@ LISTS = [
     *("russian_towns@5000", "british_towns@5000", "names@5000"),
     *("names", "english_words@30000", "romance_towns@30000"),
 ]
-COLUMNS = "list items targets ids LSTM batch steps epochs counts network mixture gain share s".split()
+COLUMNS = (
+    "list | items | targets | ids | width | dropout | batch | steps | epochs | counts | network | mixture | copies "
+    "| gain | s"
+)
 RIVALS = ["dinosaurs", "russian_towns@150", "names@500", "british_towns@1500"]
 DINOSAURS = """Allosaurus Ankylosaurus Apatosaurus Archaeopteryx Argentinosaurus Baryonyx Brachiosaurus Camarasaurus
 Carnotaurus Ceratosaurus Coelophysis Compsognathus Corythosaurus Deinonychus Dilophosaurus Diplodocus Edmontosaurus
@@ -115,22 +117,13 @@ def build(name: str) -> list[str]:
     return random.Random(SAMPLE_SEED).sample(items, min(int(count or len(items)), len(items)))
 
 
-@dataclass(frozen=True)
-class Result:
-    """Losses of a list, in nats per target.
-
-    Args:
-        counts: Loss of the counts.
-        network: Loss of the network.
-        mixture: Loss of their mixture.
-        weight: Weight of the network in the mixture.
-        seconds: Processor time of one training.
-    """
+class Result(NamedTuple):
+    """Losses of a list, in nats per target; seconds are processor time of one training."""
 
     counts: float
     network: float
     mixture: float
-    weight: float
+    copies: float  # mixture of counts and the mean of `recipe.copies` networks
     seconds: float
 
 
@@ -183,58 +176,53 @@ def train(items: EncodedItems, recipe: Recipe, seed: int) -> Network:
     return network.eval()
 
 
-def mixture_loss(first: Tensor, second: Tensor, weight: float) -> float:
-    """Loss of the mixture of two models with this weight of the first."""
-    return -float(torch.logaddexp(first + math.log(weight), second + math.log(1 - weight)).mean())
+def mixture_loss(first: Tensor, second: Tensor) -> float:
+    """Loss of the best mixture of two models."""
+    weights = (w / 50 for w in range(1, 50))
+    return min(-float(torch.logaddexp(first + math.log(w), second + math.log(1 - w)).mean()) for w in weights)
 
 
 def measure(items: list[str], recipe: Recipe, seed: int) -> Result:
-    """Judge counts, a network and the mixture on the held-out items of all folds."""
+    """Judge counts, networks and their mixture on the held-out items of all folds."""
     vocabulary = Vocabulary("".join(sorted(set("".join(items)))))
-    counts, nets, seconds = [], [], []
+    counts, networks_of_folds, seconds = [], [], 0.0
     for parts in folds(items):
         learned, held_out = (encode(Items.from_strings(part), vocabulary) for part in parts)
         counts.append(log_probabilities(count(learned), held_out))
         began = time.process_time()
-        network = train(learned, recipe, seed)
-        seconds.append(time.process_time() - began)
-        nets.append(log_probabilities(network, held_out))
-    log_p, counted = torch.cat(nets), torch.cat(counts)
-    loss, weight = min((mixture_loss(log_p, counted, w / 50), w / 50) for w in range(1, 50))
-    return Result(-float(counted.mean()), -float(log_p.mean()), loss, weight, sum(seconds) / len(seconds))
+        trained = [train(learned, recipe, seed + i) for i in range(recipe.copies)]
+        seconds += time.process_time() - began
+        networks_of_folds.append(torch.stack([log_probabilities(network, held_out) for network in trained]))
+    counted, log_p = torch.cat(counts), torch.cat(networks_of_folds, 1)  # (num_targets,), (copies, num_targets)
+    mean = log_p.logsumexp(0) - math.log(recipe.copies)
+    return Result(
+        -float(counted.mean()),
+        -float(log_p[0].mean()),
+        mixture_loss(log_p[0], counted),
+        mixture_loss(mean, counted),
+        seconds / len(counts) / recipe.copies,
+    )
 
 
-def changed(recipe: Recipe, family: str, init_args: dict[str, Any], **training: Any) -> Recipe:
-    """The same steps with another network."""
-    network = {"class_path": f"mm_lightning.networks.{family}", "init_args": init_args}
-    model = {**recipe.settings["model"], "network": network}
-    if "max_lr" in training:
-        schedule = {"init_args": {"max_lr": training["max_lr"], "pct_start": 0.25}}
-        model = {**model, "lr_scheduler": schedule}
-    batch_size = training.get("batch_size", recipe.settings["data"]["batch_size"])
-    return Recipe(family, {**recipe.settings, "model": model, "data": {"batch_size": batch_size}}, recipe.seconds)
-
-
-def rivals(recipe: Recipe) -> dict[str, Recipe]:
-    """The recipe, half and twice as long, and other networks for as many steps."""
-    trainer = recipe.settings["trainer"]
-    horizons = {
-        f"{factor} x the steps": Recipe(
-            recipe.name,
-            {**recipe.settings, "trainer": {**trainer, "max_steps": round(trainer["max_steps"] * factor)}},
-            0,
-        )
-        for factor in (0.5, 2)
-    }
-    args = recipe.settings["model"]["network"]["init_args"]
+def rivals(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+    """Yield the recipe for half, the same and twice the steps, and other networks for the same steps."""
+    model, data, trainer = (recipe.settings[key] for key in ("model", "data", "trainer"))
+    for factor in (0.5, 1, 2):
+        steps = {"max_steps": round(trainer["max_steps"] * factor)}
+        yield f"LSTM, {factor} x the steps", Recipe("", {**recipe.settings, "trainer": {**trainer, **steps}}, 1, 0.0)
     window = {"block_size": 6, "embed_dim": 16, "hidden_dim": 128, "dropout": 0.5, "embed_dropout": 0.2}
-    return {
-        "LSTM, as recommended": recipe,
-        **horizons,
-        "GRU": changed(recipe, "GRU", args),
-        "MLP, context 6": changed(recipe, "MLP", window, batch_size=128),
-        "Transformer, 2 layers": changed(recipe, "Transformer", {"num_layers": 2, "dropout": 0.3}, max_lr=0.003),
+    others = {
+        "GRU": (model["network"]["init_args"], data["batch_size"], 0.01),
+        "MLP": (window, 128, 0.01),
+        "Transformer": ({"num_layers": 2, "dropout": 0.3}, data["batch_size"], 0.003),
     }
+    for family, (init_args, batch_size, rate) in others.items():
+        changes = {
+            "network": {"class_path": f"mm_lightning.networks.{family}", "init_args": init_args},
+            "lr_scheduler": {"init_args": {"max_lr": rate, "pct_start": 0.25}},
+        }
+        settings = {"model": {**model, **changes}, "data": {"batch_size": batch_size}, "trainer": trainer}
+        yield family, Recipe(family, settings, 1, 0.0)
 
 
 def recipe_for(items: list[str]) -> Recipe:
@@ -253,7 +241,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    print(f"| {COLUMNS} |\n|{'---|' * 15}")
     for name in args.lists:
         items = build(name)
         recipe, targets = recipe_for(items), len("".join(items)) + len(items)
@@ -262,21 +250,18 @@ def main() -> None:
         network = recipe.settings["model"]["network"]["init_args"]
         print(
             f"| {name} | {len(items):,} | {targets:,} | {len(set(''.join(items))) + 1} | {network['hidden_dim']} "
-            f"| {batch} | {steps} | {steps * batch / len(items):.1f} | {result.counts:.4f} | {result.network:.4f} "
-            f"| {result.mixture:.4f} | {result.counts - result.mixture:.4f} | {result.weight:.2f} "
-            f"| {result.seconds:.1f} |",
+            f"| {network['dropout']} | {batch} | {steps} | {steps * batch / len(items):.1f} | {result.counts:.4f} "
+            f"| {result.network:.4f} | {result.mixture:.4f} | {recipe.copies}: {result.copies:.4f} "
+            f"| {result.counts - result.copies:.4f} | {result.seconds:.1f} |",
             flush=True,
         )
-    print("\n| list | network | counts | network | mixture | s |\n|---|---|---|---|---|---|")
+    print("\n| list | network | counts | network alone | mixture | s |\n|---|---|---|---|---|---|")
     for name in args.rivals:
         items = build(name)
-        for label, recipe in rivals(recipe_for(items)).items():
+        for label, recipe in rivals(recipe_for(items)):
             result = measure(items, recipe, args.seed)
-            print(
-                f"| {name} | {label} | {result.counts:.4f} | {result.network:.4f} | {result.mixture:.4f} "
-                f"| {result.seconds:.1f} |",
-                flush=True,
-            )
+            losses = f"{result.counts:.4f} | {result.network:.4f} | {result.mixture:.4f}"
+            print(f"| {name} | {label} | {losses} | {result.seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -108,9 +108,7 @@ class Application(CommandLine):
         parser.add_lightning_class_args(LastCheckpoint, "last")
         parser.add_lightning_class_args(SampleItems, "samples")
         parser.add_lightning_class_args(Histograms, "histograms")
-        parser.link_arguments("seed_everything", "data.seed")
-        parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
-        parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
+        precedence.link_settings(parser)
 
     @override
     def setup_parser(
@@ -165,7 +163,7 @@ class Application(CommandLine):
         refuse_nulls(config.as_dict(), getattr(self.trainer_class, command))
         if self.checkpoint is not None:
             precedence.check_architecture(config, self.checkpoint)
-            precedence.settle_alphabet(config, self.checkpoint)
+            precedence.settle_vocabulary(config, self.checkpoint)
         if command == "fit":
             self.start = precedence.settle_start(config, self.checkpoint, self.start, peek.text)
 
@@ -208,12 +206,6 @@ class Application(CommandLine):
     def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
         fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start)
-
-
-def _block_size(network: Namespace | None) -> int | None:
-    """Context of a network's configuration; None for a sequence network, or where no network is given."""
-    block_size: int | None = None if network is None else network.get("init_args.block_size")
-    return block_size
 
 
 def build(settings: dict[str, Any]) -> Application:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
@@ -59,7 +60,23 @@ _DERIVED = {  # options that the application sets itself, and the option each fo
     "--data.block_size": "--model.network.init_args.block_size",
     "--data.seed": "--seed_everything",
     "--model.alphabet": "--data.alphabet",
+    "--model.labels": "--data.label",
+    "--data.labels": "--data.label",
 }
+
+
+def _block_size(network: Namespace | None) -> int | None:
+    """Context of a network's configuration; None for a sequence network, or where no network is given."""
+    block_size: int | None = None if network is None else network.get("init_args.block_size")
+    return block_size
+
+
+def link_settings(parser: LightningArgumentParser) -> None:
+    """Let the application set the options that follow from others."""
+    parser.link_arguments("seed_everything", "data.seed")
+    parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
+    parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
+    parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
 
 
 def refuse_derived(options: Iterable[str]) -> None:
@@ -106,9 +123,9 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
 
     All commands take model and data. `fit` also takes plain values of the other sections, and `plot` the Trainer's
     settings of a step. Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks
-    would be run. `settle_alphabet` sets the alphabet: the parser would read a string such as `[]` as a YAML list.
+    would be run. `settle_vocabulary` sets the alphabet: the parser would read a string such as `[]` as a YAML list.
     """
-    model = {key: value for key, value in ckpt.model.items() if key != "alphabet"}
+    model = {key: value for key, value in ckpt.model.items() if key not in ("alphabet", "labels")}
     data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
     result = {f"model.{key}": value for key, value in model.items()}
     result |= {f"data.{key}": value for key, value in data.items()}
@@ -173,11 +190,12 @@ def settle_start(
     return start
 
 
-def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
-    """Set the alphabet to the checkpoint's.
+def settle_vocabulary(config: Namespace, ckpt: Checkpoint) -> None:
+    """Set the alphabet and the labels to the checkpoint's.
 
     Raises:
-        UserError: If the command asks for another alphabet, or for other settings that make one.
+        UserError: If the command asks for another alphabet, for other settings that make one, or for labels of a
+            checkpoint without labels.
     """
     data, own = config["data"], ckpt.model["alphabet"]
     for key in ("tokens", "max_vocab"):
@@ -191,7 +209,11 @@ def settle_alphabet(config: Namespace, ckpt: Checkpoint) -> None:
             f"data.alphabet is {abbreviated(data['alphabet'])!r}, but the checkpoint {ckpt.path} was trained with "
             f"{abbreviated(own)!r}; leave it out"
         )
-    data["alphabet"] = own
+    if data["label"] is not None and not ckpt.model["labels"]:
+        raise UserError(
+            f"data.label is {data['label']}, but the checkpoint {ckpt.path} was trained without labels; leave it out"
+        )
+    data["alphabet"], data["labels"] = own, ckpt.model["labels"]
 
 
 @contextmanager

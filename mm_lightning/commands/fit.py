@@ -89,7 +89,7 @@ def run(
         trainer.claim_run(resumed)
         _train(trainer, model, datamodule, resumed, lock)
     if trainer.run_folder is not None:
-        _print_next_commands(trainer.run_folder)
+        _print_next_commands(trainer.run_folder, datamodule.loss_note)
 
 
 def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule) -> None:
@@ -117,12 +117,14 @@ def begin_from(model: LanguageModel, start: Checkpoint) -> None:
     name, alphabet, path = type(model.network).__name__, model.vocabulary.alphabet, start.path
     if not model.learns_by_gradient:
         raise UserError(f"--init_from {path}: {name} does not learn by gradient; leave it out")
-    larger = checkpoint.shapes_with_one_id_more(model.make_network, len(model.vocabulary))
+    if (here := list(model.labels)) != (there := list(start.model["labels"])):
+        raise UserError(f"--init_from {path} has the labels {there}, and the data here {here}; make them the same")
+    larger = checkpoint.shapes_with_one_id_more(model.make_network, len(model.vocabulary), len(here))
     try:
         num_known = checkpoint.begin_from(model.network, larger, alphabet, checkpoint.load(path))
     except checkpoint.OtherNetworkError as error:
-        there, here = (_described(settings) for settings in (start.model["network"], model.hparams["network"]))
-        raise UserError(f"--init_from {path} has {there}, and the network here is {here}: {error}") from None
+        saved, own = (_described(settings) for settings in (start.model["network"], model.hparams["network"]))
+        raise UserError(f"--init_from {path} has {saved}, and the network here is {own}: {error}") from None
     rank_zero_info(f"begins from {checkpoint.describe(path)}: {num_known} of {len(alphabet)} tokens are known there")
 
 
@@ -155,11 +157,11 @@ def _train(
         raise
 
 
-def _print_next_commands(run_folder: Path) -> None:
+def _print_next_commands(run_folder: Path, loss_note: str) -> None:
     """Print where a run's best checkpoint is, if there is one, and the command that samples from it."""
     best = run_folders.checkpoint_of(run_folder, run_folders.BEST)
     if best.is_file():
         loss = float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
         path = os.path.relpath(best)
-        print(f"best checkpoint: {path} (val/loss {loss:.4f})")
+        print(f"best checkpoint: {path} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
         print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")

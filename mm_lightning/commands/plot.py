@@ -77,7 +77,9 @@ class Gallery:
         curves = logged_losses(run)
         if "train/loss" not in curves or len(curves["train/loss"].steps) < 2:
             raise UserError(f"{run} has no curve of train/loss")
-        return plots.loss_curves(curves["train/loss"], curves.get("val/loss"), self._content["global_step"])
+        return plots.loss_curves(
+            curves["train/loss"], curves.get("val/loss"), self._content["global_step"], self._data.loss_note
+        )
 
     def activations(self) -> "Figure":
         """Activations of the tanh units on examples of the dev split."""

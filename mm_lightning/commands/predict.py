@@ -6,9 +6,11 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 from lightning.pytorch.callbacks import BasePredictionWriter
 from tqdm import tqdm
 from typing_extensions import override
@@ -18,7 +20,9 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.files import write_atomically
-from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection
+from mm_lightning.networks.base import Network
+from mm_lightning.sampling import BatchSampler, ConditionalSampler, SamplingOptions, Selection, label_sampler
+from mm_lightning.sampling.labels import LabelledItem
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
@@ -34,14 +38,14 @@ class SampleBatches:
         selection: Determines the number of batches.
     """
 
-    def __init__(self, sampler: ConditionalSampler, selection: Selection) -> None:
+    def __init__(self, sampler: BatchSampler, selection: Selection) -> None:
         self._sampler = sampler  # Lightning takes a public `sampler` for the one of a DataLoader
         self.selection = selection
 
     def __len__(self) -> int:
         return self.selection.max_batches
 
-    def __iter__(self) -> Iterator[tuple[ConditionalSampler, int]]:
+    def __iter__(self) -> Iterator[tuple[BatchSampler, int]]:
         return ((self._sampler, batch) for batch in self.selection.batches())
 
 
@@ -54,13 +58,18 @@ class SampleWriter(BasePredictionWriter):
         selection: The selection of accepted items.
         is_new: Returns, for each of a list of items, whether the item is absent from the training split; None if the
             training items are unknown.
+        labels: Labels of the model, in the order of their numbers; they make one more column.
 
     Raises:
         UserError: If the file has an unknown suffix or cannot be written.
     """
 
-    def __init__(self, selection: Selection, is_new: Callable[[list[str]], list[bool]] | None) -> None:
+    def __init__(
+        self, selection: Selection, is_new: Callable[[list[str]], list[bool]] | None, labels: Sequence[str] = ()
+    ) -> None:
         super().__init__(write_interval="batch")
+        self._labels = labels
+        self._columns = (*_COLUMNS, "label") if labels else _COLUMNS
         self.selection = selection
         self._is_new = is_new
         self._output = output = selection.options.output
@@ -74,7 +83,7 @@ class SampleWriter(BasePredictionWriter):
         file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
         self._write_text = lambda text: file.write(text.encode())
         if output.suffix == ".csv":
-            self._write_text(_csv_lines([_COLUMNS]))
+            self._write_text(_csv_lines([self._columns]))
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -107,12 +116,18 @@ class SampleWriter(BasePredictionWriter):
         """Lines of the output for a batch of items."""
         if self._output is None or self._output.suffix == ".txt":
             return "".join(f"{item}\n" for item in items)
-        nll = [round(x, 4) for x in score(model.network, model.vocabulary, Items.from_strings(items)).tolist()]
+        scored = Items.from_strings(items)
+        labels = [item.label for item in items if isinstance(item, LabelledItem)]
+        if labels:
+            scored = replace(scored, labels=np.array([self._labels.index(label) for label in labels], np.int32))
+        nll = [round(x, 4) for x in score(model.network, model.vocabulary, scored).tolist()]
         is_new = [None] * len(items) if self._is_new is None else self._is_new(items)
-        rows = list(zip(items, nll, is_new, strict=True))
+        rows = list(zip(items, nll, is_new, *([labels] if self._labels else []), strict=True))
         if self._output.suffix == ".csv":
             return _csv_lines(rows)
-        return "".join(f"{json.dumps(dict(zip(_COLUMNS, row, strict=True)), ensure_ascii=False)}\n" for row in rows)
+        return "".join(
+            f"{json.dumps(dict(zip(self._columns, row, strict=True)), ensure_ascii=False)}\n" for row in rows
+        )
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -154,10 +169,14 @@ def run(
     if trainer.progress_bar_callback is not None:
         raise UserError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
     has_columns = sampling.output is not None and sampling.output.suffix != ".txt"
-    sampler = ConditionalSampler(model.network, model.vocabulary, sampling)
+
+    def make_sampler(network: Network, options: SamplingOptions) -> ConditionalSampler:
+        return ConditionalSampler(network, model.vocabulary, options)
+
+    sampler = label_sampler(make_sampler, model.network, len(model.vocabulary), model.labels, sampling)
     needs_training_items = sampling.only_new or (has_columns and _has_training_items(datamodule))
     selection = Selection(sampling, datamodule.is_new)
-    writer = SampleWriter(selection, datamodule.is_new if needs_training_items else None)
+    writer = SampleWriter(selection, datamodule.is_new if needs_training_items else None, list(model.labels))
     trainer.callbacks.append(writer)  # type: ignore[attr-defined] # set by a connector
     batches = SampleBatches(sampler, selection)
     pl.Trainer.predict(trainer, model, batches, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)

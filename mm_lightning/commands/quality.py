@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
@@ -13,6 +15,7 @@ from mm_lightning.evaluation.comparison import Comparison, compare
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.evaluation.text_table import aligned
 from mm_lightning.files import check_writable, write_atomically
+from mm_lightning.networks.base import LabelView, Network
 from mm_lightning.sampling import Sampler, SamplingOptions, Selection
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
@@ -43,7 +46,7 @@ def _check(datamodule: ItemsDataModule, ckpt_path: str, output: Path | None) -> 
 
 
 def sample_items(model: LanguageModel, datamodule: ItemsDataModule, options: SamplingOptions) -> tuple[Items, float]:
-    """Sample items no longer than the longest training item.
+    """Sample items no longer than the longest training item; of a model with labels, the shares are as in training.
 
     Returns:
         The items, and the share of samples that ended within that length.
@@ -52,7 +55,27 @@ def sample_items(model: LanguageModel, datamodule: ItemsDataModule, options: Sam
         UserError: If the allowed number of batches yields too few items.
     """
     options = replace(options, max_length=int(datamodule.train_lengths.max()))
-    sampler, selection = Sampler(model.network, model.vocabulary, options), Selection(options, datamodule.is_new)
+    if not model.labels:
+        items, valid = _sample(model.network, model, datamodule, options)
+        return Items.from_strings(items), valid
+    shares = np.array(list(model.labels.values())) / sum(model.labels.values())
+    counts = np.diff(np.round(np.cumsum([0, *shares]) * options.num_samples).astype(int))
+    items, valid = [], 0.0
+    for number, (count, share) in enumerate(zip(counts.tolist(), shares.tolist(), strict=True)):
+        if count:
+            view = LabelView(model.network, len(model.vocabulary), number)
+            seed = int(np.random.SeedSequence([options.seed, number]).generate_state(1)[0])
+            own, own_valid = _sample(view, model, datamodule, replace(options, num_samples=count, seed=seed))
+            items, valid = items + own, valid + share * own_valid
+    order = np.random.default_rng(options.seed).permutation(len(items))  # the first thousand have all labels
+    return Items.from_strings([items[i] for i in order]), valid
+
+
+def _sample(
+    network: Network, model: LanguageModel, datamodule: ItemsDataModule, options: SamplingOptions
+) -> tuple[list[str], float]:
+    """Sample items of a network without labels; return and raise as `sample_items`."""
+    sampler, selection = Sampler(network, model.vocabulary, options), Selection(options, datamodule.is_new)
     ended: list[str] = []
     num_begun = 0
     for number in selection.batches():
@@ -62,7 +85,7 @@ def sample_items(model: LanguageModel, datamodule: ItemsDataModule, options: Sam
         num_begun += sampler.num_rows
     if shortfall := selection.shortfall():
         raise UserError(f"{shortfall} (only items that end within {options.max_length} tokens count)")
-    return Items.from_strings(ended[: options.num_samples]), len(ended) / num_begun
+    return ended[: options.num_samples], len(ended) / num_begun
 
 
 def _format(column: str, value: float | None) -> str:
@@ -129,6 +152,8 @@ def run(
         samples, valid = sample_items(model, datamodule, options)
     comparison = compare(TrainingReference.of(datamodule), datamodule.splits, samples, valid, _NUM_NEIGHBOURS)
     print(as_text(comparison))
+    if datamodule.loss_note:
+        print(f"lengths, first, last and bigrams: items of the data {datamodule.loss_note}")
     if output is not None:
         origin = {"ckpt_path": ckpt_path, "data": datamodule.path, "split": datamodule.split}
         settings = {name: getattr(options, name) for name in _SETTINGS}

@@ -40,6 +40,16 @@ def make_parser() -> OneLineParser:
         type=str | None,
         help="Column of the items; files are then tables with the names of the columns in the first line.",
     )
+    result.add_argument(
+        "--data.label",
+        type=str | None,
+        help="Column of the labels, such as sex, or file for the name of an item's file.",
+    )
+    result.add_argument(
+        "--data.weight",
+        type=str | None,
+        help="Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.",
+    )
     result.add_argument("--output", type=Path | None, help="File for the same figures as JSON; its name ends in .json.")
     return result
 
@@ -99,9 +109,13 @@ def as_text(report: dict[str, Any]) -> str:
     listed = [f"{printable(c)}\u00a0{count:,}" for c, count in islice(characters.items(), _MAX_LISTED_CHARACTERS)]
     listed += _remainder(len(characters) - _MAX_LISTED_CHARACTERS)
     quantiles = ", ".join(f"{name} {n}" for name, n in length["quantiles"].items())
+    labels = [f"{name} {count:,}" for name, count in report.get("labels", {}).items()]
+    columns = [f"labels: {', '.join(labels)}"] if labels else []
+    columns += [f"weights: {report['weight']:,} in all"] if "weight" in report else []
     lines = [
         f"{report['path']}: {report['items']:,} items, {report['different']:,} different, "
         f"{report['repeats']:,} repeats",
+        *columns,
         f"alphabet: {len(characters)} characters, by how often they occur:",
         *_wrapped("  ".join(listed)),
         f"split {report['split']}: items, examples (characters and closing boundaries), items also in train",
@@ -124,7 +138,8 @@ def main(args: list[str]) -> None:
     output = config["output"]
     if output is not None:
         check_writable(output, "output", ".json")
-    report = describe(config["data.path"], config["data.split"], Columns(config["data.item"]))
+    columns = Columns(*(config[f"data.{name}"] for name in ("item", "label", "weight")))
+    report = describe(config["data.path"], config["data.split"], columns)
     if output is not None:
         with write_atomically(output, "output") as file:
             file.write(f"{json.dumps(report, ensure_ascii=False, indent=2)}\n".encode())

@@ -6,6 +6,7 @@ example by example. Here many batches are gathered at once from tensors already 
 """
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,11 +27,31 @@ def batches_per_epoch(num_examples: int, batch_size: int | None, world_size: int
     return max(1, per_rank // min(batch_size or num_examples, per_rank))
 
 
+def systematic_counts(weights: Tensor, start: float) -> Tensor:
+    """Count how often each example occurs in an epoch, by systematic resampling (Kitagawa 1996, appendix).
+
+    The weights lie end to end on a line, and as many equidistant points as examples are put on the line. An example
+    occurs as often as points lie on its weight: its share of the epoch, rounded up or down.
+
+    Args:
+        weights: (N,) positive weights.
+        start: Position of the first point, in [0, 1) of the distance between two points.
+
+    Returns:
+        (N,) int64 counts, N in all.
+    """
+    borders = weights.double().cumsum(0)
+    points_before = (borders * (len(weights) / float(borders[-1])) - start).ceil().long().clamp(0, len(weights))
+    points_before[-1] = len(weights)  # whatever the rounding
+    return points_before.diff(prepend=points_before.new_zeros(1))
+
+
 class TrainBatches:
     """Shuffled training batches of equal size.
 
     An epoch leaves out the examples that do not fill a last batch; the next epoch has another shuffle. With fewer
-    examples than `batch_size`, a batch has all of them.
+    examples than `batch_size`, a batch has all of them. With weights, an epoch has as many examples as without, and
+    the expected number of times that it has an example is in proportion to the weight.
 
     Args:
         examples: Training examples.
@@ -98,8 +119,21 @@ class TrainBatches:
         generator = torch.Generator()
         generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
         order = torch.randperm(len(self.examples), generator=generator, dtype=torch.int32)
+        if self._weights is not None:
+            start = float(torch.rand((), dtype=torch.float64, generator=generator))
+            order = self._numbers.repeat_interleave(systematic_counts(self._weights, start)).index_select(0, order)
         count = len(self) * self.batch_size * self.world_size
         return order[:count].to(self.examples.device)
+
+    @cached_property
+    def _weights(self) -> Tensor | None:
+        """Weights (N,) on the CPU, where all processes shuffle; None if all are equal."""
+        weights = self.examples.weights
+        return None if weights is None or bool((weights == weights[0]).all()) else weights.cpu()
+
+    @cached_property
+    def _numbers(self) -> Tensor:
+        return torch.arange(len(self.examples), dtype=torch.int32)
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of batches used."""
@@ -110,12 +144,42 @@ class TrainBatches:
         self.position = state["position"]
 
 
+class EveryExample:
+    """One batch that has every example once, beside its weight: a counted network adds weights to its counts.
+
+    Args:
+        batches: The training batches, of all examples each.
+    """
+
+    def __init__(self, batches: TrainBatches) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Yield x, y and weights (N,), or None for weights of 1."""
+        examples = self._batches.examples
+        x, y = examples.gather(torch.arange(len(examples), device=examples.device))
+        self._batches.before_batch()
+        self._batches.position += 1
+        yield x, y, examples.weights
+
+    def state_dict(self) -> dict[str, int]:
+        """Number of batches used."""
+        return self._batches.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Restore the number; Lightning saves no loader without this function."""
+        self._batches.load_state_dict(state)
+
+
 class ItemBatches:
     """Batches of whole items for scoring, each item once, sorted by length to save padding.
 
     Args:
         items: Items to score.
-        tags: (num_items,) a value per item, returned with the item's batch.
+        tags: (num_items, ...) values per item, returned with the item's batch.
         rank: Index of this process's share of the items, in [0, world_size).
         world_size: Number of shares.
     """
@@ -137,6 +201,6 @@ class ItemBatches:
         return len(self._rows)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield x (B, T), y (B, T) as `PaddedItems` gathers them, and tags (B,)."""
+        """Yield x (B, T), y (B, T) as `PaddedItems` gathers them, and tags (B, ...)."""
         for rows in self._rows:
             yield *self.examples.gather(rows), self.tags[rows]

@@ -14,19 +14,13 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
-from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode
+from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode, tagged
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.lists import join_files, listed_paths, paths_with, read_files
+from mm_lightning.data.lists import join_files, listed_paths, read_files, renumbered, unknown_characters
 from mm_lightning.data.ranges import Count, Seed, VocabularySize
 from mm_lightning.data.splits import SplitName, Splits, split_items
 from mm_lightning.data.tables import Columns
-from mm_lightning.data.vocabulary import (
-    UnknownCharactersError,
-    Vocabulary,
-    WordVocabulary,
-    check_vocabulary_settings,
-    make_vocabulary,
-)
+from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, check_vocabulary_settings, make_vocabulary
 
 
 class ItemsDataModule(pl.LightningDataModule):
@@ -45,7 +39,11 @@ class ItemsDataModule(pl.LightningDataModule):
         alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
             checkpoint sets it.
         seed: Seed of the training order, set by seed_everything.
+        labels: How often the training items have each label; null takes them from the data. A checkpoint sets it.
         item: Column of the items; files are then tables with the names of the columns in the first line.
+        label: Column of the labels, such as sex, or file for the name of an item's file. The model learns items given
+            their labels.
+        weight: Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.
 
     Raises:
         UserError: If a setting contradicts another.
@@ -62,13 +60,19 @@ class ItemsDataModule(pl.LightningDataModule):
         alphabet: str | list[str] | None = None,
         seed: Seed = 42,
         item: str | None = None,
+        label: str | None = None,
+        weight: str | None = None,
+        labels: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
         check_vocabulary_settings(tokens, max_vocab, alphabet)
-        self.save_hyperparameters(ignore=["alphabet"])  # the model keeps the alphabet; two copies could differ
+        self.save_hyperparameters(ignore=["alphabet", "labels"])  # the model keeps both; two copies could differ
         self.path = listed_paths(path)  # for messages
         self._paths = path
-        self._columns = Columns(item)
+        self._columns = Columns(item, label, weight)
+        self.loss_note = self._columns.loss_note
+        self._labels = labels
+        self._label_names: list[str] = []  # set with the splits
         self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
@@ -97,8 +101,19 @@ class ItemsDataModule(pl.LightningDataModule):
     @cached_property
     def splits(self) -> Splits:
         """Train, dev and test items; sentences that differ in white space only are equal."""
-        items, _ = join_files(read_files(self._paths, self._columns))
-        return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
+        items, self._label_names = join_files(read_files(self._paths, self._columns))
+        if self._labels is not None:
+            items = renumbered(items, self._label_names, list(self._labels), self.path)
+        items = items.single_spaced() if self.tokens == "words" else items
+        return split_items(items, self.split, self.path)
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
+        if self._labels is not None:
+            return self._labels
+        train = self.splits.train
+        return dict(zip(self._label_names, train.label_weights(len(self._label_names)), strict=True))
 
     @cached_property
     def _train(self) -> EncodedItems:
@@ -121,26 +136,20 @@ class ItemsDataModule(pl.LightningDataModule):
     @property
     def targets_per_step(self) -> int:
         """Mean number of tokens and closing boundaries that a device predicts in one optimiser step."""
-        examples = self.num_examples
-        return min(self.batch_size or examples, examples) * len(self._train.stream) // examples
+        batch_size = min(self.batch_size or self.num_examples, self.num_examples)
+        if self.block_size:
+            return batch_size
+        return int(batch_size * np.average(self._train.lengths + 1, weights=self._train.weights))
 
     @cached_property
-    def _train_hashes(self) -> tuple[NDArray[np.uint64], str]:
-        """`train_hashes` and `digest`."""
-        hashes = self.splits.train.hashes()
-        digest = int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64)))
-        hashes.sort()
-        return hashes, f"{digest:016x}"
-
-    @property
     def train_hashes(self) -> NDArray[np.uint64]:
         """(num_items,) hashes of the training items, sorted."""
-        return self._train_hashes[0]
+        return np.sort(self.splits.train.hashes())
 
-    @property
+    @cached_property
     def digest(self) -> str:
-        """Checksum of the training items in their order, in hexadecimal."""
-        return self._train_hashes[1]
+        """Checksum of the training items in their order, with their weights and labels, in hexadecimal."""
+        return self.splits.train.digest()
 
     @override
     def setup(self, stage: str) -> None:
@@ -152,11 +161,7 @@ class ItemsDataModule(pl.LightningDataModule):
         """
         unknown = sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all)))
         if unknown:
-            raise UnknownCharactersError(
-                f"{paths_with(unknown, self._paths, self._columns)} has characters that the model does not know: "
-                f"{' '.join(map(repr, unknown[:20]))}; "
-                "use data in its alphabet, or train a new model"
-            )
+            raise unknown_characters(unknown, self._paths, self._columns)
         if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
             raise UserError(
                 f"{self.path} (split {self.split}) is not what this checkpoint was trained on; "
@@ -168,17 +173,11 @@ class ItemsDataModule(pl.LightningDataModule):
         """Make shuffled batches of the train split, from the position of the resumed run on."""
         examples = self._examples(self._train)
         position = self._state.get("position", 0)
-        trainer = self._trainer()
-        self._batches = TrainBatches(
-            examples, self.batch_size, self.seed, position, trainer.global_rank, trainer.world_size
-        )
+        self._batches = TrainBatches(examples, self.batch_size, self.seed, position, *self._share)
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
-        """Gather the first examples of the dev split, at most `count`, as x and y; shapes as in a training batch.
-
-        Of the train split where nothing is held out.
-        """
+        """Gather the first examples of the dev split, or of the train split where nothing is held out, as x and y."""
         items = self.splits.dev if len(self.splits.dev) else self.splits.train
         examples = self._examples(encode(items, self.vocabulary))
         return examples.gather(torch.arange(min(count, len(examples)), device=self._device))
@@ -208,11 +207,10 @@ class ItemsDataModule(pl.LightningDataModule):
         return self.item_batches(items)
 
     def item_batches(self, items: Items) -> ItemBatches:
-        """Make batches of this rank's share of the items; an item's tag is true if the train split has the item."""
+        """Make batches of this rank's share of the items, with the tags of `tagged`."""
         encoded = encode(items, self.vocabulary).to(self._device)
-        tags = torch.from_numpy(self.is_in_training(items)).to(encoded.stream.device)
-        trainer = self._trainer()
-        return ItemBatches(encoded, tags, trainer.global_rank, trainer.world_size)
+        tags = tagged(items, self.is_in_training(items)).to(encoded.stream.device)
+        return ItemBatches(encoded, tags, *self._share)
 
     def is_in_training(self, items: Items) -> NDArray[np.bool_]:
         """Mask (num_items,) of the items that the train split has."""
@@ -239,6 +237,11 @@ class ItemsDataModule(pl.LightningDataModule):
     @property
     def _device(self) -> torch.device:
         return self._trainer().strategy.root_device
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        """Rank of this process, and number of processes."""
+        return self._trainer().global_rank, self._trainer().world_size
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:

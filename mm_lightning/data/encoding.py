@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,11 +29,15 @@ class EncodedItems:
         stream: (num_targets,) uint8, or int32 for more than 256 ids: the ids of each item and a boundary.
         lengths: (num_items,) int32, ids of each item, without the boundary.
         vocab_size: Number of ids V.
+        weights: (num_items,) int64, how many times each item counts; None for once each.
+        labels: (num_items,) int64, number of each item's label; None without labels.
     """
 
     stream: Tensor
     lengths: Tensor
     vocab_size: int
+    weights: Tensor | None = None
+    labels: Tensor | None = None
 
     @cached_property
     def starts(self) -> Tensor:
@@ -41,7 +46,8 @@ class EncodedItems:
 
     def to(self, device: torch.device) -> "EncodedItems":
         """Copy the items to a device."""
-        return EncodedItems(self.stream.to(device), self.lengths.to(device), self.vocab_size)
+        columns = (None if column is None else column.to(device) for column in (self.weights, self.labels))
+        return EncodedItems(self.stream.to(device), self.lengths.to(device), self.vocab_size, *columns)
 
 
 def encode(items: Items, vocabulary: Vocabulary) -> EncodedItems:
@@ -59,19 +65,37 @@ def encode(items: Items, vocabulary: Vocabulary) -> EncodedItems:
     is_id = np.ones(len(stream), bool)
     is_id[boundaries] = False
     stream[is_id] = ids
-    return EncodedItems(torch.from_numpy(stream), torch.from_numpy(lengths), len(vocabulary))
+    weights = None if items.weights is None else torch.from_numpy(items.weights)
+    labels = None if items.labels is None else torch.from_numpy(items.labels).long()
+    return EncodedItems(torch.from_numpy(stream), torch.from_numpy(lengths), len(vocabulary), weights, labels)
+
+
+def tagged(items: Items, is_seen: NDArray[np.bool_]) -> Tensor:
+    """Make the tags (num_items, 3) int64 of items: whether the train split has an item, its weight, its label."""
+    weights = np.ones(len(items), np.int64) if items.weights is None else items.weights
+    labels = np.zeros(len(items), np.int64) if items.labels is None else items.labels
+    return torch.from_numpy(np.stack([is_seen, weights, labels], 1).astype(np.int64))
 
 
 class Examples(Protocol):
-    """Numbered training examples, inputs and targets, on one device."""
+    """Numbered training examples, inputs and targets, on one device.
+
+    With labels, an input is label * V + token, and a target is a token.
+    """
 
     has_one_shape: bool  # every example has the same shape, so several batches can be gathered at once
     device: torch.device
+    weights: Tensor | None  # (num_examples,) how many times each example counts; None for once each
 
     def __len__(self) -> int: ...
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Gather inputs x and targets y, int64, of the examples with numbers `rows` (n,)."""
         ...
+
+
+def _label_offsets(items: EncodedItems) -> Tensor | None:
+    """Return label * V (num_items,), which labels add to each id of an input."""
+    return None if items.labels is None else items.labels * items.vocab_size
 
 
 class Windows:
@@ -86,7 +110,11 @@ class Windows:
 
     def __init__(self, items: EncodedItems, block_size: int) -> None:
         self.device = items.stream.device
+        self.weights = None if items.weights is None else items.weights.repeat_interleave(items.lengths + 1)
         self.block_size = block_size
+        self._offsets = _label_offsets(items)
+        if self._offsets is not None:  # of each target
+            self._offsets = self._offsets.repeat_interleave(items.lengths + 1)
         stream = F.pad(items.stream, (block_size, 0), value=BOUNDARY)
         self._spans = stream.unfold(0, block_size + 1, 1)  # (num_targets, C + 1), a view
 
@@ -98,7 +126,8 @@ class Windows:
         spans = self._spans.index_select(0, rows)
         for i in reversed(range(self.block_size - 1)):  # ids left of a boundary belong to earlier items
             spans[:, i] *= spans[:, i + 1] != BOUNDARY
-        return spans[:, :-1].long(), spans[:, -1].long()
+        x, y = spans[:, :-1].long(), spans[:, -1].long()
+        return (x if self._offsets is None else x + self._offsets[rows, None]), y
 
 
 class PaddedItems:
@@ -112,7 +141,9 @@ class PaddedItems:
 
     def __init__(self, items: EncodedItems) -> None:
         self.device = items.stream.device
+        self.weights = items.weights
         self.items = items
+        self._offsets = _label_offsets(items)
 
     def __len__(self) -> int:
         return len(self.items.starts)
@@ -124,4 +155,4 @@ class PaddedItems:
         ids = self.items.stream[(starts + positions).clamp(max=len(self.items.stream) - 1)].long()  # (B, T)
         y = ids.where(positions <= lengths, IGNORE)
         x = F.pad(ids.where(positions < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
-        return x, y
+        return (x if self._offsets is None else x + self._offsets[rows, None]), y

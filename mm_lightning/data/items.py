@@ -120,9 +120,23 @@ class Items:
             result[rows] = _mix(sums[borders[1:]] - sums[borders[:-1]])
         return result
 
+    def label_weights(self, num_labels: int) -> list[int]:
+        """Sum the weights of the items of each label (num_labels,)."""
+        sums = np.zeros(num_labels, np.int64)
+        if self.labels is not None:
+            np.add.at(sums, self.labels, 1 if self.weights is None else self.weights)
+        return sums.tolist()
+
     def hashes_with_labels(self) -> NDArray[np.uint64]:
         """Hash each item together with its label (num_items,); as `hashes` for items without labels."""
         return self.hashes() if self.labels is None else _mix(self.hashes() ^ _mix(self.labels.astype(np.uint64)))
+
+    def digest(self) -> str:
+        """Compute a checksum of the items in their order, with labels and weights, in hexadecimal."""
+        hashes = self.hashes_with_labels()
+        if self.weights is not None:
+            hashes = _mix(hashes ^ _mix(self.weights.astype(np.uint64)))
+        return f"{int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64))):016x}"
 
     def unique(self) -> "Items":
         """Keep the first occurrence of each item and label, in the original order; add up the weights of repeats."""

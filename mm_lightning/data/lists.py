@@ -1,6 +1,6 @@
 """The items of one or several files as one list, with labels and weights where columns are named."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import line_numbers, parse_items, read_text
 from mm_lightning.data.tables import FILE, SUFFIXES, Columns, is_table, parse_table
+from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.files import find_shipped
 
 
@@ -105,13 +106,18 @@ def _read_file(path: str, columns: Columns) -> ListFile:
     return ListFile(path, items, labels, lines)
 
 
-def paths_with(characters: Iterable[str], path: str | Sequence[str], columns: Columns) -> str:
-    """Return the paths of the files that have any of these characters, as text for an error."""
+def unknown_characters(
+    characters: Sequence[str], path: str | Sequence[str], columns: Columns
+) -> UnknownCharactersError:
+    """The error of data with characters outside a model's alphabet; names the files that have them."""
     paths = split_paths(path)
     if len(paths) > 1:
         files = read_files(path, columns)
         paths = [file.path for file in files if set(file.items.alphabet()).intersection(characters)]
-    return ", ".join(paths)
+    return UnknownCharactersError(
+        f"{', '.join(paths)} has characters that the model does not know: {' '.join(map(repr, characters[:20]))}; "
+        "use data in its alphabet, or train a new model"
+    )
 
 
 def join_files(files: Sequence[ListFile]) -> tuple[Items, list[str]]:
@@ -127,3 +133,28 @@ def join_files(files: Sequence[ListFile]) -> tuple[Items, list[str]]:
         return items, names
     numbers = {name: number for number, name in enumerate(names)}
     return replace(items, labels=np.array([numbers[label] for label in labels], np.int32)), names
+
+
+def renumbered(items: Items, names: list[str], known: list[str], source: str) -> Items:
+    """Give the labels of items the numbers that a model knows them by.
+
+    Args:
+        items: The items.
+        names: The names of their labels, in the order of the numbers; none for items without labels.
+        known: The names that the model knows; none for a model without labels.
+        source: Name of the data, for errors.
+
+    Raises:
+        UserError: If the model has labels and the items have none, or the other way round, or a label is unknown.
+    """
+    if not known and names:
+        raise UserError(f"{source} has the labels {', '.join(names)}, but the model has none; leave data.label out")
+    if known and not names:
+        raise UserError(f"{source} has no labels, but the model has {', '.join(known)}; set --data.label to a column")
+    if unknown := sorted(set(names).difference(known)):
+        raise UserError(
+            f"{source} has labels that the model does not know: {', '.join(unknown[:10])}; it has {', '.join(known)}"
+        )
+    if items.labels is None:
+        return items
+    return replace(items, labels=np.array([known.index(name) for name in names], np.int32)[items.labels])

@@ -33,6 +33,11 @@ class Columns:
     label: str | None = None
     weight: str | None = None
 
+    @property
+    def loss_note(self) -> str:
+        """How items count in losses, for messages; empty if each counts once."""
+        return "" if self.weight is None else f"weighted by {self.weight}"
+
 
 @dataclass(frozen=True)
 class Table:

@@ -116,17 +116,23 @@ def describe(path: str | list[str], split: SplitName, columns: Columns = Columns
         UserError: If the file is unfit.
     """
     files = read_files(path, columns)
-    items, _ = join_files(files)
+    items, names = join_files(files)
     source = listed_paths(path)
     num_distinct = len(np.unique(items.hashes()))
     counts = _character_counts(items)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     length = _length_statistics(items)
+    used: dict[str, Any] = {}
+    if items.labels is not None:
+        used["labels"] = dict(zip(names, np.bincount(items.labels).tolist(), strict=True))
+    if items.weights is not None:
+        used["weight"] = int(items.weights.sum())
     return {
         "path": source,
         "items": len(items),
         "different": num_distinct,
         "repeats": len(items) - num_distinct,
+        **used,
         "characters": {chr(code): int(counts[code]) for code in order},
         "split": split,
         "splits": _split_sizes(items, split, source),

@@ -1,8 +1,11 @@
 """The loss of a batch, its means over steps and over a split, and the negative log-likelihood (NLL) of items."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -63,6 +66,26 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
     if result.isnan().any():
         raise UserError(NOT_NUMBERS)
     return result
+
+
+def score_by_label(network: Network, vocabulary: Vocabulary, items: Items, num_labels: int) -> Tensor:
+    """Compute the NLL (num_items, L) in nats of each item given each label, on the CPU; raises as `score` does."""
+    given = (replace(items, labels=np.full(len(items), label, np.int32)) for label in range(num_labels))
+    return torch.stack([score(network, vocabulary, labelled) for labelled in given], 1)
+
+
+def posterior(nll: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Compute the NLL of items over all labels, and the probabilities of the labels, by Bayes' rule.
+
+    Args:
+        nll: (num_items, L) NLL of each item given each label.
+        counts: How often the training items have each label, the prior.
+
+    Returns:
+        NLL (num_items,) float64, and probabilities (num_items, L) float64.
+    """
+    joint = (torch.tensor(counts, dtype=torch.float64) / sum(counts)).log() - nll.double()
+    return -joint.logsumexp(1), joint.softmax(1)
 
 
 def exact_mean() -> MeanMetric:

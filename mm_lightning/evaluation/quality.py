@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # imports torch, which the measures do not need
 _MAX_REFERENCE_ITEMS = 250_000  # of the shuffled train split; 2 million bigrams of names
 _BOUNDARY = (1 << 31) - 1  # above every id
 
-Histogram = tuple[NDArray[np.integer], NDArray[np.int64]]  # distinct values, rising, and the count of each
+Histogram = tuple[NDArray[np.integer], NDArray[np.float64]]  # distinct values, rising, and the count of each
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,25 @@ def _bigrams(tokens: Items) -> NDArray[np.int64]:
 
 
 def _histograms(tokens: Items) -> dict[str, Histogram]:
-    """Count lengths, first tokens, last tokens and bigrams of items, none of them empty."""
+    """Count lengths, first tokens, last tokens and bigrams of items, none of them empty.
+
+    Items with weights count by weight, in units of their mean weight.
+    """
+    weights = np.ones(len(tokens)) if tokens.weights is None else tokens.weights / tokens.weights.mean()
     values = {
         "lengths": tokens.lengths,
         "first": tokens.code_points[tokens.offsets[:-1]],
         "last": tokens.code_points[tokens.offsets[1:] - 1],
-        "bigrams": _bigrams(tokens),
     }
-    return {name: np.unique(each, return_counts=True) for name, each in values.items()}
+    result = {name: _histogram(each, weights) for name, each in values.items()}
+    result["bigrams"] = _histogram(_bigrams(tokens), np.repeat(weights, tokens.lengths + 1))
+    return result
+
+
+def _histogram(values: NDArray[np.integer], weights: NDArray[np.float64]) -> Histogram:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    counts: NDArray[np.float64] = np.bincount(inverse, weights).astype(np.float64)
+    return distinct, counts
 
 
 def _smoothed_shares(values: NDArray[np.integer], histogram: Histogram) -> NDArray[np.float64]:
@@ -153,7 +164,7 @@ class TrainingReference:
     def tokens(self, items: Items) -> Items:
         """Replace code points by one id per token."""
         ids, lengths = self._vocabulary.encode(items)
-        return Items(ids.view(f"u{ids.itemsize}"), np.concatenate([[0], np.cumsum(lengths)]))
+        return Items(ids.view(f"u{ids.itemsize}"), np.concatenate([[0], np.cumsum(lengths)]), items.weights)
 
     @cached_property
     def distinct(self) -> Items:

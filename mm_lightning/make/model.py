@@ -20,6 +20,7 @@ from mm_lightning.make.judging import count, folds, held_out, mixed, mixing_weig
 from mm_lightning.make.recipe import Recipe
 from mm_lightning.networks import Mixture
 from mm_lightning.networks.base import Network
+from mm_lightning.networks.building import NetworkFactory
 from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.sampler import sample
 from mm_lightning.training import checkpoint
@@ -127,7 +128,7 @@ class ListLearner:
     def _mean_network(self, recipe: Recipe, items: Items) -> Network:
         """Fit the copies of a network to items; return the mean of their probabilities."""
         networks = [self._fit(settings, items) for settings in _seeded(recipe)]
-        makers: list[Callable[[int], Network]] = [lambda _, network=each: network for each in networks]  # type: ignore[misc]
+        makers: list[NetworkFactory] = [lambda _, network=each, **__: network for each in networks]
         return Mixture(len(self.vocabulary), makers, _shares(1, recipe.copies)).eval()
 
     def save(self, path: Path, record: Settings) -> None:

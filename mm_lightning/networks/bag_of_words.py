@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from mm_lightning.data.ranges import Size
-from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
+from mm_lightning.networks.base import SequenceNetwork, State
+from mm_lightning.networks.parts.embeddings import PositionEmbedding, TokenEmbedding
 
 
 class BagOfWords(SequenceNetwork):
@@ -19,13 +20,22 @@ class BagOfWords(SequenceNetwork):
         embed_dim: Width E of an embedding vector and of the mean.
         hidden_dim: Width H of the tanh layer behind the mean.
         num_positions: Positions with a vector of their own; later positions share the last vector.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
 
-    def __init__(self, vocab_size: int, embed_dim: Size = 64, hidden_dim: Size = 64, num_positions: Size = 32) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        embed_dim: Size = 64,
+        hidden_dim: Size = 64,
+        num_positions: Size = 32,
+        num_labels: int = 0,
+    ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.num_labels = num_labels
+        self.embedding = TokenEmbedding(vocab_size, num_labels, embed_dim)
         self.positions = PositionEmbedding(num_positions, embed_dim)
         self.hidden = nn.Sequential(nn.Linear(embed_dim, hidden_dim), nn.Tanh(), nn.Linear(hidden_dim, embed_dim))
         self.output = nn.Linear(embed_dim, vocab_size)

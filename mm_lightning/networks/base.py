@@ -1,11 +1,14 @@
 """The one interface of all networks: ids to logits.
 
-Shape legend of the package: N windows, C context, B items, T positions, E embedding, H hidden, V vocabulary.
+Shape legend of the package: N windows, C context, B items, T positions, E embedding, H hidden, V vocabulary, L labels.
 
 Id 0 is the boundary, which stands at both ends of an item. There are two kinds of network:
 
 - window networks, `forward(x)`: (N, C) -> (N, V), the logits of the id after each window of C ids;
 - sequence networks, `forward(x)`: (B, T) -> (B, T, V), the logits of the id after each position.
+
+Items with labels: an id that a network reads is label * V + token, in [0, L * V), so the label is in view at every
+position. Targets are tokens, in [0, V).
 
 Training calls only `forward`, scoring only `sequence_logits`, sampling only `advance_function` and `window_table`, and
 export only `next_logits`. Code outside this folder never asks which network it has.
@@ -18,12 +21,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from typing_extensions import override
 
 from mm_lightning.data.ranges import Context
-from mm_lightning.data.vocabulary import BOUNDARY
-from mm_lightning.networks.window_table import WindowTable
+from mm_lightning.networks.parts.window_table import WindowTable
 
 State = tuple[Tensor, ...]  # a network's summary of the ids read so far, one row per item; () before the first id
 AdvanceFunction = Callable[[Tensor, State], tuple[Tensor, State]]
@@ -33,13 +34,16 @@ _MAX_TABLE_ELEMENTS = 1 << 24  # 128 MiB of float64
 class Network(nn.Module, ABC):
     """A map from ids to the logits of the next id.
 
-    A network with an embedding table (V, E) names the table `embedding`; plots use the name.
+    A network with an embedding table (V, E) names the table `embedding`; plots use the name. A network that can read
+    labels has an argument `num_labels` of its constructor, and sets the attribute.
 
     Attributes:
         learning: How `fit` trains the network; None for a network that is made of trained ones.
+        num_labels: Number of labels L that the network reads; 0 for items without labels.
     """
 
     learning: Literal["gradient", "counting"] | None = "gradient"
+    num_labels: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -124,19 +128,24 @@ class WindowNetwork(Network):
 
     @override
     def sequence_logits(self, x: Tensor) -> Tensor:
-        windows = F.pad(x, (self.block_size - 1, 0), value=BOUNDARY).unfold(1, self.block_size, 1)  # (B, T, C)
+        windows = _padded(x, self.block_size - 1).unfold(1, self.block_size, 1)  # (B, T, C)
         unique, inverse = _unique_windows(windows.flatten(0, 1))  # of 2,000 names, four in five windows are repeats
         return self(unique)[inverse].unflatten(0, x.shape)  # type: ignore[no-any-return]
 
     @override
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         window = torch.cat([*state, ids], 1)[:, -self.block_size :]  # the state: (B, at most C)
-        return self(F.pad(window, (self.block_size - window.shape[1], 0), value=BOUNDARY)), (window,)
+        return self(_padded(window, self.block_size - window.shape[1])), (window,)
 
     @property
     @override
     def context(self) -> int:
         return self.block_size
+
+
+def _padded(ids: Tensor, count: int) -> Tensor:
+    """Pad ids (B, T) on the left with the first id of each row, which is the boundary, with the item's label."""
+    return torch.cat([ids[:, :1].expand(-1, count), ids], 1)
 
 
 def _unique_windows(windows: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,8 +163,14 @@ class CountedNetwork(WindowNetwork):
     learning = "counting"
 
     @abstractmethod
-    def count(self, x: Tensor, y: Tensor) -> None:
-        """Add the examples, windows x (N, C) and targets y (N,), to the counts."""
+    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
+        """Add the examples, windows x (N, C) and targets y (N,), to the counts.
+
+        Args:
+            x: Windows.
+            y: Targets.
+            weights: (N,) int64, how many times each example counts; None for once each.
+        """
 
 
 class SequenceNetwork(Network):
@@ -182,12 +197,42 @@ class SequenceNetwork(Network):
         return logits[:, -1], state
 
 
-class PositionEmbedding(nn.Embedding):
-    """A learned vector (E,) per position in an item; positions beyond the table share the last vector.
+class LabelView(Network):
+    """A view of a network for one label: it reads tokens, as a network without labels.
 
-    Shape: positions (...) int64, from 0 -> (..., E).
+    Args:
+        network: The network, which reads labels.
+        vocab_size: Number of ids V.
+        label: Number of the label.
     """
 
+    def __init__(self, network: Network, vocab_size: int, label: int) -> None:
+        super().__init__()
+        self.network = network
+        self.offset = label * vocab_size
+
+    @property
+    def training(self) -> bool:
+        """Whether the network is in training mode."""
+        return self.network.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        """Leave the mode to the network, to which `train` hands it on."""
+
     @override
-    def forward(self, positions: Tensor) -> Tensor:
-        return super().forward(positions.clamp(max=self.num_embeddings - 1))
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network(x + self.offset)  # type: ignore[no-any-return]
+
+    @override
+    def sequence_logits(self, x: Tensor) -> Tensor:
+        return self.network.sequence_logits(x + self.offset)
+
+    @override
+    def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        return self.network.advance(ids + self.offset, state)
+
+    @property
+    @override
+    def context(self) -> int | None:
+        return self.network.context

@@ -15,13 +15,15 @@ class Bigram(SequenceNetwork):
 
     Args:
         vocab_size: Number of ids V, set from the data.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
 
-    def __init__(self, vocab_size: int) -> None:
+    def __init__(self, vocab_size: int, num_labels: int = 0) -> None:
         super().__init__()
-        self.weight = nn.Embedding(vocab_size, vocab_size)
+        self.num_labels = num_labels
+        self.weight = nn.Embedding(vocab_size * max(1, num_labels), vocab_size)  # a matrix per label
 
     @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:

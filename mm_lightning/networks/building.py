@@ -5,9 +5,9 @@ they are made: each is registered before its first value is written.
 """
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -16,11 +16,20 @@ from mm_lightning import UserError
 from mm_lightning.networks.base import Network
 
 
-def build(make_network: Callable[[int], Network], vocab_size: int) -> Network:
-    """Build a network for a number of ids V.
+class NetworkFactory(Protocol):
+    """A function that makes a network; the command line makes one of a class and its settings."""
+
+    def __call__(self, vocab_size: int, /, *, num_labels: int = 0) -> Network:
+        """Make a network for a number of ids V and a number of labels L."""
+        ...
+
+
+def build(make_network: NetworkFactory, vocab_size: int, num_labels: int = 0) -> Network:
+    """Build a network for a number of ids V and a number of labels L.
 
     Raises:
-        UserError: If its weights and their gradients need more memory than the machine has.
+        UserError: If its weights and their gradients need more memory than the machine has, or the network cannot read
+            labels.
     """
     available, needed = _memory_bytes(), 0
 
@@ -32,7 +41,14 @@ def build(make_network: Callable[[int], Network], vocab_size: int) -> Network:
 
     handle = register_module_parameter_registration_hook(add)
     try:
-        return make_network(vocab_size)
+        return make_network(vocab_size, num_labels=num_labels) if num_labels else make_network(vocab_size)
+    except TypeError as error:
+        if "'num_labels'" not in str(error):
+            raise
+        raise UserError(
+            "data.label is set, but the class of model.network has no argument num_labels, so it cannot read labels; "
+            "leave data.label out or give the class that argument (docs/extending.md)"
+        ) from None
     except RuntimeError as error:
         if "can't allocate memory" not in str(error):  # of one tensor
             raise

@@ -1,6 +1,5 @@
 """Average of networks: most useful where the networks differ in kind, such as counts and a recurrent network."""
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -10,6 +9,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.data.ranges import PositiveFraction
 from mm_lightning.networks.base import Network, State
+from mm_lightning.networks.building import NetworkFactory
 
 
 class Mixture(Network):
@@ -21,6 +21,7 @@ class Mixture(Network):
         vocab_size: Number of ids V, set from the data.
         networks: The networks.
         weights: Weight of each network; their sum is 1.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits, float64.
 
@@ -31,12 +32,18 @@ class Mixture(Network):
     learning = None
 
     def __init__(
-        self, vocab_size: int, networks: list[Callable[[int], Network]], weights: list[PositiveFraction]
+        self,
+        vocab_size: int,
+        networks: list[NetworkFactory],
+        weights: list[PositiveFraction],
+        num_labels: int = 0,
     ) -> None:
         super().__init__()
         if len(weights) != len(networks) or abs(sum(weights) - 1) > 1e-6:
             raise UserError(f"Mixture has {len(networks)} networks and weights {weights}; give each one, with sum 1")
-        self.networks = nn.ModuleList(network(vocab_size) for network in networks)
+        self.num_labels = num_labels
+        labels = {"num_labels": num_labels} if num_labels else {}
+        self.networks = nn.ModuleList(network(vocab_size, **labels) for network in networks)
         self.weights = weights
         self._state_sizes = [0] * len(networks)  # tensors in the state of each network
 

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from mm_lightning.data.ranges import Context, Depth, Fraction, Size
 from mm_lightning.networks.base import WindowNetwork
+from mm_lightning.networks.parts.embeddings import TokenEmbedding
 
 _MIN_PROJECTED_EMBED_DIM = 16  # from this width on, adding projections costs less than the matrix product
 _MAX_DENSE_IDS = 32  # up to this many ids, a product with a one-hot matrix costs less than sorting the ids
@@ -58,6 +59,7 @@ class MLP(WindowNetwork):
         batch_norm: Normalise each hidden layer over the batch, before the activation.
         embed_dropout: Fraction of the embedded window set to zero in training.
         dropout: Fraction of each hidden layer set to zero in training.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
     """
@@ -73,9 +75,11 @@ class MLP(WindowNetwork):
         batch_norm: bool = False,
         embed_dropout: Fraction = 0.0,
         dropout: Fraction = 0.0,
+        num_labels: int = 0,
     ) -> None:
         super().__init__(block_size)
-        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.num_labels = num_labels
+        self.embedding = TokenEmbedding(vocab_size, num_labels, embed_dim)
         layers: list[nn.Module] = [nn.Dropout(embed_dropout)]
         for width in [block_size * embed_dim] + [hidden_dim] * (num_layers - 1):
             layers.append(nn.Linear(width, hidden_dim, bias=not batch_norm))  # the normalisation has a bias
@@ -87,8 +91,8 @@ class MLP(WindowNetwork):
     @override
     def forward(self, x: Tensor) -> Tensor:
         first = self.hidden[0]
-        vocab_size, embed_dim = self.embedding.weight.shape
-        if isinstance(first, nn.Linear) and len(x) > 4 * vocab_size and embed_dim >= _MIN_PROJECTED_EMBED_DIM:
+        num_ids, embed_dim = self.embedding.num_embeddings * max(1, self.num_labels), self.embedding.embedding_dim
+        if isinstance(first, nn.Linear) and len(x) > 4 * num_ids and embed_dim >= _MIN_PROJECTED_EMBED_DIM:
             return self.output(self.hidden[1:](self._project(x, first)))  # type: ignore[no-any-return]
         embedded = self.embedding(x).flatten(1)  # (N, C * E)
         return self.output(self.hidden(embedded))  # type: ignore[no-any-return]
@@ -98,11 +102,12 @@ class MLP(WindowNetwork):
 
         The work is less than that of the matrix product if windows far outnumber ids and embeddings are wide.
         """
-        vocab_size, embed_dim = self.embedding.weight.shape
+        rows = self.embedding.rows  # (R, E) with R = V, or L V with labels
+        num_ids, embed_dim = rows.shape
         weight = first.weight.view(-1, self.block_size, embed_dim).permute(1, 2, 0)  # (C, E, H)
-        table = (self.embedding.weight @ weight).flatten(0, 1)  # (C * V, H)
-        offsets = torch.arange(self.block_size, device=x.device) * vocab_size  # (C,)
-        sum_rows = _SumOfRows.apply if vocab_size <= _MAX_DENSE_IDS else partial(F.embedding_bag, mode="sum")
+        table = (rows @ weight).flatten(0, 1)  # (C * R, H)
+        offsets = torch.arange(self.block_size, device=x.device) * num_ids  # (C,)
+        sum_rows = _SumOfRows.apply if num_ids <= _MAX_DENSE_IDS else partial(F.embedding_bag, mode="sum")
         sums: Tensor = sum_rows(x + offsets, table)
         return sums if first.bias is None else sums + first.bias
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.networks.base import SequenceNetwork, State
+from mm_lightning.networks.parts.embeddings import TokenEmbedding
 
 
 class Recurrence(nn.Module, ABC):
@@ -143,6 +144,7 @@ class RecurrentNetwork(SequenceNetwork):
         num_layers: Number of stacked recurrent layers.
         embed_dropout: Fraction of the embedding set to zero in training.
         dropout: Fraction of each layer's output set to zero in training.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
     """
@@ -157,9 +159,11 @@ class RecurrentNetwork(SequenceNetwork):
         num_layers: Depth = 1,
         embed_dropout: Fraction = 0.0,
         dropout: Fraction = 0.0,
+        num_labels: int = 0,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.num_labels = num_labels
+        self.embedding = TokenEmbedding(vocab_size, num_labels, embed_dim)
         self.embed_dropout = nn.Dropout(embed_dropout)
         self.recurrence = self.cells(embed_dim, hidden_dim, num_layers, dropout)
         self.dropout = nn.Dropout(dropout)

@@ -11,7 +11,8 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.data.vocabulary import BOUNDARY
-from mm_lightning.networks.base import PositionEmbedding, SequenceNetwork, State
+from mm_lightning.networks.base import SequenceNetwork, State
+from mm_lightning.networks.parts.embeddings import PositionEmbedding, TokenEmbedding
 
 
 class Packing:
@@ -20,13 +21,13 @@ class Packing:
     Layers that work position by position see packed positions (P, E); only attention needs (B, T, E).
 
     Args:
-        ids: (B, T), padded with boundaries.
+        tokens: (B, T) ids without labels, padded with boundaries.
     """
 
-    def __init__(self, ids: Tensor) -> None:
-        is_used = ids != BOUNDARY
+    def __init__(self, tokens: Tensor) -> None:
+        is_used = tokens != BOUNDARY
         is_used[:, 0] = True
-        self.shape = ids.shape
+        self.shape = tokens.shape
         self.rows = is_used.flatten().nonzero().flatten()  # (P,)
 
     def pack(self, x: Tensor) -> Tensor:
@@ -111,6 +112,7 @@ class Transformer(SequenceNetwork):
         num_heads: Number of attention heads per layer.
         num_positions: Positions with a vector of their own; later positions share the last vector.
         dropout: Fraction of the embedding and of each layer's two outputs set to zero in training.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
 
@@ -126,11 +128,13 @@ class Transformer(SequenceNetwork):
         num_heads: Size = 4,
         num_positions: Size = 32,
         dropout: Fraction = 0.0,
+        num_labels: int = 0,
     ) -> None:
         super().__init__()
         if embed_dim % num_heads:
             raise UserError(f"embed_dim is {embed_dim}; it must be a multiple of num_heads ({num_heads})")
-        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.num_labels = num_labels
+        self.embedding = TokenEmbedding(vocab_size, num_labels, embed_dim)
         self.positions = PositionEmbedding(num_positions, embed_dim)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(TransformerLayer(embed_dim, num_heads, dropout) for _ in range(num_layers))
@@ -152,7 +156,7 @@ class Transformer(SequenceNetwork):
         """Compute the logits (B, T, V) of items x (B, T); in training, the logits of padding are zero."""
         if not self.training or torch.compiler.is_compiling():  # packed shapes depend on the data, compiled ones cannot
             return super().forward(x)
-        packing = Packing(x)
+        packing = Packing(x % self.embedding.num_embeddings)
         positions = packing.rows % x.shape[1]  # (P,)
         stream = self.embedding(x.flatten().index_select(0, packing.rows)) + self.positions(positions)  # (P, E)
         stream = self.dropout(stream)

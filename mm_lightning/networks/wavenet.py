@@ -10,6 +10,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.data.ranges import Context, Size
 from mm_lightning.networks.base import WindowNetwork
+from mm_lightning.networks.parts.embeddings import TokenEmbedding
 
 
 class JoinPairs(nn.Module):
@@ -43,6 +44,7 @@ class WaveNet(WindowNetwork):
         block_size: Context C in tokens, a power of 2, at least 2.
         embed_dim: Width E of an embedding vector.
         hidden_dim: Width H of every level.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
@@ -50,12 +52,20 @@ class WaveNet(WindowNetwork):
         UserError: If the context is not a power of 2.
     """
 
-    def __init__(self, vocab_size: int, block_size: Context = 8, embed_dim: Size = 24, hidden_dim: Size = 128) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        block_size: Context = 8,
+        embed_dim: Size = 24,
+        hidden_dim: Size = 128,
+        num_labels: int = 0,
+    ) -> None:
         super().__init__(block_size)
         num_levels = block_size.bit_length() - 1
         if block_size < 2 or block_size != 1 << num_levels:
             raise UserError(f"block_size is {block_size}; a tree of pairs needs a power of 2, such as 8")
-        self.embedding = nn.Embedding(vocab_size, embed_dim)
+        self.num_labels = num_labels
+        self.embedding = TokenEmbedding(vocab_size, num_labels, embed_dim)
         widths = [embed_dim] + [hidden_dim] * (num_levels - 1)
         self.levels = nn.Sequential(*(JoinPairs(width, hidden_dim) for width in widths))
         self.output = nn.Linear(hidden_dim, vocab_size)

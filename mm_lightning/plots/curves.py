@@ -39,13 +39,14 @@ def moving_mean(values: NDArray[np.float64], num_neighbours: int) -> NDArray[np.
     return result
 
 
-def loss_curves(train: Curve, val: Curve | None, step: int) -> "Figure":
+def loss_curves(train: Curve, val: Curve | None, step: int, note: str = "") -> "Figure":
     """Plot log10 of the losses over steps, the training loss raw and smoothed; a second axis shows nats.
 
     Args:
         train: Loss of the training batches.
         val: Loss of the dev split; None if there was no validation.
         step: Step of the checkpoint.
+        note: How items count in the losses, for the title.
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
@@ -59,7 +60,8 @@ def loss_curves(train: Curve, val: Curve | None, step: int) -> "Figure":
     if val is not None:
         axes.plot(val.steps, np.log10(val.losses), "o-", color="#e6550d", markersize=4, label="val/loss")
     axes.axvline(step, color="#636363", linestyle=":", linewidth=1, label=f"checkpoint, step {step:,}")
-    axes.set(title="loss in nats per target", xlabel="optimiser steps", ylabel="log10 of the loss")
+    title = f"loss in nats per target{note and f', {note}'}"
+    axes.set(title=title, xlabel="optimiser steps", ylabel="log10 of the loss")
     axes.secondary_yaxis("right", functions=(_power_of_10, _log10)).set_ylabel("nats")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)

@@ -1,5 +1,6 @@
 """New items sampled from a network, with or without conditions."""
 
+from mm_lightning.sampling.labels import BatchSampler, label_sampler
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 from mm_lightning.sampling.probabilities import probabilities
 from mm_lightning.sampling.sampler import Sampler, sample
@@ -8,10 +9,12 @@ from mm_lightning.sampling.strategy import ConditionalSampler
 
 __all__ = [
     "SAMPLE_BATCH_SIZE",
+    "BatchSampler",
     "ConditionalSampler",
     "Sampler",
     "SamplingOptions",
     "Selection",
+    "label_sampler",
     "probabilities",
     "sample",
 ]

@@ -37,7 +37,8 @@ class SamplingOptions:
         beam: Write the most likely items, most likely first, instead of samples; null: samples. The value is the
             width of the beam search, at least num_samples. Exact for a short context, approximate for a long one.
         output: File to write instead of stdout. A .txt file has the items; a .csv or .jsonl file also has the NLL in
-            nats of each item and whether the item is new.
+            nats of each item, whether the item is new, and its label if the model has labels.
+        label: Label of the items, or shares of labels among the items, as in F:0.7,M:0.3; null: the shares in training.
     """
 
     num_samples: Count = 20
@@ -55,6 +56,7 @@ class SamplingOptions:
     only_new: bool = False
     beam: Size | None = None
     output: Path | None = None
+    label: str | None = None
 
     def __post_init__(self) -> None:
         rules = {

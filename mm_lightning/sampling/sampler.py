@@ -116,5 +116,5 @@ def sample(
     num_rows: int = SAMPLE_BATCH_SIZE,
 ) -> list[str]:
     """Sample `options.num_samples` items at once; fewer if `Selection` gives up. Arguments: see both classes."""
-    sampler, selection = Sampler(network, vocabulary, options, num_rows), Selection(options, is_new, num_rows)
-    return [item for batch in selection.batches() for item in selection.accept(sampler.sample_batch(batch))]
+    sampler = Sampler(network, vocabulary, options, num_rows)
+    return Selection(options, is_new, num_rows).items_of(sampler.sample_batch)

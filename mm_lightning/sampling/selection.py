@@ -48,6 +48,10 @@ class Selection:
         self.num_found += len(items)
         return items
 
+    def items_of(self, sample_batch: Callable[[int], list[str]]) -> list[str]:
+        """Return the accepted items of as many batches as it takes."""
+        return [item for batch in self.batches() for item in self.accept(sample_batch(batch))]
+
     def shortfall(self) -> str | None:
         """Return an error message if fewer items than requested were found, else None."""
         requested = self.options.num_samples

@@ -1,7 +1,6 @@
 """The one LightningModule: any network, any optimiser, one loss."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
-from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, exact_mean, item_nll
-from mm_lightning.networks.base import Network
-from mm_lightning.networks.building import build
-from mm_lightning.sampling import ConditionalSampler
+from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, item_nll
+from mm_lightning.evaluation.split_loss import BY_LABEL, SplitLoss
+from mm_lightning.networks.building import NetworkFactory, build
+from mm_lightning.sampling import BatchSampler
 from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
     limited_batches,
@@ -40,6 +39,8 @@ class LanguageModel(pl.LightningModule):
         alphabet: The characters, or <unk> and the words, taken from the training data or the checkpoint.
         network: The network, for example mm_lightning.networks.MLP.
         optimizer: Any torch optimiser, for example torch.optim.SGD; null for a network that does not learn by gradient.
+        labels: How often the training items have each label, by weight, taken from the data or the checkpoint; empty
+            for items without labels.
         lr_scheduler: Any torch scheduler, stepped per optimiser step (ReduceLROnPlateau: per epoch); null for a
             constant learning rate. OneCycleLR spans the whole run unless its total_steps is given.
 
@@ -50,19 +51,21 @@ class LanguageModel(pl.LightningModule):
     def __init__(
         self,
         alphabet: str | list[str],
-        network: Callable[[int], Network],
+        network: NetworkFactory,
         optimizer: OptimizerCallable | None = None,
         lr_scheduler: LRSchedulerCallable | None = None,
+        labels: dict[str, int] | None = None,
     ) -> None:
         super().__init__()
+        labels = self.labels = labels or {}
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
         self.make_network = network
-        self.network = build(network, len(self.vocabulary))
+        self.network = build(network, len(self.vocabulary), len(self.labels))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve
         self._running_loss = RunningLoss(len(self.vocabulary))
-        self.loss, self.loss_unseen = exact_mean(), exact_mean()
+        self.split_loss = SplitLoss(list(self.labels))
         self.use_stepper(default_stepper(self.network))
 
     @property
@@ -164,12 +167,9 @@ class LanguageModel(pl.LightningModule):
 
     @override
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Add items to the metrics of all items and, where they are not in the train split, of unseen items."""
-        x, y, seen = batch
-        nll = item_nll(self.network, x, y)
-        targets = (y >= 0).sum(1)
-        self.loss.update(nll / targets, targets)
-        self.loss_unseen.update((nll / targets)[~seen], targets[~seen])
+        """Add items to the losses over the split."""
+        x, y, tags = batch
+        self.split_loss.update(item_nll(self.network, x, y), (y >= 0).sum(1), tags)
 
     @override
     def test_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -185,18 +185,18 @@ class LanguageModel(pl.LightningModule):
 
     def _log_metrics(self, split: str) -> None:
         """Log the exact means over a split."""
-        loss, unseen = self.loss.compute(), self.loss_unseen.compute()
-        self.loss.reset()
-        self.loss_unseen.reset()
-        self._check_metric(f"{split}/loss", float(loss))
-        self.log(f"{split}/loss", loss, prog_bar=split == "val")
-        self.log(f"{split}/perplexity", loss.exp())
-        self.log(f"{split}/bits_per_char", loss / math.log(2))
-        if not unseen.isnan():  # every item of the split may be in the train split too
-            self.log(f"{split}/loss_unseen", unseen)
-        if self.trainer.state.fn == TrainerFn.FITTING:
+        measures = self.split_loss.take()
+        self._check_metric(f"{split}/loss", float(measures["loss"]))
+        is_in_fit = self.trainer.state.fn == TrainerFn.FITTING
+        for name, value in measures.items():
+            if not (is_in_fit and name.startswith(BY_LABEL)):  # curves of many labels would hide the others
+                self.log(f"{split}/{name}", value, prog_bar=(split, name) == ("val", "loss"))
+        if not is_in_fit:
+            if note := getattr(self.trainer.datamodule, "loss_note", ""):  # type: ignore[attr-defined] # of Lightning
+                self.print(f"losses {note}")
+        else:
             self.log("step", float(self.global_step))  # becomes the x axis, which is else one less
-            self.log("hp/val_loss", loss)
+            self.log("hp/val_loss", measures["loss"])
             if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
                 self.log("train/loss", self.train_loss, logger=False)
 
@@ -215,7 +215,7 @@ class LanguageModel(pl.LightningModule):
             rank_zero_info(f"{name} is far above {guess:.2f} for a uniform guess: training had diverged")
 
     @override
-    def predict_step(self, batch: tuple[ConditionalSampler, int], batch_idx: int) -> list[str]:
+    def predict_step(self, batch: tuple[BatchSampler, int], batch_idx: int) -> list[str]:
         """Items of one batch of samples."""
         sampler, index = batch
         return sampler.sample_batch(index)

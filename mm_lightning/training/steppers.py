@@ -109,8 +109,8 @@ class CountingSteps(_BatchStepper):
     def __init__(self, network: CountedNetwork) -> None:
         self._network = network
 
-    def run(self, trainer: pl.Trainer, batch: Batch) -> None:
-        """Count a batch."""
+    def run(self, trainer: pl.Trainer, batch: tuple[Tensor, Tensor, Tensor | None]) -> None:
+        """Count a batch with its weights."""
         self._network.count(*batch)
 
 

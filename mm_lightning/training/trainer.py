@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import UserError
-from mm_lightning.data.batches import TrainBatches
+from mm_lightning.data.batches import EveryExample, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count
 from mm_lightning.training import checkpoint, processes, run_folders
@@ -79,14 +80,16 @@ class Trainer(pl.Trainer):
 
     def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule) -> Stepper:
         """Choose the stepper of a fit, and the loader that the stepper needs."""
-        datamodule.make_loader = self._make_loader
+        datamodule.make_loader = partial(self._make_loader, model.network.learning == "counting")
         if self.blocks.max_steps == 1:
             return default_stepper(model.network)
         return BlockSteps(model.network, self.blocks, width=int(datamodule.train_lengths.max()) + 1)
 
-    def _make_loader(self, batches: TrainBatches) -> TrainBatches | BlockLoader:
+    def _make_loader(self, is_counted: bool, batches: TrainBatches) -> TrainBatches | EveryExample | BlockLoader:
         """Group batches into blocks, and let checkpoints be saved before each."""
         batches.before_batch = self._between_steps
+        if is_counted:
+            return EveryExample(batches)
         most = self.blocks.max_steps
         return batches if most == 1 else BlockLoader(batches, lambda: steps_until_next_event(self, most))
 

@@ -17,7 +17,8 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.training import checkpoint
-from mm_lightning.training.checkpoint.schema import SchemaError, check_like
+from mm_lightning.training.checkpoint.likeness import check_like
+from mm_lightning.training.checkpoint.schema import SchemaError
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 

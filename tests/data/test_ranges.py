@@ -74,7 +74,7 @@ def plain_numbers(hint: Any) -> bool:
 NETWORKS = [getattr(networks, name) for name in networks.__all__]
 CALLABLES = [*NETWORKS, ItemsDataModule, LastCheckpoint, SampleItems, Histograms, BoundedTrainer]
 CALLABLES += [SamplingOptions, SweepOptions, lr_find.run, quality.run]
-SET_BY_THE_APPLICATION = {"vocab_size", "block_size of ItemsDataModule"}
+SET_BY_THE_APPLICATION = {"vocab_size", "num_labels", "block_size of ItemsDataModule"}
 
 
 @pytest.mark.parametrize("function", CALLABLES, ids=lambda function: f"{function.__module__}.{function.__qualname__}")

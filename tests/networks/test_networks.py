@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ from mm_lightning.networks import (
     Transformer,
     WaveNet,
 )
-from mm_lightning.networks.base import CountedNetwork, Network, WindowNetwork
+from mm_lightning.networks.base import CountedNetwork, LabelView, Network, WindowNetwork
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "MLP, context 1": lambda: MLP(V, block_size=1, embed_dim=6, hidden_dim=48),
@@ -50,7 +51,25 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "Mixture": lambda: mixed([lambda v: GRU(v, 16, 32), lambda v: MLP(v, 2, 6, 48), lambda v: LSTM(v, 16, 32)]),
     "Mixture, short context": lambda: mixed([Bigram, lambda v: MLP(v, 3, 6, 48)]),
     "PitmanYor, context 3": lambda: counted(PitmanYor(V, block_size=3)),
+    # a view of a network with labels is a network without
+    "MLP, labels": lambda: LabelView(MLP(V, 3, 6, 48, num_labels=3), V, 1),
+    "WaveNet, labels": lambda: LabelView(WaveNet(V, block_size=8, embed_dim=6, hidden_dim=32, num_labels=3), V, 2),
+    "Bigram, labels": lambda: LabelView(Bigram(V, num_labels=3), V, 2),
+    "BagOfWords, labels": lambda: LabelView(BagOfWords(V, 32, 64, num_positions=5, num_labels=3), V, 1),
+    "RNN, labels": lambda: LabelView(RNN(V, embed_dim=16, hidden_dim=32, num_labels=3), V, 1),
+    "GRU, labels": lambda: LabelView(GRU(V, 16, 32, num_layers=2, num_labels=3), V, 1),
+    "LSTM, labels": lambda: LabelView(LSTM(V, embed_dim=16, hidden_dim=32, num_labels=3), V, 2),
+    "Transformer, labels": lambda: LabelView(Transformer(V, 32, 2, 2, num_positions=5, num_labels=3), V, 2),
+    "NGram, labels": lambda: LabelView(counted(NGram(V, block_size=3, num_labels=3)), V, 1),
+    "Mixture, labels": lambda: LabelView(Mixture(V, [Bigram, partial(MLP, hidden_dim=48)], [0.5, 0.5], 3), V, 1),
+    "PitmanYor, labels": lambda: LabelView(counted(PitmanYor(V, block_size=3, num_labels=3)), V, 1),
+    "KneserNey, labels": lambda: LabelView(counted(KneserNey(V, block_size=4, num_labels=3)), V, 2),
 }
+
+
+def inner(network: Network) -> Network:
+    """The network that a view shows, or the network itself."""
+    return network.network if isinstance(network, LabelView) else network
 
 
 def mixed(networks: list[Callable[[int], Network]]) -> Network:
@@ -58,9 +77,11 @@ def mixed(networks: list[Callable[[int], Network]]) -> Network:
 
 
 def counted(network: CountedNetwork) -> Network:
-    """Count the eight names, and items of random characters so that every pair occurs."""
-    strings = ["".join(random.Random(i).choices(ALPHABET, k=9)) for i in range(300)]
-    network.count(*training_examples(network, EIGHT + strings))
+    """Count the eight names, and items of random characters so that every pair occurs; other items for each label."""
+    for label in range(max(1, network.num_labels)):
+        strings = ["".join(random.Random(i + 300 * label).choices(ALPHABET, k=9)) for i in range(300)]
+        x, y = training_examples(network, EIGHT + strings)
+        network.count(x + label * V, y)
     return network
 
 
@@ -73,6 +94,7 @@ def network(request: pytest.FixtureRequest) -> Network:
 def training_examples(network: Network, strings: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """All training examples of the items, in the network's layout."""
     items = encode(Items.from_strings(strings), Vocabulary(ALPHABET))
+    network = inner(network)
     examples = Windows(items, network.block_size) if isinstance(network, WindowNetwork) else PaddedItems(items)
     return examples.gather(torch.arange(len(examples)))
 
@@ -115,7 +137,8 @@ def test_the_newest_character_counts(network: Network):
         changed = ids.clone()
         changed[:, t] = ids[:, t] % (V - 1) + 1
         difference = (network.sequence_logits(changed) - network.sequence_logits(ids))[:, t].abs().amax(1)
-        assert (difference > 1e-4).any() if isinstance(network, CountedNetwork) else (difference > 1e-4).all()
+        is_counted = isinstance(inner(network), CountedNetwork)
+        assert (difference > 1e-4).any() if is_counted else (difference > 1e-4).all()
 
 
 @torch.no_grad()
@@ -163,11 +186,11 @@ def test_training_and_scoring_have_the_same_logits(network: Network):
 
 def test_eight_names_are_learnt_to_their_entropy(network: Network):
     """Catches parameters without a gradient, and shifted targets: the loss would stay above the entropy."""
-    if network.learning != "gradient":
+    if inner(network).learning != "gradient":
         pytest.skip("does not learn by gradient; see test_ngram and test_mixture")
     x, y = training_examples(network, EIGHT)
     lr = (
-        0.1 if isinstance(network, Bigram) else 0.02
+        0.1 if isinstance(inner(network), Bigram) else 0.02
     )  # the only weights that lower the logits of pairs that never occur
     optimizer = torch.optim.AdamW(network.parameters(), lr=lr, weight_decay=0)
     network.train()
@@ -177,8 +200,21 @@ def test_eight_names_are_learnt_to_their_entropy(network: Network):
         optimizer.step()
     network.eval()
     loss = float(cross_entropy(network(x), y).detach())
-    entropy = context_entropy(EIGHT, 1 if isinstance(network, Bigram) else getattr(network, "block_size", None))
+    entropy = context_entropy(EIGHT, network.context)
     assert entropy - 1e-4 < loss < entropy + 0.01
+
+
+@torch.no_grad()
+def test_a_label_is_in_view_at_every_position(network: Network):
+    """Catches a label that is read at the beginning of an item only, and labels that are taken for another."""
+    if not isinstance(network, LabelView):
+        assert network.num_labels == 0
+        return
+    ids = random_ids(5, 12)
+    views = [LabelView(network.network, V, label).sequence_logits(ids) for label in range(3)]
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        difference = (views[a] - views[b]).abs().amax((0, 2))  # (T,)
+        assert (difference > 1e-4).all()
 
 
 def test_context_entropy_by_hand():

@@ -16,6 +16,7 @@ from mm_lightning.training.checkpoint import AtomicCheckpointIO, load, load_weig
 
 MODEL: dict[str, Any] = {
     "alphabet": "abc",
+    "labels": {},
     "network": {"class_path": "mm_lightning.networks.MLP", "init_args": {"block_size": 3}},
     "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
     "lr_scheduler": None,
@@ -23,7 +24,7 @@ MODEL: dict[str, Any] = {
 }
 DATA: dict[str, Any] = {
     **{"path": "names.txt", "split": "lecture", "batch_size": 32, "block_size": 3, "tokens": "characters"},
-    **{"max_vocab": None, "seed": 1, "_instantiator": "x"},
+    **{"max_vocab": None, "seed": 1, "item": None, "label": None, "weight": None, "_instantiator": "x"},
 }
 
 

@@ -1,7 +1,8 @@
 """N-gram models by counting: the first lecture's bigram table, and smoothed models with longer contexts.
 
-Only n-grams that occur are stored, sorted by a number whose base-V digits are the ids of the n-gram. Memory therefore
-grows with the data and not with V^C. Probabilities are computed in double precision.
+Only n-grams that occur are stored, sorted by a number whose base-V digits are the tokens of the n-gram. Memory
+therefore grows with the data and not with V^C. Probabilities are computed in double precision. The label of an item is
+one more digit, the first one; the counts of a label are smoothed towards those of all labels.
 """
 
 from typing import Any
@@ -35,45 +36,64 @@ class NGramCounts(CountedNetwork):
     Args:
         vocab_size: Number of ids V.
         block_size: Context C in tokens.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
 
     Raises:
-        UserError: If V^(C + 1) exceeds 63 bits.
+        UserError: If V^(C + 1) times the number of labels exceeds 63 bits.
     """
 
-    grams: Tensor  # (K,) int64, sorted: n-grams as numbers with their ids as base-V digits
+    grams: Tensor  # (K,) int64, sorted: n-grams as numbers with label and tokens as base-V digits
     counts: Tensor  # (K,) int64
 
-    def __init__(self, vocab_size: int, block_size: int) -> None:
+    def __init__(self, vocab_size: int, block_size: int, num_labels: int = 0) -> None:
         super().__init__(block_size)
-        if vocab_size ** (block_size + 1) >= 1 << 63:
+        if max(1, num_labels) * vocab_size ** (block_size + 1) >= 1 << 63:
             raise UserError(f"block_size is {block_size}; that is too long to count over {vocab_size} ids")
         self.vocab_size = vocab_size
+        self.num_labels = num_labels
+        self._of_all: tuple[Tensor, Tensor] | None = None  # computed from the counts on first use
         self.register_buffer("grams", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("counts", torch.zeros(0, dtype=torch.int64))
         self.register_load_state_dict_pre_hook(_resize_before_loading)  # type: ignore[no-untyped-call] # torch's own
 
     @override
-    def count(self, x: Tensor, y: Tensor) -> None:
-        grams = self._number(torch.cat([x, y[:, None]], 1))
-        self.grams, self.counts = sum_by_key(
-            torch.cat([self.grams, grams]), torch.cat([self.counts, torch.ones_like(grams)])
+    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
+        label, context = self._split(x)
+        grams = self._number(label, torch.cat([context, y[:, None]], 1))
+        added = torch.ones_like(grams) if weights is None else weights
+        self._of_all = None
+        self.grams, self.counts = sum_by_key(torch.cat([self.grams, grams]), torch.cat([self.counts, added]))
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the label (N,), 0 without labels, and the tokens (N, C) of windows x (N, C)."""
+        return (
+            (x[:, -1] // self.vocab_size, x % self.vocab_size) if self.num_labels else (torch.zeros_like(x[:, -1]), x)
         )
 
-    def _number(self, ids: Tensor) -> Tensor:
-        """Convert n-grams ids (N, n) to numbers (N,)."""
-        number = ids.new_zeros(len(ids))
-        for column in ids.unbind(1):
+    def _number(self, label: Tensor, tokens: Tensor) -> Tensor:
+        """Convert labels (N,) and tokens (N, n) to numbers (N,)."""
+        number = label
+        for column in tokens.unbind(1):
             number = number * self.vocab_size + column
         return number
 
-    def _number_continuations(self, context: Tensor) -> Tensor:
-        """Compute the numbers (N, V) of contexts (N, n) followed by each id."""
-        return self._number(context)[:, None] * self.vocab_size + torch.arange(self.vocab_size, device=context.device)
+    def _continuations(self, numbers: Tensor) -> Tensor:
+        """Compute the numbers (N, V) of contexts with these numbers (N,), followed by each token."""
+        return numbers[:, None] * self.vocab_size + torch.arange(self.vocab_size, device=numbers.device)
+
+    def _counts_of_all(self) -> tuple[Tensor, Tensor]:
+        """Return the n-grams without their labels, sorted, and their counts."""
+        if not self.num_labels:
+            return self.grams, self.counts
+        if self._of_all is None or self._of_all[0].device != self.grams.device:
+            self._of_all = sum_by_key(self.grams % self.vocab_size ** (self.block_size + 1), self.counts)
+        return self._of_all
 
     def resize(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Give the buffers the sizes of a checkpoint: the number of n-grams depends on the data."""
+        self._of_all = None
         for name in ("grams", "counts"):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.device))
@@ -86,10 +106,13 @@ def _resize_before_loading(module: NGramCounts, state_dict: dict[str, Tensor], p
 class NGram(NGramCounts):
     """Predict the next token by its frequency after the same context, with add-k smoothing.
 
+    A label adds k V counts that are distributed as the tokens of all labels, and not uniformly.
+
     Args:
         vocab_size: Number of ids V, set from the data.
         block_size: Context C in tokens; 1 for bigrams.
         smoothing: Constant added to every count. With 0, an unseen n-gram has an infinite NLL.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
 
@@ -97,12 +120,22 @@ class NGram(NGramCounts):
         UserError: If `block_size` is too long to count.
     """
 
-    def __init__(self, vocab_size: int, block_size: Context = 1, smoothing: Smoothing = 1.0) -> None:
-        super().__init__(vocab_size, block_size)
+    def __init__(
+        self, vocab_size: int, block_size: Context = 1, smoothing: Smoothing = 1.0, num_labels: int = 0
+    ) -> None:
+        super().__init__(vocab_size, block_size, num_labels)
         self.smoothing = smoothing
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        counts = look_up(self.grams, self.counts, self._number_continuations(x)).double() + self.smoothing  # (N, V)
+        label, context = self._split(x)
+        grams = self._continuations(self._number(torch.zeros_like(label), context))
+        counts = look_up(*self._counts_of_all(), grams).double() + self.smoothing  # (N, V)
         sums = counts.sum(1, keepdim=True)
-        return torch.where(sums > 0, counts / sums, 1 / self.vocab_size).log()  # uniform after an unseen context
+        result = torch.where(sums > 0, counts / sums, 1 / self.vocab_size)  # uniform after an unseen context
+        if self.num_labels:
+            counts = look_up(self.grams, self.counts, self._continuations(self._number(label, context))).double()
+            counts = counts + self.smoothing * self.vocab_size * result
+            sums = counts.sum(1, keepdim=True)
+            result = torch.where(sums > 0, counts / sums, result)
+        return result.log()

@@ -41,11 +41,13 @@ class PitmanYor(KneserNey):
     """Predict the next token by interpolated n-grams of every length, with fitted discounts and strengths.
 
     The predictive rule of the hierarchical Pitman-Yor process (Teh 2006) with Kneser-Ney counts, three discounts and
-    one strength per length. Suits lists of 40 items as well as long ones.
+    one strength per length. Suits lists of 40 items as well as long ones. The n-grams of a label are smoothed by the
+    numbers that are fitted to those of all labels.
 
     Args:
         vocab_size: Number of ids V, set from the data.
         block_size: Context C in tokens.
+        num_labels: Number of labels L, set from the data.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits, float64.
 
@@ -56,19 +58,19 @@ class PitmanYor(KneserNey):
     discounts: Tensor  # (C + 1, 3) float64 for counts of 1, 2 and more than 2, shortest n-grams first; (0, 3) unfitted
     strengths: Tensor  # (C + 1,) float64; (0,) unfitted
 
-    def __init__(self, vocab_size: int, block_size: Context = 5) -> None:
-        super().__init__(vocab_size, block_size)
+    def __init__(self, vocab_size: int, block_size: Context = 5, num_labels: int = 0) -> None:
+        super().__init__(vocab_size, block_size, num_labels)
         self._forget()
         # a checkpoint has fitted numbers
-        self.register_state_dict_pre_hook(lambda *_: self._smoothed_orders())  # type: ignore[no-untyped-call] # torch's
+        self.register_state_dict_pre_hook(lambda *_: self._smooth())  # type: ignore[no-untyped-call] # torch's
 
     def _forget(self) -> None:
         self.register_buffer("discounts", torch.zeros(0, 3, dtype=torch.float64, device=self.grams.device))
         self.register_buffer("strengths", torch.zeros(0, dtype=torch.float64, device=self.grams.device))
 
     @override
-    def count(self, x: Tensor, y: Tensor) -> None:
-        super().count(x, y)
+    def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
+        super().count(x, y, weights)
         self._forget()
 
     @override
@@ -86,8 +88,9 @@ class PitmanYor(KneserNey):
 
     def _fit(self, orders: list[OrderCounts]) -> tuple[Tensor, Tensor]:
         """Fit discounts (C + 1, 3) and strengths (C + 1,) by the likelihood of each n-gram without itself."""
-        step = -(-len(self.grams) // _MAX_FITTED_GRAMS) if len(self.grams) else 1
-        grams, weights = self.grams[::step], self.counts[::step].double()
+        grams, counts = self._counts_of_all()
+        step = -(-len(grams) // _MAX_FITTED_GRAMS) if len(grams) else 1
+        grams, weights = grams[::step], counts[::step].double()
         left_out = [self.leave_one_out(n, grams, orders) for n in range(len(orders))]
         parameters = torch.zeros(len(orders), 4, dtype=torch.float64, device=grams.device, requires_grad=True)
         optimizer = torch.optim.LBFGS([parameters], max_iter=_MAX_ITERATIONS, line_search_fn="strong_wolfe")

@@ -25,7 +25,8 @@ class HyperParameters(Callback):
             return
         from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves
 
-        model = {**pl_module.hparams, "alphabet": abbreviated(pl_module.hparams["alphabet"])}
+        given = pl_module.hparams
+        model = {**given, "alphabet": abbreviated(given["alphabet"]), "labels": ", ".join(given["labels"])}
         groups = {"model": model, "data": trainer.datamodule.hparams}  # type: ignore[attr-defined]
         settings = {
             key: value if isinstance(value, bool | int | float | str) else str(value)

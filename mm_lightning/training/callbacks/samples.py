@@ -13,7 +13,15 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.data.reading import MAX_LENGTH
 from mm_lightning.evaluation.quality import TrainingReference
-from mm_lightning.sampling import SAMPLE_BATCH_SIZE, Sampler, SamplingOptions, sample
+from mm_lightning.networks.base import Network
+from mm_lightning.sampling import (
+    SAMPLE_BATCH_SIZE,
+    BatchSampler,
+    Sampler,
+    SamplingOptions,
+    Selection,
+    label_sampler,
+)
 from mm_lightning.training.callbacks.milestones import LINES, SAMPLES, is_at
 from mm_lightning.training.module import LanguageModel
 
@@ -77,15 +85,25 @@ class SampleItems(Callback):
         num_rows = min(SAMPLE_BATCH_SIZE, max(_MIN_ROWS, 2 * self.num_samples))
         pl_module.network.eval()
         try:
-            first_batch = Sampler(pl_module.network, pl_module.vocabulary, options, num_rows).sample_batch(0)
+            sampler = _sampler(pl_module, options, num_rows)
+            first_batch = sampler.sample_batch(0)
             items = first_batch[: self.num_samples]
             if len(items) < self.num_samples:  # the same items, and more from further batches
-                items = sample(pl_module.network, pl_module.vocabulary, options, data.is_new, num_rows)
+                items = Selection(options, data.is_new, num_rows).items_of(sampler.sample_batch)
         except UserError:  # nothing else can be refused here
             raise pl_module.divergence("the logits are no longer finite, or far too large,") from None
         pl_module.network.train()
         _log_quality(trainer, training, Items.from_strings(first_batch), num_rows)
         self._line = _log_items(trainer, pl_module, data, items)
+
+
+def _sampler(model: LanguageModel, options: SamplingOptions, num_rows: int) -> BatchSampler:
+    """Make the sampler of the model; of a model with labels, that of a mixture as in training."""
+
+    def make_sampler(network: Network, options: SamplingOptions) -> Sampler:
+        return Sampler(network, model.vocabulary, options, num_rows)
+
+    return label_sampler(make_sampler, model.network, len(model.vocabulary), model.labels, options)
 
 
 def _log_quality(trainer: pl.Trainer, training: TrainingReference, samples: Items, num_rows: int) -> None:
@@ -104,7 +122,8 @@ def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule,
     listed_losses = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
     comma = "," if any(" " in item for item in items) else ""
     listed = f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)
+    note = f" ({data.loss_note})" if data.loss_note and listed_losses else ""
     if isinstance(trainer.logger, TensorBoardLogger):
         rows = "\n".join(f"| {item} | {'new' if is_new else 'in training'} |" for item, is_new in marked)
         trainer.logger.experiment.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
-    return f"step {trainer.global_step}: {listed_losses}; samples ([in training]): {listed}"
+    return f"step {trainer.global_step}: {listed_losses}{note}; samples ([in training]): {listed}"

@@ -1,4 +1,4 @@
-"""Content of a checkpoint, of this and of older versions.
+"""Content of a checkpoint, of this and of older versions (see `upgrades.py`).
 
 A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
 settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
@@ -23,22 +23,12 @@ from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
-from mm_lightning.training.checkpoint.keys import (
-    BEST_CHECKPOINT,
-    CONFIG_KEY,
-    DATA,
-    FORMAT,
-    FORMAT_KEY,
-    RANDOM_STATE,
-    RUN_CONFIG,
-)
+from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import refuse_code
+from mm_lightning.training.checkpoint.upgrades import upgraded
 
 _LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
-_OLD_DATA = "WordsDataModule"  # keys of version 0.1
-_OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
-_OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
 _MAX_WEIGHT = 1e12  # a product of three larger ones overflows in float32
 SECTIONS = ("trainer", "last", "samples", "histograms")  # of the configuration, which a resumed run takes over
 
@@ -216,28 +206,11 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
     try:
         check_size(content, path.stat().st_size)
-        content = _upgraded(content)
+        content = upgraded(content)
         check_content(content)
     except SchemaError as error:
         raise UserError(f"{path} is damaged: {error}") from None
     return content
-
-
-def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint's content with the keys of older versions renamed."""
-    result = {DATA if key == _OLD_DATA else key: value for key, value in content.items()}
-    if isinstance(states := result.get("callbacks"), dict):
-        result["callbacks"] = {_OLD_CALLBACKS.get(str(key).partition("{")[0], key): states[key] for key in states}
-    if isinstance(weights := result.get("state_dict"), dict):
-        result["state_dict"] = {_renamed(str(key)): value for key, value in weights.items()}
-    return result
-
-
-def _renamed(weight: str) -> str:
-    for old, new in _OLD_WEIGHTS.items():
-        if weight.startswith(old):
-            return new + weight.removeprefix(old)
-    return weight
 
 
 def _check_weights(weights: dict[str, torch.Tensor], path: Path) -> None:

@@ -4,7 +4,6 @@ A file can be sound and its content not: cut by another program, of another appl
 content that passes is handed on, so no command fails on a part later, when a run folder is made or training has begun.
 """
 
-import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -37,6 +36,10 @@ def _is_optional_flag(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return type(value) is str
+
+
+def _is_optional_text(value: Any) -> bool:
+    return value is None or type(value) is str
 
 
 def _is_paths(value: Any) -> bool:
@@ -85,6 +88,10 @@ def _is_random_state(value: Any) -> bool:
 
 def _is_alphabet(value: Any) -> bool:
     return bool(value) and (type(value) is str or (type(value) is list and all(type(word) is str for word in value)))
+
+
+def _is_labels(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(name) is str and _is_count(count) for name, count in value.items())
 
 
 def _is_class(value: Any) -> bool:
@@ -145,6 +152,7 @@ _SCHEMA: dict[str, Any] = {
     "hyper_parameters": {
         "_instantiator": _is_text,
         "alphabet": _is_alphabet,
+        "labels": _is_labels,
         "network": _is_class,
         "optimizer": _is_optional_class,
         "lr_scheduler": _is_optional_class,
@@ -159,6 +167,9 @@ _SCHEMA: dict[str, Any] = {
         "tokens": _is_text,
         "max_vocab": _is_optional_count,
         "seed": _is_count,
+        "item": _is_optional_text,
+        "label": _is_optional_text,
+        "weight": _is_optional_text,
     },
     DATA: {"position": _is_count, "digest": _is_text},
     "train_loss": {"sum": _is_scalar, "count": _is_count},
@@ -210,10 +221,10 @@ def check_content(content: dict[str, Any]) -> None:
 def _check(value: Any, expected: dict[str, Any] | Callable[[Any], bool], where: str) -> None:
     if callable(expected):
         if not expected(value):
-            raise SchemaError(f"{where} is {_shown(value)}")
+            raise SchemaError(f"{where} is {shown(value)}")
         return
     if not isinstance(value, dict):
-        raise SchemaError(f"{where} is {_shown(value)}")
+        raise SchemaError(f"{where} is {shown(value)}")
     for key, inner in expected.items():
         name = f"{where}.{key}" if where else key
         if key not in value:
@@ -221,29 +232,6 @@ def _check(value: Any, expected: dict[str, Any] | Callable[[Any], bool], where: 
         _check(value[key], inner, name)
 
 
-def check_like(value: Any, pattern: Any, where: str) -> None:
-    """Check that nested data have the types, lengths and shapes of a pattern, where both have a part.
-
-    Raises:
-        SchemaError: Names the first part that differs.
-    """
-    if isinstance(pattern, dict) and isinstance(value, dict):
-        for key in pattern.keys() & value.keys():
-            check_like(value[key], pattern[key], f"{where}.{key}")
-    elif isinstance(pattern, list | tuple) and isinstance(value, list | tuple):
-        if len(value) != len(pattern):
-            raise SchemaError(f"{where} has {len(value)} elements")
-        for number, (inner, inner_pattern) in enumerate(zip(value, pattern, strict=True)):
-            check_like(inner, inner_pattern, f"{where}.{number}")
-    elif isinstance(pattern, Tensor) and isinstance(value, Tensor):
-        if value.shape != pattern.shape or value.dtype != pattern.dtype:
-            raise SchemaError(f"{where} is a tensor {tuple(value.shape)} of {value.dtype}")
-    elif type(pattern) in (int, float) and type(value) in (int, float):
-        if math.isnan(value):
-            raise SchemaError(f"{where} is {value}")
-    elif type(pattern) is not type(value):
-        raise SchemaError(f"{where} is {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a short value as text, any other one as its type."""
     return repr(value)[:40] if isinstance(value, int | float | str | None) else f"of type {type(value).__name__}"

@@ -5,13 +5,13 @@ need not say which they are, and networks of other packages are mapped as well.
 """
 
 import unicodedata
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mm_lightning.data.vocabulary import make_vocabulary
+from mm_lightning.networks.building import NetworkFactory, build
 
 Alphabet = str | list[str]
 Shapes = dict[str, torch.Size]
@@ -21,10 +21,11 @@ class OtherNetworkError(Exception):
     """Exception for weights of another network; the message names a weight."""
 
 
-def shapes_with_one_id_more(make_network: Callable[[int], nn.Module], vocab_size: int) -> Shapes:
+def shapes_with_one_id_more(make_network: NetworkFactory, vocab_size: int, num_labels: int = 0) -> Shapes:
     """Shape of each weight of a network of `vocab_size` + 1 ids; takes no memory and no random numbers."""
     with torch.device("meta"):
-        return {name: weight.shape for name, weight in make_network(vocab_size + 1).state_dict().items()}
+        network = build(make_network, vocab_size + 1, num_labels)
+        return {name: weight.shape for name, weight in network.state_dict().items()}
 
 
 def begin_from(network: nn.Module, larger: Shapes, alphabet: Alphabet, content: dict[str, Any]) -> int:

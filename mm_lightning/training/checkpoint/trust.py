@@ -20,7 +20,7 @@ def refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
     Raises:
         UserError: Names the class or the setting.
     """
-    settings = {key: value for key, value in model.items() if key != "alphabet"}
+    settings = {key: value for key, value in model.items() if key not in ("alphabet", "labels")}
     _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
 
 

@@ -3,8 +3,10 @@
 import math
 import random
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -127,6 +129,93 @@ def test_kneser_ney_against_sets_and_loops(block_size: int):
             assert float(probabilities[i]) == pytest.approx(kneser_ney_by_hand(STRINGS, block_size, context, symbol))
 
 
+LABELLED = [(i % 2, item) for i, item in enumerate(STRINGS) if i % 3]
+
+
+def fitted_with_labels(network: CountedNetwork) -> CountedNetwork:
+    labels = np.array([label for label, _ in LABELLED], np.int32)
+    items = replace(Items.from_strings([item for _, item in LABELLED]), labels=labels)
+    return fitted(network, items, Vocabulary("abc"))
+
+
+def label_step_by_hand(n: int, block_size: int, label: int | None, context: str, lower: dict[str, float]) -> dict:
+    """One length of Kneser-Ney, with sets and loops; the n-grams of all labels for None, else of each label."""
+    grams: Counter[tuple[int | None, str]] = Counter()
+    for own, item in LABELLED:
+        padded = "." * block_size + item + "+"
+        for i in range(block_size, len(padded)):
+            grams[(None if label is None else own, padded[i - block_size : i + 1])] += 1
+    counts: Counter[tuple[int | None, str]] = Counter()
+    for (own, gram), count in grams.items():
+        if n == block_size or (n and gram[-n - 1] == "."):
+            counts[(own, gram[-n - 1 :])] += count
+    for own, gram in {(own, gram[-n - 2 :]) for own, gram in grams}:
+        if n < block_size and not (n and gram[-n - 1] == "."):
+            counts[(own, gram[-n - 1 :])] += 1
+    counts = Counter({key: count for key, count in counts.items() if not key[1][:-1].startswith("..")})
+    occurring = Counter(counts.values())
+    discounts = [0.0]
+    for i in (1, 2, 3):
+        n1, n2 = occurring[1], occurring[2]
+        usable = n1 + 2 * n2 and occurring[i]
+        estimate = i - (i + 1) * n1 / (n1 + 2 * n2) * occurring[i + 1] / occurring[i] if usable else i / 2
+        discounts.append(min(max(estimate, 0.1), i))
+    own_counts = {s: counts[(label, context[len(context) - n :] + s)] for s in "+abc"}
+    total = sum(own_counts.values())
+    if not total:
+        return lower
+    freed = sum(discounts[min(c, 3)] for c in own_counts.values())
+    return {s: (c - discounts[min(c, 3)] + freed * lower[s]) / total for s, c in own_counts.items()}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("block_size", [1, 2, 3])
+def test_kneser_ney_with_labels_against_sets_and_loops(block_size: int):
+    """Catches n-grams of one label counted for another, and a length that is smoothed towards the wrong one."""
+    network = fitted_with_labels(KneserNey(4, block_size, num_labels=2))
+    for longest in ("...", "..a", ".ab", "abc", "cab", "ccc", "caa"):
+        context = longest[3 - block_size :]
+        for label in (0, 1):
+            of_all = own = dict.fromkeys("+abc", 0.25)
+            for n in range(block_size + 1):
+                of_all = label_step_by_hand(n, block_size, None, context, of_all)
+                mixed = {s: 0.9 * own[s] + 0.1 * of_all[s] for s in own}
+                own = label_step_by_hand(n, block_size, label, context, mixed)
+            x = torch.tensor([[4 * label + ".abc".index(c) for c in context]])
+            probabilities = network(x)[0].exp()
+            assert float(probabilities.sum()) == pytest.approx(1)
+            assert probabilities.tolist() == pytest.approx([own[s] for s in "+abc"])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("smoothing", [0.0, 0.5])
+def test_ngram_with_labels_against_counting_by_hand(smoothing: float):
+    """Catches a label smoothed towards uniform where other labels have been seen."""
+    network = fitted_with_labels(NGram(4, 1, smoothing, num_labels=2))
+
+    def counts(label: int | None, context: str) -> list[int]:
+        pairs = [p for own, item in LABELLED if label in (None, own) for p in zip("." + item, item + ".", strict=True)]
+        return [pairs.count((context, s)) for s in ".abc"]
+
+    for context in ".abc":
+        every = [count + smoothing for count in counts(None, context)]
+        for label in (0, 1):
+            own = [c + 4 * smoothing * e / sum(every) for c, e in zip(counts(label, context), every, strict=True)]
+            probabilities = network(torch.tensor([[4 * label + ".abc".index(context)]]))[0].exp()
+            assert probabilities.tolist() == pytest.approx([count / sum(own) for count in own])
+
+
+def test_counts_with_labels_come_back_from_a_state_dict():
+    """Catches counts of all labels computed from old counts."""
+    x = torch.tensor([[1, 2], [5, 6]])
+    for make in (lambda: KneserNey(4, 2, num_labels=2), lambda: NGram(4, 2, num_labels=2)):
+        saved, other = fitted_with_labels(make()), make()
+        other.count(torch.tensor([[1, 2]]), torch.tensor([3]))
+        assert not torch.equal(other(x), saved(x))
+        other.load_state_dict(saved.state_dict())
+        assert torch.equal(other(x), saved(x))
+
+
 def test_counting_in_parts_is_counting_at_once():
     """Catches counts that replace earlier ones, and Kneser-Ney orders computed from old counts."""
     vocabulary = Vocabulary("abc")
@@ -154,3 +243,5 @@ def test_invalid_settings_are_errors():
     with pytest.raises(ValueError, match="block_size is 13; that is too long to count over 27 ids"):
         NGram(27, block_size=13)
     NGram(27, block_size=12)
+    with pytest.raises(ValueError, match="block_size is 12; that is too long to count over 27 ids"):
+        NGram(27, block_size=12, num_labels=100)

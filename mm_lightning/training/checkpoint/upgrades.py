@@ -1,0 +1,30 @@
+"""Content of checkpoints of older versions, under the keys of this version."""
+
+from typing import Any
+
+from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, DATA, RANDOM_STATE, RUN_CONFIG
+
+_OLD_DATA = "WordsDataModule"  # keys of version 0.1
+_OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
+_OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
+_NEW_MODEL_SETTINGS: dict[str, Any] = {"labels": {}}  # absent in files of before
+_NEW_DATA_SETTINGS = {"item": None, "label": None, "weight": None}
+
+
+def upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """Rename the keys of older versions, and add the settings that they did not have."""
+    result = {DATA if key == _OLD_DATA else key: value for key, value in content.items()}
+    result["hyper_parameters"] = {**_NEW_MODEL_SETTINGS, **result["hyper_parameters"]}
+    result["datamodule_hyper_parameters"] = {**_NEW_DATA_SETTINGS, **result["datamodule_hyper_parameters"]}
+    if isinstance(states := result.get("callbacks"), dict):
+        result["callbacks"] = {_OLD_CALLBACKS.get(str(key).partition("{")[0], key): states[key] for key in states}
+    if isinstance(weights := result.get("state_dict"), dict):
+        result["state_dict"] = {_renamed(str(key)): value for key, value in weights.items()}
+    return result
+
+
+def _renamed(weight: str) -> str:
+    for old, new in _OLD_WEIGHTS.items():
+        if weight.startswith(old):
+            return new + weight.removeprefix(old)
+    return weight
