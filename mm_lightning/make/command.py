@@ -64,7 +64,7 @@ def make_parser() -> OneLineParser:
         "--temperature", type=Temperature, default=0.8, help="Below 1 favours likely characters (default: 0.8)."
     )
     parser.add_argument("--seed", type=Seed | None, help="Seed of sampling (default: another one each time).")
-    parser.add_argument("--item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
+    parser.add_argument("--data.item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
     return parser
 
 
@@ -201,7 +201,7 @@ def main(args: list[str]) -> None:
         SystemExit: 2 for arguments that cannot be parsed.
     """
     config = make_parser().parse_args(args)
-    source = _read(config["lists"], config["item"])
+    source = _read(config["lists"], config["data.item"])
     options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
     path = checkpoint_of(source.folder, BEST)
     with _quiet():
