@@ -240,8 +240,8 @@ def test_unfit_checkpoints_are_one_line_and_run_nothing(trained, tmp_path, kind,
         ((*FIT, "--trainer.default_root_dir", "/proc"), 1, "cannot make the run folder"),
         ((*FIT, "--trainer.precision", "16-mixed"), 1, "needs a GPU"),
         (("predict",), 2, "predict needs --ckpt_path"),
-        (("nosuch",), 2, "no command nosuch; give one of fit, validate"),
-        ((), 2, "give a command: fit, validate"),
+        (("nosuch",), 2, "no command nosuch; give one of make, fit, validate"),
+        ((), 2, "give a command: make, fit, validate"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(tmp_path, args, status, message):

@@ -95,5 +95,6 @@ def test_a_runs_config_serves_other_commands(folder: Path):
     """Catches a config that only fit can read, because it records what the run began from."""
     config = folder / "lightning_logs/version_0/config.yaml"
     assert "init_from: null" in config.read_text()
-    result = run("predict", "--config", config, "--ckpt_path", "last", cwd=folder)
+    options = ("--ckpt_path", "last", "--trainer.enable_progress_bar", "false")
+    result = run("predict", "--config", config, *options, cwd=folder)
     assert result.returncode == 0, result.stderr
