@@ -47,7 +47,8 @@ class Source:
     folder: Path
 
 
-def _parser() -> OneLineParser:
+def make_parser() -> OneLineParser:
+    """Make the parser of the command's options."""
     parser = OneLineParser(
         prog="mm_lightning make",
         description=COMMANDS["make"].summary,
@@ -199,7 +200,7 @@ def main(args: list[str]) -> None:
         UserError: If the list cannot be used, the model cannot be kept, or too few new items were found.
         SystemExit: 2 for arguments that cannot be parsed.
     """
-    config = _parser().parse_args(args)
+    config = make_parser().parse_args(args)
     source = _read(config["lists"], config["item"])
     options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
     path = checkpoint_of(source.folder, BEST)
