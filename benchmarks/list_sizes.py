@@ -47,7 +47,7 @@ COLUMNS = (
     "list | items | targets | ids | width | dropout | batch | steps | epochs | counts | network | mixture | copies "
     "| gain | s"
 )
-RIVALS = ["dinosaurs", "russian_towns@150", "names@500", "british_towns@1500"]
+RIVALS = ["dinosaurs", "names@500", "british_towns@1500"]
 DINOSAURS = """Allosaurus Ankylosaurus Apatosaurus Archaeopteryx Argentinosaurus Baryonyx Brachiosaurus Camarasaurus
 Carnotaurus Ceratosaurus Coelophysis Compsognathus Corythosaurus Deinonychus Dilophosaurus Diplodocus Edmontosaurus
 Euoplocephalus Gallimimus Giganotosaurus Gorgosaurus Hadrosaurus Herrerasaurus Heterodontosaurus Hypsilophodon Iguanodon

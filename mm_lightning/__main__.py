@@ -2,7 +2,9 @@
 
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
+from typing import NoReturn
 
 from mm_lightning.commands.catalogue import COMMANDS, overview
 from mm_lightning.commands.errors import USAGE_STATUS, fail, one_line_errors
@@ -44,9 +46,19 @@ def _run(args: list[str]) -> None:
 
         application.main(args)
     else:
-        known = ", ".join(COMMANDS)
-        message = f"there is no command {name}; give one of {known}" if args else f"give a command: {known}"
-        fail(message, USAGE_STATUS)
+        _refuse(name)
+
+
+def _refuse(name: str) -> NoReturn:
+    """Refuse a first argument that is no command, and say which was meant."""
+    known = ", ".join(COMMANDS)
+    if not name:
+        fail(f"give a command: {known}", USAGE_STATUS)
+    if meant := get_close_matches(name, COMMANDS, n=1):
+        fail(f"there is no command {name}; did you mean {meant[0]}?", USAGE_STATUS)
+    if os.path.isfile(name):  # noqa: PTH113 # of pathlib, a name of over 255 bytes is an OSError
+        fail(f"{name} is no command but a file; make more like it: python -m mm_lightning make {name}", USAGE_STATUS)
+    fail(f"there is no command {name}; give one of {known}", USAGE_STATUS)
 
 
 if __name__ == "__main__":

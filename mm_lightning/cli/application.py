@@ -2,7 +2,6 @@
 
 import copy
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.cli import precedence
 from mm_lightning.cli.arguments import ordered, refuse_incomplete
-from mm_lightning.cli.bounded_trainer import BoundedTrainer
-from mm_lightning.cli.help import arrange_help
+from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
+from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.parser import CommandLine, Parser
@@ -44,18 +43,6 @@ from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 from mm_lightning.training.trial_steps import check_restorable
 
-_CKPT_HELP = {
-    "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
-    "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
-    "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
-}
-
-
-def _trainer_class(commands: list[str]) -> type[BoundedTrainer]:
-    """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
-    modules = ((name, COMMANDS[name].module) for name in commands)
-    return type("Trainer", (BoundedTrainer,), {name: import_module(path).run for name, path in modules if path})
-
 
 class Application(CommandLine):
     """One run of the command line, or model, data and Trainer built from settings without a command.
@@ -66,6 +53,7 @@ class Application(CommandLine):
     """
 
     checkpoint: Checkpoint | None = None
+    start: Checkpoint | None = None  # of whose weights a new run begins
     model: LanguageModel
     datamodule: ItemsDataModule
     trainer: Trainer
@@ -74,13 +62,13 @@ class Application(CommandLine):
         with_trainer = [name for name, entry in COMMANDS.items() if not entry.is_light]
         self._commands = [name for name in with_trainer if run and command in (None, name)]
         help_texts = {name: f"{COMMANDS[name].summary} {COMMANDS[name].details}".strip() for name in self._commands}
-        with ExitStack() as self._locks:  # the constructor runs the command
+        with ExitStack() as self._locks, precedence.named_alphabet(lambda: self.checkpoint):  # runs the command
             super().__init__(
                 LanguageModel,
                 ItemsDataModule,
                 save_config_callback=RunConfig,
                 save_config_kwargs={"save_to_log_dir": False},
-                trainer_class=_trainer_class(self._commands),
+                trainer_class=trainer_class(self._commands),
                 trainer_defaults={"num_sanity_val_steps": 0},
                 parser_class=Parser,
                 parser_kwargs={
@@ -130,10 +118,11 @@ class Application(CommandLine):
         if not add_subcommands:
             return
         for name, parser in self.command_parsers().items():
-            parser.add_argument("--ckpt_path", type=str | None, help=_CKPT_HELP.get(name, _CKPT_HELP["score"]))
+            parser.add_argument("--ckpt_path", type=str | None, help=CKPT_PATH_HELP.get(name, CKPT_PATH_HELP["score"]))
+            parser.add_argument("--init_from", type=str | None, help=INIT_FROM_HELP)  # in a run's config, as ckpt_path
+            parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
             if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
-                parser.set_defaults({"trainer.enable_model_summary": False})
             if name == "score":
                 parser.add_argument("words", nargs="*", help="Items to score.")
 
@@ -152,13 +141,18 @@ class Application(CommandLine):
         peek = precedence.peek(args)
         command = peek.command
         if peek.ckpt_path is not None:
-            path = run_folders.find_checkpoint(peek.ckpt_path, peek.root)
+            path = precedence.find_checkpoint(peek.ckpt_path, peek.root)
             if command == "fit" and run_folders.is_last(path) and path.is_file():
                 self._lock(path.parent.parent)  # before reading: the run may still go on in another process
             self.checkpoint = checkpoint.read(path, peek.text)
-            self.command_parsers()[command].set_defaults(precedence.defaults(self.checkpoint, command))
+        elif peek.init_from is not None:
+            self.start = checkpoint.read(
+                precedence.find_checkpoint(peek.init_from, peek.root, "--init_from"), peek.text
+            )
         else:
             refuse_incomplete(args)
+        if (source := self.checkpoint or self.start) is not None:
+            self.command_parsers()[command].set_defaults(precedence.defaults(source, command))
         if {"-h", "--help"} & set(args):
             arrange_help(self.command_parsers()[command], command)
         self.config = parser.parse_args(args)
@@ -170,6 +164,8 @@ class Application(CommandLine):
         if self.checkpoint is not None:
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_vocabulary(config, self.checkpoint)
+        if command == "fit":
+            self.start = precedence.settle_start(config, self.checkpoint, self.start, peek.text)
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -180,6 +176,7 @@ class Application(CommandLine):
             callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
             callbacks += [self.instantiated(key) for key in ("samples", "histograms")]
             callbacks += [StepProgressBar()] if config["enable_progress_bar"] is not False else []
+            callbacks += validation_callbacks(config)
             callbacks += [BestCheckpoint(), self.instantiated("last")]
         else:
             self.save_config_callback = None
@@ -208,7 +205,7 @@ class Application(CommandLine):
 
     def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
-        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock)
+        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start)
 
 
 def build(settings: dict[str, Any]) -> Application:

@@ -5,8 +5,10 @@ Here every config file comes first, then the options by depth, `--model.network`
 """
 
 import re
+from argparse import ArgumentError
 
 from mm_lightning import UserError
+from mm_lightning.commands.parsing import did_you_mean
 from mm_lightning.files import find_shipped
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
@@ -56,15 +58,52 @@ def refuse_incomplete(args: list[str]) -> None:
     """Refuse ordered arguments without a checkpoint that name no config either, or whose command needs a checkpoint.
 
     Raises:
-        UserError: Names the missing option.
+        ArgumentError: Names the missing option.
     """
     command = args[0]
     if set(_FLAGS) & set(args):
         return
+    options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
     if command not in _WITHOUT_CHECKPOINT:
-        raise UserError(f"{command} needs --ckpt_path: a file, or last or best for that of the newest run")
-    if not any(arg.startswith((_CONFIG, "--model")) for arg in args):
-        raise UserError(f"{command} needs --config, for example --config configs/mlp.yaml")
+        raise ArgumentError(
+            None,
+            f"{command} needs --ckpt_path: a file, or last or best for that of the newest run"
+            f"{_mistyped('--ckpt_path', options)}",
+        )
+    if not any(option == _CONFIG or option.startswith("--model") for option in options):
+        raise ArgumentError(None, f"{command} needs --config{_how_to_begin(args)}{_mistyped(_CONFIG, options)}")
+
+
+def refuse_list(args: list[str]) -> None:
+    """Refuse a list of items as the value of --data, which takes settings.
+
+    Raises:
+        ArgumentError: Names the option that takes a list.
+    """
+    for arg in args:
+        option, _, value = arg.partition("=")
+        if option == "--data" and not value.endswith((".yaml", ".yml")) and not value.startswith("{"):
+            raise ArgumentError(None, f"--data {value}: --data takes settings; give a list as --data.path {value}")
+
+
+def _mistyped(option: str, given: list[str]) -> str:
+    meant = next((name for name in given if did_you_mean(name, [option])), None)
+    return f"; is {meant} meant to be {option}?" if meant else ""
+
+
+def _how_to_begin(args: list[str]) -> str:
+    """How a command begins with the list or the recipe that was given without its option."""
+    for arg in args[1:]:
+        option, _, value = arg.partition("=")
+        if option.endswith((".yaml", ".yml")):
+            return f": give --config {arg}"
+        path = value if option == "--data.path" else "" if option.startswith("-") else arg
+        if path:
+            return (
+                f", for example --config configs/mlp_fast.yaml --data.path {path}; "
+                f"for items at once: python -m mm_lightning make {path}"
+            )
+    return ", for example --config configs/mlp.yaml"
 
 
 def _rank(option: str, appended: set[str]) -> tuple[int, bool]:

@@ -1,7 +1,11 @@
 """The Trainer with a range for each number: Lightning takes an accumulation of -1, and counts up to 2**70."""
 
+from importlib import import_module
 from typing import Any, Literal
 
+from lightning.pytorch.callbacks import Callback
+
+from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.data.ranges import (
     BatchLimit,
     ClipLimit,
@@ -12,6 +16,7 @@ from mm_lightning.data.ranges import (
     EndlessCount,
     NodeCount,
 )
+from mm_lightning.training.callbacks import ValidationMilestones
 from mm_lightning.training.trainer import Trainer
 
 
@@ -31,7 +36,8 @@ class BoundedTrainer(Trainer):
         limit_predict_batches: Batches of samples, or their share.
         overfit_batches: Batches to overfit on, or their share; 0 for all data.
         val_check_interval: Training batches between two validations, or their share of an epoch.
-        check_val_every_n_epoch: Epochs between two validations; null to count val_check_interval across epochs.
+        check_val_every_n_epoch: Epochs between two validations; null to count val_check_interval across epochs. auto
+            validates every epoch of 128 steps or more, and short epochs more and more rarely.
         num_sanity_val_steps: Batches validated before training; -1 for all.
         log_every_n_steps: Optimiser steps between two points of the curves. Default: 50.
         accumulate_grad_batches: Batches whose gradients are added up for one optimiser step.
@@ -54,7 +60,7 @@ class BoundedTrainer(Trainer):
         limit_predict_batches: BatchLimit | ClosedFraction | None = None,
         overfit_batches: BatchLimit | ClosedFraction = 0.0,
         val_check_interval: Count | ClosedFraction | None = None,
-        check_val_every_n_epoch: Count | None = 1,
+        check_val_every_n_epoch: Count | Literal["auto"] | None = "auto",
         num_sanity_val_steps: EndlessCount | None = None,
         log_every_n_steps: Count | None = None,
         accumulate_grad_batches: Count = 1,
@@ -76,7 +82,7 @@ class BoundedTrainer(Trainer):
             limit_predict_batches=limit_predict_batches,
             overfit_batches=overfit_batches,
             val_check_interval=val_check_interval,
-            check_val_every_n_epoch=check_val_every_n_epoch,
+            check_val_every_n_epoch=1 if check_val_every_n_epoch == "auto" else check_val_every_n_epoch,
             num_sanity_val_steps=num_sanity_val_steps,
             log_every_n_steps=log_every_n_steps,
             accumulate_grad_batches=accumulate_grad_batches,
@@ -84,3 +90,15 @@ class BoundedTrainer(Trainer):
             reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
             **kwargs,
         )
+
+
+def validation_callbacks(settings: dict[str, Any]) -> list[Callback]:
+    """The callback that makes validations rarer where epochs are short, unless the settings have an interval."""
+    is_auto = settings["check_val_every_n_epoch"] == "auto" and settings["val_check_interval"] is None
+    return [ValidationMilestones()] if is_auto else []
+
+
+def trainer_class(commands: list[str]) -> type[BoundedTrainer]:
+    """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
+    modules = ((name, COMMANDS[name].module) for name in commands)
+    return type("Trainer", (BoundedTrainer,), {name: import_module(path).run for name, path in modules if path})

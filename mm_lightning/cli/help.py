@@ -4,6 +4,15 @@ from argparse import SUPPRESS, Action
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+CKPT_PATH_HELP = {
+    "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
+    "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
+    "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
+}
+INIT_FROM_HELP = (
+    "Begin a new run with the weights of this checkpoint: a file, or last or best for that of the newest run. Its "
+    "alphabet can be another: each token takes the weights that it has there. Settings that are not given are its own."
+)
 _DEVICE_OPTIONS = ("accelerator", "devices", "precision", "default_root_dir")
 _FIT_OPTIONS = (  # of the Trainer
     "steps_per_execution",
@@ -57,7 +66,8 @@ def _is_hidden(option: str, command: str) -> bool:
     """Whether the help of a command omits an option."""
     section, is_setting, name = option.rstrip("+").partition(".")
     if not is_setting:  # such as --data CONFIG: a file for one section
-        return section in ("trainer", "data", "sampling", *_FIT_SECTIONS)
+        is_of_fit = section == "init_from" and command != "fit"
+        return is_of_fit or section in ("trainer", "data", "sampling", *_FIT_SECTIONS)
     if command == "fit":
         return section == "trainer" and name not in _FIT_OPTIONS
     if command == "lr_find":

@@ -5,7 +5,9 @@ defaults of the options before parsing. A setting that contradicts the checkpoin
 """
 
 import argparse
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,24 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
+from mm_lightning.cli.arguments import refuse_list
 from mm_lightning.commands.config_files import config_files, read_config
-from mm_lightning.data.vocabulary import abbreviated
+from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
+from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LOGS
+
+
+def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
+    """Resolve the value of an option to a file; say which file `last` or `best` is.
+
+    Raises:
+        UserError: As `run_folders.find_checkpoint`.
+    """
+    path = run_folders.find_checkpoint(name, root, option)
+    if str(path) != name:
+        rank_zero_info(f"{option} {name}: {os.path.relpath(path)}")
+    return path
 
 
 @dataclass(frozen=True)
@@ -28,12 +44,14 @@ class Peek:
     Args:
         command: The subcommand, the first argument.
         ckpt_path: Value of --ckpt_path, if any.
+        init_from: Value of --init_from, if any.
         root: Folder of the runs.
         text: The whole command line and the content of its config files.
     """
 
     command: str
     ckpt_path: str | None
+    init_from: str | None
     root: Path
     text: str
 
@@ -76,17 +94,25 @@ def peek(args: list[str]) -> Peek:
     """Find command, checkpoint and folder of the runs in ordered arguments.
 
     Raises:
-        UserError: If an option is given that follows from another.
+        UserError: If an option is given that follows from another, or that excludes another.
     """
+    refuse_list(args)
     refuse_derived(arg.partition("=")[0] for arg in args)
     peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
+    peeker.add_argument("--init_from")
     peeker.add_argument("--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
     texts = {path: read_config(path) for path in config_files(args)}
     files = [text for path, text in texts.items() if path in known.config]
-    return Peek(args[0], known.ckpt_path, Path(known.root) / LOGS, "\n".join([*args, *files]))
+    if args[0] != "fit" and known.init_from is not None:
+        raise argparse.ArgumentError(None, f"--init_from {known.init_from}: it is an option of fit")
+    if known.ckpt_path is not None and known.init_from is not None:
+        raise UserError(
+            f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
+        )
+    return Peek(args[0], known.ckpt_path, known.init_from, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 
 _STEP_SETTINGS = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # of the Trainer
@@ -133,6 +159,37 @@ def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
         raise UserError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
 
 
+def settle_start(
+    config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, trusted: str
+) -> Checkpoint | None:
+    """Find the checkpoint that a new run begins from, and record its path in the run's configuration.
+
+    Args:
+        config: The configuration.
+        resumed: The checkpoint to resume from, whose run may have begun from another; None for a new run.
+        start: The checkpoint of the command line; None to look into the configuration.
+        trusted: Text from the user, for `checkpoint.read`.
+
+    Raises:
+        UserError: If the checkpoint has a network or tokens of another kind; names both.
+    """
+    if resumed is not None:
+        config["init_from"] = resumed.config.get("init_from")
+        return None
+    if start is None and config["init_from"] is not None:
+        start = checkpoint.read(Path(config["init_from"]), trusted)
+    if start is None:
+        return None
+    config["init_from"] = str(start.path)
+    for key, new, old in (
+        ("model.network", config["model"]["network"]["class_path"], start.model["network"]["class_path"]),
+        ("data.tokens", config["data"]["tokens"], start.data["tokens"]),
+    ):
+        if new != old:
+            raise UserError(f"{key} is {new}, but {start.path} has {old}; --init_from takes weights of the same kind")
+    return start
+
+
 def settle_vocabulary(config: Namespace, ckpt: Checkpoint) -> None:
     """Set the alphabet and the labels to the checkpoint's.
 
@@ -157,6 +214,16 @@ def settle_vocabulary(config: Namespace, ckpt: Checkpoint) -> None:
             f"data.label is {data['label']}, but the checkpoint {ckpt.path} was trained without labels; leave it out"
         )
     data["alphabet"], data["labels"] = own, ckpt.model["labels"]
+
+
+@contextmanager
+def named_alphabet(checkpoint_in_use: Callable[[], Checkpoint | None]) -> Iterator[None]:
+    """Name the checkpoint whose alphabet lacks characters in an error about them."""
+    try:
+        yield
+    except UnknownCharactersError as error:
+        source = checkpoint_in_use()
+        raise UserError(f"{error}{'' if source is None else f'; its alphabet is that of {source.path}'}") from None
 
 
 def _differences(new: Any, old: Any, key: str) -> dict[str, tuple[Any, Any]]:

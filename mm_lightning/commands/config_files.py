@@ -64,6 +64,8 @@ def _fault(text: str) -> str | None:
                 return f"has *{event.anchor} where no part of this name is complete"
             count += sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
+            if not parts and not count and event.value:
+                return "holds text and no settings (a list of items is for --data.path)"
             count += 1
             sizes |= {event.anchor: 1} if event.anchor else {}
         elif isinstance(event, yaml.CollectionStartEvent):

@@ -1,18 +1,24 @@
 """The fit command: checks before training, training, and the next commands after training."""
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.lists import split_paths
 from mm_lightning.files import remove_partials
 from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training.block_steps.lightning_counters import limited_batches, steps_of_run
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
+
+_MAX_EPOCHS = 100  # no shipped recipe has more than 80 on its own data, most have under 40
 
 
 def prepare(
@@ -57,6 +63,7 @@ def run(
     datamodule: ItemsDataModule,
     resumed: Checkpoint | None,
     lock: Callable[[Path], None],
+    start: Checkpoint | None = None,
 ) -> None:
     """Train what is left of a run, and print the next commands.
 
@@ -66,11 +73,16 @@ def run(
         datamodule: The data.
         resumed: The checkpoint to resume from, if any. If it is the last of its run, that run is locked already.
         lock: Locks a new run folder until the command ends.
+        start: The checkpoint that a new run begins from, if any.
 
     Raises:
         UserError: If the data, the settings or the run folder cannot be used.
     """
     prepare(trainer, model, datamodule, resumed)
+    if start is not None:
+        begin_from(model, start)
+    if resumed is None:
+        _describe(trainer, model, datamodule)
     if resumed is not None and _is_complete(trainer, resumed):
         trainer.run_folder = run_folders.run_of(resumed.path)
     else:
@@ -78,6 +90,48 @@ def run(
         _train(trainer, model, datamodule, resumed, lock)
     if trainer.run_folder is not None:
         _print_next_commands(trainer.run_folder, datamodule.loss_note)
+
+
+def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule) -> None:
+    """Print the sizes of network and data, and a warning where the run is far longer than the data deserve."""
+    num_weights = sum(weight.numel() for weight in model.network.parameters())
+    num_items, num_batches = len(datamodule.splits.train), datamodule.batches_per_epoch(trainer.world_size)
+    rank_zero_info(f"{type(model.network).__name__}: {num_weights:,} weights; {num_items:,} training items")
+    num_batches = limited_batches(trainer, num_batches)
+    steps = steps_of_run(trainer, num_batches)
+    most = max(1, _MAX_EPOCHS * num_batches // trainer.accumulate_grad_batches)
+    if model.learns_by_gradient and most < steps < math.inf:
+        rank_zero_info(
+            f"warning: {int(steps):,} steps are {int(steps * _MAX_EPOCHS / most):,} epochs of {num_items:,} items, "
+            f"which the network learns by heart; set --trainer.max_steps {most}, or let the list choose: "
+            f"python -m mm_lightning make {' '.join(split_paths(datamodule.path))}"
+        )
+
+
+def begin_from(model: LanguageModel, start: Checkpoint) -> None:
+    """Put a checkpoint's weights into a new model.
+
+    Raises:
+        UserError: If the network is fitted by counting, or has other weights.
+    """
+    name, alphabet, path = type(model.network).__name__, model.vocabulary.alphabet, start.path
+    if not model.learns_by_gradient:
+        raise UserError(f"--init_from {path}: {name} does not learn by gradient; leave it out")
+    if (here := list(model.labels)) != (there := list(start.model["labels"])):
+        raise UserError(f"--init_from {path} has the labels {there}, and the data here {here}; make them the same")
+    larger = checkpoint.shapes_with_one_id_more(model.make_network, len(model.vocabulary), len(here))
+    try:
+        num_known = checkpoint.begin_from(model.network, larger, alphabet, checkpoint.load(path))
+    except checkpoint.OtherNetworkError as error:
+        saved, own = (_described(settings) for settings in (start.model["network"], model.hparams["network"]))
+        raise UserError(f"--init_from {path} has {saved}, and the network here is {own}: {error}") from None
+    rank_zero_info(f"begins from {checkpoint.describe(path)}: {num_known} of {len(alphabet)} tokens are known there")
+
+
+def _described(network: dict[str, Any]) -> str:
+    """A network's settings in short, as MLP(block_size=3)."""
+    arguments = ", ".join(f"{key}={value}" for key, value in network.get("init_args", {}).items())
+    return f"{network['class_path'].rpartition('.')[2]}({arguments})"
 
 
 def _train(

@@ -1,12 +1,22 @@
-"""A parser whose errors are one line: the setting, its value, and what it takes."""
+"""A parser whose errors are one line: the setting, its value, and what it takes, or which option was meant."""
 
+import argparse
+import os
 import re
 from argparse import ArgumentError
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 from typing_extensions import override
 
+from mm_lightning.commands.catalogue import COMMANDS, Command
+
+_UNKNOWN_ARGUMENTS = re.compile(r"unrecognized arguments: (\S+).*", re.DOTALL)
+_UNKNOWN_OPTION = re.compile(r".*Option '(\S+)' is not accepted", re.DOTALL)
 _NESTED_KEYS = re.compile(r'^Parser key "([^"]+)":\s+(?:Parser key "([^"]+)":|([\w.]+) is )')
 _REFUSAL = re.compile(r'Parser key "([^"]+)":\s+(?=Not of type|Does not validate|Expected a)(.*)', re.DOTALL)
 _TYPES = re.compile(
@@ -14,6 +24,53 @@ _TYPES = re.compile(
     r"Expected an? (?:<class '([^']+)'>|typing\.Literal\[(.+?)\]|([^\n]+?))(?:\. Got value|$))",
     re.MULTILINE,
 )
+
+
+def did_you_mean(word: str, known: Iterable[str], value: str = "") -> str:
+    """A hint at the most similar of the known words; empty where none is similar.
+
+    An option without its section, as --max_steps, is similar to the option in a section, --trainer.max_steps.
+
+    Args:
+        word: The word that is not known.
+        known: The known words.
+        value: Text behind the word in the hint.
+    """
+    known = sorted(known, key=lambda name: (not name.startswith("--sampling."), name))
+    name = f".{word.lstrip('-')}"
+    found = [option for option in known if word.startswith("--") and option.endswith(name)]
+    found = found or get_close_matches(word, known, n=1, cutoff=0.75)
+    return f"; did you mean {found[0]}{value}?" if found else ""
+
+
+def option_names(parser: argparse.ArgumentParser) -> set[str]:
+    """The long options of a parser and of its subcommands."""
+    result = set()
+    for action in parser._actions:
+        result |= {name for name in action.option_strings if name.startswith("--")}
+        if isinstance(action, argparse._SubParsersAction):
+            result = result.union(*map(option_names, action._name_parser_map.values()))
+    return result
+
+
+def _owners(option: str) -> str:
+    """A hint at the commands that have an option of their own of this name."""
+    owners = [name for name, command in COMMANDS.items() if option in _own_options(command)]
+    return f"; it is an option of {', '.join(owners)}" if owners else ""
+
+
+def _own_options(command: Command) -> set[str]:
+    """The options that one command has besides those of model, data and Trainer."""
+    if command.module is None:
+        return set()
+    module = import_module(command.module)
+    if command.is_light:
+        return option_names(module.make_parser())
+    result = set()
+    for key, kind in get_type_hints(module.run).items():
+        names = [f"{key}.{field.name}" for field in fields(kind)] if is_dataclass(kind) else [key]
+        result |= {f"--{name}" for name in names}
+    return result
 
 
 def readable(message: str) -> str:
@@ -24,7 +81,8 @@ def readable(message: str) -> str:
     refusal = _REFUSAL.match(message)
     if refusal is None:
         return message
-    wanted = ["null" if kind == "NoneType" else kind for kind in map("".join, _TYPES.findall(refusal[2]))]
+    kinds = dict.fromkeys(map("".join, _TYPES.findall(refusal[2])))  # without repeats
+    wanted = ["null" if kind == "NoneType" else kind for kind in kinds]
     values = [refusal[2].rpartition(mark)[2] for mark in ("Given value: ", "Got value: ", ": ") if mark in refusal[2]]
     return f"{refusal[1]} is {values[0].strip()}; give {' or '.join(wanted)}"
 
@@ -54,4 +112,17 @@ class OneLineParser(ArgumentParser):
             cause.argument_name = name and name.partition("/--")[0]
             raise cause
         reason = message if cause is None else f"{message.splitlines()[0]} {cause}"
-        raise ArgumentError(None, readable(reason)) from ex
+        raise ArgumentError(None, f"{readable(reason)}{self._hint(message)}") from ex
+
+    def _hint(self, message: str) -> str:
+        """What was meant by an option or an argument that is not known; empty without a guess."""
+        known = option_names(self)
+        if unknown := _UNKNOWN_OPTION.fullmatch(message):  # a setting of a class
+            return did_you_mean(unknown[1], [option.lstrip("-") for option in known])
+        unknown = _UNKNOWN_ARGUMENTS.fullmatch(message)
+        option = "" if unknown is None else unknown[1].partition("=")[0]
+        if option.startswith("-"):
+            return did_you_mean(option, known) or _owners(option)
+        if option.endswith((".yaml", ".yml")):
+            return did_you_mean("--config", known, f" {option}")
+        return did_you_mean("--data.path", known, f" {option}") if os.path.isfile(option) else ""  # noqa: PTH113 # any text

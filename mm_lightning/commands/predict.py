@@ -1,10 +1,7 @@
 """The predict command: new items on stdout or in a file."""
 
-import csv
-import io
-import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -21,13 +18,18 @@ from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.files import write_atomically
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import BatchSampler, ConditionalSampler, SamplingOptions, Selection, label_sampler
+from mm_lightning.sampling import (
+    BatchSampler,
+    ConditionalSampler,
+    OutputFormat,
+    Row,
+    SamplingOptions,
+    Selection,
+    label_sampler,
+)
 from mm_lightning.sampling.labels import LabelledItem
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
-
-_COLUMNS = ("word", "nll", "new")
-_SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
 class SampleBatches:
@@ -50,50 +52,55 @@ class SampleBatches:
 
 
 class SampleWriter(BasePredictionWriter):
-    """Writer of accepted items: one per line, or rows of item, NLL in nats and novelty in .csv and .jsonl files.
+    """Writer of accepted items, batch by batch, or all at the end if they are sorted.
 
-    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items.
+    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items
+    as they are found.
 
     Args:
         selection: The selection of accepted items.
+        format: Order, columns and format of the items.
         is_new: Returns, for each of a list of items, whether the item is absent from the training split; None if the
             training items are unknown.
-        labels: Labels of the model, in the order of their numbers; they make one more column.
+        labels: Labels of the model, in the order of their numbers.
 
     Raises:
-        UserError: If the file has an unknown suffix or cannot be written.
+        UserError: If the file cannot be written.
     """
 
     def __init__(
-        self, selection: Selection, is_new: Callable[[list[str]], list[bool]] | None, labels: Sequence[str] = ()
+        self,
+        selection: Selection,
+        format: OutputFormat,
+        is_new: Callable[[list[str]], list[bool]] | None,
+        labels: Sequence[str] = (),
     ) -> None:
         super().__init__(write_interval="batch")
         self._labels = labels
-        self._columns = (*_COLUMNS, "label") if labels else _COLUMNS
         self.selection = selection
+        self._format = format
         self._is_new = is_new
+        self._is_sorted = selection.options.sort != "none"
+        self._unsorted: list[Row] = []
         self._output = output = selection.options.output
         self._write_text: Callable[[str], object] = sys.stdout.write
         self._exit_stack = ExitStack()  # gives the file its name, or removes the file
         self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
-        if output is None:
-            return
-        if output.suffix not in _SUFFIXES:
-            raise UserError(f"sampling.output is {output}; its name must end in {', '.join(_SUFFIXES)}")
-        file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
-        self._write_text = lambda text: file.write(text.encode())
-        if output.suffix == ".csv":
-            self._write_text(_csv_lines([self._columns]))
+        if output is not None:
+            file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
+            self._write_text = lambda text: file.write(text.encode())
+        self._write_text(format.header)
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        shows_items = self._output is None and not self._is_sorted and sys.stdout.isatty()
         self._bar = tqdm(
             total=self.selection.options.num_samples,
             unit="item",
             mininterval=0.5,  # seconds
             dynamic_ncols=True,
             leave=False,
-            disable=True if self._output is None and sys.stdout.isatty() else None,  # None: off without a terminal
+            disable=True if shows_items else None,  # None: off without a terminal
         )
 
     @override
@@ -109,41 +116,38 @@ class SampleWriter(BasePredictionWriter):
     ) -> None:
         assert isinstance(pl_module, LanguageModel)
         items = self.selection.accept(prediction)
-        self._write_text(self._format(items, pl_module))
+        rows = self._rows_of(items, pl_module)
+        if self._is_sorted:
+            self._unsorted += rows
+        else:
+            self._write_text(self._format.lines(rows))
         self._bar.update(len(items))
 
-    def _format(self, items: list[str], model: LanguageModel) -> str:
-        """Lines of the output for a batch of items."""
-        if self._output is None or self._output.suffix == ".txt":
-            return "".join(f"{item}\n" for item in items)
-        scored = Items.from_strings(items)
-        labels = [item.label for item in items if isinstance(item, LabelledItem)]
-        if labels:
-            scored = replace(scored, labels=np.array([self._labels.index(label) for label in labels], np.int32))
-        nll = [round(x, 4) for x in score(model.network, model.vocabulary, scored).tolist()]
-        is_new = [None] * len(items) if self._is_new is None else self._is_new(items)
-        rows = list(zip(items, nll, is_new, *([labels] if self._labels else []), strict=True))
-        if self._output.suffix == ".csv":
-            return _csv_lines(rows)
-        return "".join(
-            f"{json.dumps(dict(zip(self._columns, row, strict=True)), ensure_ascii=False)}\n" for row in rows
-        )
+    def _rows_of(self, items: list[str], model: LanguageModel) -> list[Row]:
+        labels = [item.label if isinstance(item, LabelledItem) else None for item in items]
+        nll: Sequence[float | None] = [None] * len(items)
+        if self._format.needs_nll:
+            scored = Items.from_strings(items)
+            if self._labels:
+                numbers = [self._labels.index(label) for label in labels if label is not None]
+                scored = replace(scored, labels=np.array(numbers, np.int32))
+            nll = [round(x, 4) for x in score(model.network, model.vocabulary, scored).tolist()]
+        is_new: Sequence[bool | None] = [None] * len(items)
+        if self._format.has_columns and self._is_new is not None:
+            is_new = self._is_new(items)
+        return [Row(*row) for row in zip(items, nll, is_new, labels, strict=True)]
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.close()
+        if self._is_sorted:
+            self._write_text(self._format.lines(self._format.ordered(self._unsorted)))
         self._exit_stack.close()
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._bar.close()
         self._exit_stack.__exit__(type(exception), exception, exception.__traceback__)
-
-
-def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
 
 
 def run(
@@ -168,15 +172,16 @@ def run(
     trainer.require_one_device()
     if trainer.progress_bar_callback is not None:
         raise UserError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
-    has_columns = sampling.output is not None and sampling.output.suffix != ".txt"
+    output_format = OutputFormat(sampling, model.vocabulary, has_labels=bool(model.labels))
 
     def make_sampler(network: Network, options: SamplingOptions) -> ConditionalSampler:
         return ConditionalSampler(network, model.vocabulary, options)
 
     sampler = label_sampler(make_sampler, model.network, len(model.vocabulary), model.labels, sampling)
-    needs_training_items = sampling.only_new or (has_columns and _has_training_items(datamodule))
+    needs_training_items = sampling.only_new or (output_format.has_columns and _has_training_items(datamodule))
     selection = Selection(sampling, datamodule.is_new)
-    writer = SampleWriter(selection, datamodule.is_new if needs_training_items else None, list(model.labels))
+    is_new = datamodule.is_new if needs_training_items else None
+    writer = SampleWriter(selection, output_format, is_new, list(model.labels))
     trainer.callbacks.append(writer)  # type: ignore[attr-defined] # set by a connector
     batches = SampleBatches(sampler, selection)
     pl.Trainer.predict(trainer, model, batches, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)

@@ -20,7 +20,7 @@ _MAX_LISTED_CHARACTERS = 200
 _MAX_LINE_WIDTH = 100  # characters
 
 
-def parser() -> OneLineParser:
+def make_parser() -> OneLineParser:
     """Create the parser of the command's options, named as in `fit`."""
     result = OneLineParser(prog="mm_lightning report", description=COMMANDS["report"].summary, allow_abbrev=False)
     result.add_argument(
@@ -134,7 +134,7 @@ def main(args: list[str]) -> None:
     Raises:
         UserError: If the data are unfit, or the file cannot be written.
     """
-    config = parser().parse_args(args)
+    config = make_parser().parse_args(args)
     output = config["output"]
     if output is not None:
         check_writable(output, "output", ".json")

@@ -5,6 +5,7 @@ from pathlib import Path
 from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items
+from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.files import find_shipped
 from mm_lightning.training import checkpoint
@@ -49,7 +50,7 @@ def run(
     for item in items:
         try:
             num_targets[item] = len(model.vocabulary.encode_item(item)) + 1
-        except UserError as error:
+        except UnknownCharactersError as error:
             refused[item] = str(error)
     accepted = [item for item in items if item not in refused]
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
@@ -60,7 +61,7 @@ def run(
         further = "".join(f"\t{column[i]}" for column in columns.values())
         print(f"{item}\t{value:.4f}\t{value / num_targets[item]:.4f}{further}")
     if refused:
-        raise UserError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))
+        raise UnknownCharactersError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))
 
 
 def _score(model: LanguageModel, items: Items, label: str | None) -> tuple[list[float], dict[str, list[str]]]:

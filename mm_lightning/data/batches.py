@@ -17,6 +17,7 @@ from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems
 
 Batch = tuple[Tensor, Tensor]
 _GATHERED_EXAMPLES = 8192  # per call of `gather`, where all examples have one shape
+_MAX_COUNTED_EXAMPLES = 1 << 20  # gathered at once
 _MAX_SCORED_POSITIONS = 1 << 14  # per batch, padding included: bounds the memory where items are long
 _MAX_SCORED_LOGITS = 1 << 24  # per batch, 64 MiB in float32: bounds the memory where ids are many
 
@@ -144,6 +145,18 @@ class TrainBatches:
         self.position = state["position"]
 
 
+CountedPart = tuple[Tensor, Tensor, Tensor | None]
+
+
+def every_example(examples: Examples) -> Iterator[CountedPart]:
+    """Yield x, y and weights (n,), or None for weights of 1, of all examples in their order, part by part.
+
+    All at once, the windows of ten million lines would take several gigabytes.
+    """
+    for rows in torch.split(torch.arange(len(examples), device=examples.device), _MAX_COUNTED_EXAMPLES):
+        yield *examples.gather(rows), None if examples.weights is None else examples.weights[rows]
+
+
 class EveryExample:
     """One batch that has every example once, beside its weight: a counted network adds weights to its counts.
 
@@ -157,13 +170,11 @@ class EveryExample:
     def __len__(self) -> int:
         return 1
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
-        """Yield x, y and weights (N,), or None for weights of 1."""
-        examples = self._batches.examples
-        x, y = examples.gather(torch.arange(len(examples), device=examples.device))
+    def __iter__(self) -> Iterator[Iterator[CountedPart]]:
+        """Yield the parts of the batch."""
         self._batches.before_batch()
         self._batches.position += 1
-        yield x, y, examples.weights
+        yield every_example(self._batches.examples)
 
     def state_dict(self) -> dict[str, int]:
         """Number of batches used."""

@@ -11,6 +11,7 @@ from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import line_numbers, parse_items, read_text
 from mm_lightning.data.tables import FILE, SUFFIXES, Columns, is_table, parse_table
+from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.files import find_shipped
 
 
@@ -105,13 +106,15 @@ def _read_file(path: str, columns: Columns) -> ListFile:
     return ListFile(path, items, labels, lines)
 
 
-def unknown_characters(characters: Sequence[str], path: str | Sequence[str], columns: Columns) -> UserError:
+def unknown_characters(
+    characters: Sequence[str], path: str | Sequence[str], columns: Columns
+) -> UnknownCharactersError:
     """The error of data with characters outside a model's alphabet; names the files that have them."""
     paths = split_paths(path)
     if len(paths) > 1:
         files = read_files(path, columns)
         paths = [file.path for file in files if set(file.items.alphabet()).intersection(characters)]
-    return UserError(
+    return UnknownCharactersError(
         f"{', '.join(paths)} has characters that the model does not know: {' '.join(map(repr, characters[:20]))}; "
         "use data in its alphabet, or train a new model"
     )

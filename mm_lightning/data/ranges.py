@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     Context = int
     ItemLength = int
     MinItemLength = int
+    EditCount = int
     VocabularySize = int
     RangeTestSteps = int
     Fraction = float
@@ -80,6 +81,7 @@ else:
     Context = _whole(1, 1000)  # tokens; no item is longer
     ItemLength = _whole(1, 10_000)  # tokens
     MinItemLength = _whole(0, 10_000)  # tokens
+    EditCount = _whole(1, 100)  # between an item and a word
     VocabularySize = _whole(3, 10**12)  # the boundary, <unk> and one word, or more
     RangeTestSteps = _whole(100, 10**6)  # fewer show no valley through the noise of the batches
     Fraction = _real(0, 1, "[)")

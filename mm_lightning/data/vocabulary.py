@@ -21,6 +21,10 @@ UNKNOWN = "<unk>"  # stands for every word outside the vocabulary, as in benchma
 _MAX_PRINTED_CHARACTERS = 100  # of an alphabet, in an error or a table
 
 
+class UnknownCharactersError(UserError):
+    """Exception for characters outside of an alphabet."""
+
+
 def printable(character: str) -> str:
     """Return a visible character unchanged, any other one as its escape sequence."""
     return character if character.isprintable() and not character.isspace() else ascii(character)
@@ -76,14 +80,14 @@ class Vocabulary:
             Ids of all items, end to end and without boundaries (num_ids,), and ids per item (num_items,).
 
         Raises:
-            UserError: If characters are not in the alphabet; names them.
+            UnknownCharactersError: If characters are not in the alphabet; names them.
         """
         ids = np.empty(len(items.code_points), self.dtype)
         for rows in chunks(len(ids)):
             ids[rows] = self._id_of_code_point.take(items.code_points[rows], mode="clip")
         if not ids.all():
             unknown = " ".join(repr(chr(c)) for c in np.unique(items.code_points[ids == 0])[:10])
-            raise UserError(f"not in the model's alphabet: {unknown}")
+            raise UnknownCharactersError(f"not in the model's alphabet: {unknown}")
         return ids, items.lengths
 
     def encode_item(self, item: str) -> list[int]:

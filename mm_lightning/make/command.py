@@ -47,7 +47,8 @@ class Source:
     folder: Path
 
 
-def _parser() -> OneLineParser:
+def make_parser() -> OneLineParser:
+    """Make the parser of the command's options."""
     parser = OneLineParser(
         prog="mm_lightning make",
         description=COMMANDS["make"].summary,
@@ -63,7 +64,7 @@ def _parser() -> OneLineParser:
         "--temperature", type=Temperature, default=0.8, help="Below 1 favours likely characters (default: 0.8)."
     )
     parser.add_argument("--seed", type=Seed | None, help="Seed of sampling (default: another one each time).")
-    parser.add_argument("--item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
+    parser.add_argument("--data.item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
     return parser
 
 
@@ -199,8 +200,8 @@ def main(args: list[str]) -> None:
         UserError: If the list cannot be used, the model cannot be kept, or too few new items were found.
         SystemExit: 2 for arguments that cannot be parsed.
     """
-    config = _parser().parse_args(args)
-    source = _read(config["lists"], config["item"])
+    config = make_parser().parse_args(args)
+    source = _read(config["lists"], config["data.item"])
     options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
     path = checkpoint_of(source.folder, BEST)
     with _quiet():

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mm_lightning.data.batches import ItemBatches
+from mm_lightning.data.batches import ItemBatches, every_example
 from mm_lightning.data.encoding import Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.splits import SPLIT_SEED
@@ -21,7 +21,6 @@ _NUM_FOLDS = 5
 _MIN_HELD_OUT_ITEMS = 300  # enough to judge by one fold alone
 _MAX_HELD_OUT_ITEMS = 5_000
 _MAX_JUDGED_ITEMS = 100_000  # of a longer list, a random part
-_CHUNK_TARGETS = 1 << 20  # counted at once
 _NUM_MIXING_STEPS = 100
 
 
@@ -54,9 +53,8 @@ def folds(items: Items) -> list[Fold]:
 def count(items: Items, vocabulary: Vocabulary, block_size: int) -> PitmanYor:
     """Count all items; the network is in eval mode."""
     network = PitmanYor(len(vocabulary), block_size)
-    windows = Windows(encode(items, vocabulary), block_size)
-    for rows in torch.split(torch.arange(len(windows)), _CHUNK_TARGETS):
-        network.count(*windows.gather(rows))
+    for part in every_example(Windows(encode(items, vocabulary), block_size)):
+        network.count(*part)
     return network.eval()
 
 

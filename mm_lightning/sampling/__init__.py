@@ -2,6 +2,7 @@
 
 from mm_lightning.sampling.labels import BatchSampler, label_sampler
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.output import OutputFormat, Row
 from mm_lightning.sampling.probabilities import probabilities
 from mm_lightning.sampling.sampler import Sampler, sample
 from mm_lightning.sampling.selection import Selection
@@ -11,6 +12,8 @@ __all__ = [
     "SAMPLE_BATCH_SIZE",
     "BatchSampler",
     "ConditionalSampler",
+    "OutputFormat",
+    "Row",
     "Sampler",
     "SamplingOptions",
     "Selection",

@@ -18,8 +18,9 @@ from mm_lightning.networks.base import Network
 from mm_lightning.sampling.conditions.beam import BeamSearch, log_probabilities
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.exact import ExactSampler
+from mm_lightning.sampling.conditions.graph import Graph
 from mm_lightning.sampling.conditions.messages import MAX_NUMBERS, MaxProductMessages, SumProductMessages
-from mm_lightning.sampling.conditions.proposal import proposal_table
+from mm_lightning.sampling.conditions.proposal import proposal
 from mm_lightning.sampling.conditions.rejection import RejectionSampler
 from mm_lightning.sampling.conditions.resampling import Resampler
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
@@ -27,7 +28,8 @@ from mm_lightning.sampling.probabilities import next_probabilities
 from mm_lightning.sampling.sampler import require_eval_mode
 
 _MIN_ACCEPTANCE_RATE = 1 / 32  # of rejection sampling; below, another strategy is chosen
-_MIN_MESSAGES = 32  # that an exact table must leave room for, each as large as table windows times states
+_MAX_EDGES = 1 << 24  # of the graph for the exact table: 192 MiB with their probabilities
+_MIN_MESSAGES = 32  # that an exact table must leave room for, each with a number per node of the graph
 _IMPOSSIBLE = (
     "no item that meets the conditions has a probability above 0 for this model under these sampling settings; "
     "loosen the conditions, or temperature, top_k and top_p"
@@ -68,37 +70,41 @@ class ConditionalSampler:
         return self.strategy.sample_batch(batch) if self.options.beam is None else self._search(self.options.beam)
 
     def _search(self, width: int) -> list[str]:
-        messages = MaxProductMessages(self.message_table, self.condition)
+        messages = MaxProductMessages(*self.message_model, self.condition)
         items = BeamSearch(self.network, messages, self.condition, width).search()
-        if not items and self.exact_table is not None:
+        if not items and self.exact_model is not None:
             raise UserError(_IMPOSSIBLE)
         return items
 
     @cached_property
     def strategy(self) -> RejectionSampler | ExactSampler | Resampler:
         """The chosen sampler; the choice does not depend on the batches sampled before."""
-        prefers_rejection = not self.condition.has_pattern or self.exact_table is None
+        prefers_rejection = not self.condition.has_rules or self.exact_model is None
         if prefers_rejection and len(self._rejection.first_batch) >= _MIN_ACCEPTANCE_RATE * SAMPLE_BATCH_SIZE:
             return self._rejection
-        messages = SumProductMessages(self.message_table, self.condition)
-        if self.exact_table is not None:
+        messages = SumProductMessages(*self.message_model, self.condition)
+        if self.exact_model is not None:
             if not messages.is_possible:
                 raise UserError(_IMPOSSIBLE)
             if messages.acceptance_rate >= _MIN_ACCEPTANCE_RATE:
-                return ExactSampler(self.exact_table, messages, self.condition, self.options.seed)
+                return ExactSampler(messages, self.condition, self.options.seed)
         rank_zero_info("the conditions are rarely met: resampling approximates the model's distribution of items")
         return Resampler(self.network, messages, self.condition, self.options)
 
     @cached_property
-    def exact_table(self) -> Tensor | None:
-        """The network's probabilities (V^C, V) of the next id after every window; None if the table is too large."""
-        vocab_size, context = len(self.vocabulary), self.network.context
-        table = self.network.window_table(self._next_probabilities, vocab_size)
-        if table is None or context is None:
+    def exact_model(self) -> tuple[Tensor, Graph] | None:
+        """The network's probabilities (V^C, V) of the next id after every window, and the graph for these windows.
+
+        None if there is no room for them.
+        """
+        table = self.network.window_table(self._next_probabilities, len(self.vocabulary))
+        if table is None or self.network.context is None:
             return None
+        graph = Graph.of(self.condition, self.network.context, _MAX_EDGES)
         num_messages = max(_MIN_MESSAGES, self.condition.min_length)
-        has_room = vocab_size**context * len(self.condition.automaton) * num_messages <= MAX_NUMBERS
-        return table.rows() if has_room else None
+        if graph is None or len(graph) * num_messages > MAX_NUMBERS:
+            return None
+        return table.rows(), graph
 
     def _next_probabilities(self, logits: Tensor) -> Tensor:
         if self.options.beam is not None:
@@ -106,8 +112,8 @@ class ConditionalSampler:
         return next_probabilities(logits, self.vocabulary, self.options)
 
     @cached_property
-    def message_table(self) -> Tensor:
-        """The table for the messages: the exact table, or a table that approximates the network."""
-        if self.exact_table is not None:
-            return self.exact_table
-        return proposal_table(self.network, self.vocabulary, self.options)
+    def message_model(self) -> tuple[Tensor, Graph]:
+        """The table and the graph for the messages: exact ones, or ones that approximate the network."""
+        if self.exact_model is not None:
+            return self.exact_model
+        return proposal(self.network, self.condition, self.options)

@@ -60,6 +60,7 @@ class LanguageModel(pl.LightningModule):
         labels = self.labels = labels or {}
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
+        self.make_network = network
         self.network = build(network, len(self.vocabulary), len(self.labels))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve

@@ -16,8 +16,8 @@ CHECKPOINTS = "checkpoints"
 LAST, BEST = "last", "best"
 
 
-def find_checkpoint(name: str, root: Path) -> Path:
-    """Resolve the value of `--ckpt_path` to a file: `last` or `best` of the newest run below `root`, or a path.
+def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
+    """Resolve the value of an option to a file: `last` or `best` of the newest run below `root`, or a path.
 
     Raises:
         UserError: If the newest run has no such checkpoint, or there is no run.
@@ -26,17 +26,17 @@ def find_checkpoint(name: str, root: Path) -> Path:
         try:
             Path(name).is_file()
         except OSError as error:
-            raise UserError(f"--ckpt_path {name}: {error.strerror}; give a file, last or best") from None
+            raise UserError(f"{option} {name}: {error.strerror}; give a file, last or best") from None
         return Path(name)
     runs = _runs(root)
     if not runs:
-        raise UserError(f"--ckpt_path {name}: no run in {root}; start one without --ckpt_path, or give a path")
+        raise UserError(f"{option} {name}: no run in {root}; start one without {option}, or give a path")
     paths = [checkpoint_of(run, name) for run in runs]
     if not paths[-1].is_file():
         earlier = [path for path in paths if path.is_file()]
-        remedy = f"--ckpt_path {earlier[-1]}" if earlier else "a path, or start a run without --ckpt_path"
+        remedy = f"{option} {earlier[-1]}" if earlier else f"a path, or start a run without {option}"
         raise UserError(
-            f"--ckpt_path {name}: the newest run has no {paths[-1]}; runs save it from time to time. Give {remedy}"
+            f"{option} {name}: the newest run has no {paths[-1]}; runs save it from time to time. Give {remedy}"
         )
     return paths[-1]
 

@@ -4,13 +4,14 @@ The Trainer chooses a stepper once per fit. The LightningModule calls only the s
 `block_steps/` has the third stepper, which carries out several steps in one call.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 import lightning.pytorch as pl
 from torch import Tensor
 from torch.optim import Optimizer
 
-from mm_lightning.data.batches import Batch
+from mm_lightning.data.batches import Batch, CountedPart
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import CountedNetwork, Network
 from mm_lightning.training.optimization import Schedule
@@ -109,9 +110,10 @@ class CountingSteps(_BatchStepper):
     def __init__(self, network: CountedNetwork) -> None:
         self._network = network
 
-    def run(self, trainer: pl.Trainer, batch: tuple[Tensor, Tensor, Tensor | None]) -> None:
-        """Count a batch with its weights."""
-        self._network.count(*batch)
+    def run(self, trainer: pl.Trainer, batch: Iterator[CountedPart]) -> None:
+        """Count the parts of a batch."""
+        for part in batch:
+            self._network.count(*part)
 
 
 def default_stepper(network: Network) -> Stepper:

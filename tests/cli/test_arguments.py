@@ -1,5 +1,7 @@
 """The order of arguments."""
 
+from argparse import ArgumentError
+
 import pytest
 
 from mm_lightning import UserError
@@ -34,7 +36,7 @@ def test_options_stand_in_the_order_of_their_precedence(given: str, expected: st
 def test_an_incomplete_command_line_is_refused(args: list[str], message: str):
     """Catches a fit of no model, and an error from deep inside for a command without a checkpoint."""
     refuse_incomplete([*args, "--print_config"])
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         refuse_incomplete(args)
 
 

@@ -6,7 +6,7 @@ from run_command import run
 from mm_lightning.commands.catalogue import COMMANDS
 
 WITH_TRAINER = [name for name, command in COMMANDS.items() if not command.is_light]
-MOST_LINES = {"fit": 270, "lr_find": 270, "predict": 140}
+MOST_LINES = {"fit": 270, "lr_find": 270, "predict": 170}
 
 
 @pytest.fixture(scope="module", params=WITH_TRAINER)

@@ -4,11 +4,17 @@ import pytest
 
 from mm_lightning import UserError
 from mm_lightning.commands.predict import SampleWriter
-from mm_lightning.sampling import SamplingOptions, Selection
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.sampling import OutputFormat, SamplingOptions, Selection
+
+
+def all_new(items):
+    return [True] * len(items)
 
 
 def make_writer(path):
-    return SampleWriter(Selection(SamplingOptions(output=path), lambda items: [True] * len(items)), None)
+    options = SamplingOptions(output=path)
+    return SampleWriter(Selection(options, all_new), OutputFormat(options, Vocabulary("ab")), None)
 
 
 def test_the_file_appears_when_complete(tmp_path):

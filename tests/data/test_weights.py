@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mm_lightning.data import batches
 from mm_lightning.data.batches import EveryExample, ItemBatches, TrainBatches, systematic_counts
 from mm_lightning.data.encoding import Examples, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items
@@ -85,14 +86,16 @@ def test_the_expected_gradient_is_that_of_items_written_out(network: Network):
 
 
 @pytest.mark.parametrize("make", [lambda: NGram(4, 2), lambda: KneserNey(4, 2)], ids=["NGram", "KneserNey"])
-def test_counts_are_those_of_items_written_out(make):
-    """Catches resampled examples where counting is exact, and a weight that is counted once."""
+def test_counts_are_those_of_items_written_out(make, monkeypatch: pytest.MonkeyPatch):
+    """Catches resampled examples where counting is exact, a weight counted once, and an example lost between parts."""
+    monkeypatch.setattr(batches, "_MAX_COUNTED_EXAMPLES", 3)
     counted: list[CountedNetwork] = []
     for items in (WEIGHTED, REPEATED):
         network = make()
         loader = EveryExample(TrainBatches(examples(items, network), None, seed=0))
         for batch in loader:
-            network.count(*batch)
+            for part in batch:
+                network.count(*part)
         assert loader.state_dict() == {"position": 1}
         counted.append(network)
     assert all(torch.equal(a, b) for a, b in zip(*(n.state_dict().values() for n in counted), strict=True))

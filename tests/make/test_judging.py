@@ -35,16 +35,6 @@ def test_a_long_list_has_one_fold(monkeypatch: pytest.MonkeyPatch):
     assert len(set(part.train) | set(part.held_out)) == len(part.train) + len(part.held_out) == 250
 
 
-def test_counting_in_chunks_is_counting_at_once(monkeypatch: pytest.MonkeyPatch):
-    """Catches a window lost between two chunks."""
-    items = Items.from_strings(WORDS[:50])
-    at_once = count(items, ABC, 3)
-    monkeypatch.setattr(judging, "_CHUNK_TARGETS", 7)
-    in_chunks = count(items, ABC, 3)
-    assert torch.equal(at_once.grams, in_chunks.grams)
-    assert torch.equal(at_once.counts, in_chunks.counts)
-
-
 def test_log_probabilities_add_up_to_the_loss_of_items():
     """Catches padding that counts, and targets that are left out."""
     items = Items.from_strings(WORDS[:50])

@@ -10,6 +10,9 @@ from run_command import run
 WORDS = sorted({"".join(random.Random(i).choices(["ba", "lo", "ki", "ren"], k=2 + i % 3)) for i in range(60)})[:40]
 
 
+COUNTS = ("--num_samples", "12", "--minutes", "0")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a list, learned by counts."""
@@ -21,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def first(folder: Path) -> str:
     """Stdout of the first call."""
-    result = run("make", "words.txt", "--num_samples", "12", cwd=folder)
+    result = run("make", "words.txt", *COUNTS, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "chosen: counts" in result.stderr
     assert len(result.stderr.splitlines()) + len(result.stdout.splitlines()) <= 40
@@ -50,12 +53,12 @@ def test_items_are_new_and_different(folder: Path, first: str):
 def test_later_calls_learn_no_more_and_make_other_items(folder: Path, first: str):
     """Catches a list that is learned again, a seed that is always the same, and a seed that is ignored."""
     before = checkpoint(folder).stat().st_mtime_ns
-    again = [run("make", "words.txt", "--num_samples", "12", *seed, cwd=folder) for seed in ((), ("--seed", "5"))]
+    again = [run("make", "words.txt", *COUNTS, *seed, cwd=folder) for seed in ((), ("--seed", "5"))]
     assert checkpoint(folder).stat().st_mtime_ns == before
     assert "chosen: counts" in again[0].stderr
     assert again[0].stdout != first
     assert "seed 5;" in again[1].stderr
-    repeated = run("make", "words.txt", "--num_samples=12", "--seed=5", cwd=folder)
+    repeated = run("make", "words.txt", *COUNTS, "--seed=5", cwd=folder)
     assert repeated.stdout == again[1].stdout
 
 
@@ -74,16 +77,26 @@ def test_other_commands_take_the_checkpoint(folder: Path, first: str):
     assert "is fitted by counting" in resumed.stderr.splitlines()[-1]
 
 
+def test_more_minutes_try_a_network(tmp_path: Path):
+    """Catches minutes that are ignored once a list is learned, and a mixture that other commands cannot open."""
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    for minutes in ("0", "0.02"):
+        result = run("make", "words.txt", "--num_samples", "5", "--minutes", minutes, cwd=tmp_path)
+        assert len(result.stdout.splitlines()) == 5, result.stderr
+    assert "LSTM" in result.stderr
+    assert "by counts alone: " in result.stderr
+
+
 def test_stdin_and_several_files(tmp_path: Path):
     """Catches a list that is gone when another command asks for it."""
     (tmp_path / "typed").write_text("\n".join(WORDS[:20]))
-    result = run("make", "-", "--num_samples", "3", cwd=tmp_path, prepare=open_stdin)
+    result = run("make", "-", "--num_samples", "3", "--minutes", "0", cwd=tmp_path, prepare=open_stdin)
     assert len(result.stdout.splitlines()) == 3, result.stderr
     (kept,) = tmp_path.glob("lightning_logs/make/stdin-*/items.txt")
     assert kept.read_text().split() == WORDS[:20]
     for name, words in (("a", WORDS[:10]), ("b", WORDS[5:20])):
         (tmp_path / f"{name}.txt").write_text("\n".join(words))
-    both = run("make", "a.txt", "b.txt", "--num_samples", "3", cwd=tmp_path)
+    both = run("make", "a.txt", "b.txt", "--num_samples", "3", "--minutes", "0", cwd=tmp_path)
     assert "a.txt, b.txt: 20 different items" in both.stderr
 
 

@@ -6,7 +6,7 @@ from limited import clean
 from run_command import FIT, ROOT, run
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.report import parser as report_parser
+from mm_lightning.commands.report import make_parser as report_parser
 from mm_lightning.sweep.command import make_parser
 
 VALUES = [  # of the command line; some are accepted by many options

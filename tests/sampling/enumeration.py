@@ -9,10 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import pytest
 import torch
+from rapidfuzz.distance import Levenshtein
 
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.networks.base import Network
 from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.conditions.condition import Condition
+from mm_lightning.sampling.conditions.graph import Graph
 from mm_lightning.sampling.probabilities import next_probabilities
 
 MAX_LENGTH = 7  # 21,845 items over four characters
@@ -26,6 +29,12 @@ CONDITIONS = [
     pytest.param({"prefix": "ab", "suffix": "bc", "max_length": 3}, id="prefix and suffix overlap"),
     pytest.param(
         {"prefix": "b", "suffix": "a", "contains": "cc", "pattern": "*d*", "min_length": 5, "max_length": 6}, id="all"
+    ),
+    pytest.param({"exclude": ["ab", "c", "dda"]}, id="exclude"),
+    pytest.param({"near": "abcd"}, id="near"),
+    pytest.param({"near": "bad", "edits": 3, "exclude": ["dd", "ca"], "prefix": "b"}, id="near, exclude and prefix"),
+    pytest.param(
+        {"exclude": ["bb", "acd"], "near": "bcda", "contains": "c", "pattern": "*d.*", "min_length": 4}, id="five kinds"
     ),
     pytest.param({"suffix": "dc", "temperature": 0.8, "top_k": 4, "top_p": 0.97}, id="after top_k and top_p"),
 ]
@@ -49,15 +58,24 @@ def sample_batches(sampler: BatchSampler, num_batches: int) -> list[str]:
 
 
 def is_match(item: str, options: SamplingOptions) -> bool:
-    """Check the conditions by Python's own means."""
+    """Check the conditions by Python's own means and rapidfuzz; `exclude` is a list here."""
     expression = "".join({".": ".", "*": ".*"}.get(c, re.escape(c)) for c in options.pattern)
     return (
         item.startswith(options.prefix)
         and item.endswith(options.suffix)
         and options.contains in item
         and (not options.pattern or re.fullmatch(expression, item) is not None)
+        and not any(text in item for text in options.exclude)
+        and (not options.near or Levenshtein.distance(item, options.near) <= (options.edits or 2))
         and options.min_length <= len(item) <= options.max_length
     )
+
+
+def graph_of(condition: Condition, context: int) -> Graph:
+    """The graph of a condition for windows of `context` ids."""
+    graph = Graph.of(condition, context, 1 << 20)
+    assert graph is not None
+    return graph
 
 
 def random_pattern(generator: random.Random, max_length: int = 5) -> str:

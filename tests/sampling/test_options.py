@@ -27,3 +27,9 @@ def test_a_setting_that_beam_search_ignores_is_an_error(settings: dict[str, Any]
     """Catches a setting that is ignored silently."""
     with pytest.raises(UserError, match=message):
         SamplingOptions(**settings)
+
+
+def test_edits_without_a_word_are_an_error():
+    """Catches a limit that nothing applies."""
+    with pytest.raises(UserError, match=r"sampling\.edits is 2, but sampling\.near names no word"):
+        SamplingOptions(edits=2)

@@ -2,22 +2,44 @@
 
 import pytest
 import torch
-from enumeration import make_options, sample_batches
+from enumeration import chi_square, enumerate_items, is_match, make_options, sample_batches
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import GRU, MLP, NGram
-from mm_lightning.sampling import SAMPLE_BATCH_SIZE, ConditionalSampler, Sampler, SamplingOptions
+from mm_lightning.sampling import SAMPLE_BATCH_SIZE, ConditionalSampler, Sampler, SamplingOptions, strategy
+from mm_lightning.sampling.conditions import proposal
 from mm_lightning.sampling.conditions.exact import ExactSampler
+from mm_lightning.sampling.conditions.rejection import RejectionSampler
 from mm_lightning.sampling.conditions.resampling import Resampler
 
 
-def test_a_frequent_condition_is_sampled_by_rejection(tiny_gru: GRU, vocabulary: Vocabulary):
+@pytest.mark.parametrize("settings", [{"contains": "a"}, {"exclude": ["ab", "ccc", "dad"]}, {"near": "ab", "edits": 4}])
+def test_a_frequent_condition_is_sampled_by_rejection(
+    tiny_gru: GRU, vocabulary: Vocabulary, settings: dict[str, str | int | list[str]]
+):
     """Catches an approximation where exact samples cost little."""
-    options = SamplingOptions(contains="a", max_length=30)
+    options = SamplingOptions(**settings, max_length=30)  # type: ignore[arg-type]
     plain = sample_batches(Sampler(tiny_gru, vocabulary, SamplingOptions(min_length=0, max_length=30)), 5)
     items = sample_batches(ConditionalSampler(tiny_gru, vocabulary, options), 5)
-    assert items == [item for item in plain if "a" in item]
+    assert len(items) > 200
+    assert items == [item for item in plain if is_match(item, options)]
+
+
+@pytest.mark.parametrize("settings", [{"exclude": ["ab", "c", "dd"]}, {"exclude": ["bb"], "near": "acca", "edits": 1}])
+def test_a_graph_without_room_is_replaced(
+    network: MLP, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str | int | list[str]]
+):
+    """Catches an item that breaks a condition, or none at all, where the exact table has no room."""
+    monkeypatch.setattr(strategy, "_MAX_EDGES", 50)
+    monkeypatch.setattr(proposal, "_MAX_EDGES", 50)
+    options = make_options(settings)
+    sampler = ConditionalSampler(network, vocabulary, options)
+    items = sample_batches(sampler, 60)
+    assert isinstance(sampler.strategy, Resampler if "near" in settings else RejectionSampler)
+    assert len(items) > 900
+    assert all(is_match(item, options) for item in items)
+    assert abs(chi_square(items, enumerate_items(network, vocabulary, options))) < 4
 
 
 def test_without_conditions_items_are_those_of_the_plain_sampler(network: MLP, vocabulary: Vocabulary):

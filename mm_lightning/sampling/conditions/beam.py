@@ -46,7 +46,7 @@ class BeamSearch:
 
     def search(self) -> list[str]:
         """Return at most B items, the most likely first."""
-        windows, states = self._messages.start(1)
+        nodes = self._messages.graph.starts(1)
         unread = torch.tensor([[BOUNDARY, *self._condition.prefix]])
         prefixes, scores = unread[:, 1:], torch.zeros(1, dtype=torch.float64)  # (B, T); (B,) log-probabilities
         best: list[tuple[float, str]] = []
@@ -54,13 +54,13 @@ class BeamSearch:
         for length in range(self._messages.first_length, self._condition.max_length + 1):
             logs, network_state = self._advance(unread, network_state)
             logs = logs + scores[:, None]  # (B, V)
-            ranks = logs + self._messages.next_weights(length, torch.ones_like(logs), windows, states).log()
+            ranks = logs + self._messages.next_weights(length, torch.ones_like(logs), nodes).log()
             best = self._merge(best, prefixes, ranks[:, BOUNDARY])
             rows, ids = self._extend(ranks)
             scores = logs[rows, ids]
             if not len(rows) or (len(best) == self._width and scores.max() <= best[-1][0]):
                 break
-            windows, states = self._messages.advance(windows[rows], states[rows], ids)
+            nodes = self._messages.graph.advance(nodes[rows], ids)
             unread = ids[:, None]
             prefixes = torch.cat([prefixes[rows], unread], 1)
             network_state = select_state(network_state, rows)

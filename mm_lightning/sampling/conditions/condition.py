@@ -1,4 +1,4 @@
-"""The condition on samples: prefix, suffix, contained text, pattern and bounds of length together."""
+"""The condition on samples: texts, pattern, excluded texts, a word nearby and bounds of length together."""
 
 from itertools import combinations
 
@@ -7,14 +7,11 @@ import numpy as np
 from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.sampling.conditions.automaton import RUN, Automaton, Pattern, parse
+from mm_lightning.sampling.conditions.automata.automaton import Rule, conjunction
+from mm_lightning.sampling.conditions.automata.exclusion import Exclusion
+from mm_lightning.sampling.conditions.automata.pattern import RUN, Pattern
+from mm_lightning.sampling.conditions.rules import describe, rules_of
 from mm_lightning.sampling.options import SamplingOptions
-
-_WHOLE_ITEM: dict[str, tuple[Pattern, Pattern]] = {  # option -> what may stand before and after its text in an item
-    "suffix": ((RUN,), ()),
-    "contains": ((RUN,), (RUN,)),
-    "pattern": ((), ()),
-}
 
 
 class Condition:
@@ -26,9 +23,9 @@ class Condition:
 
     Attributes:
         prefix: Ids of the prefix; they are read, not sampled.
-        automaton: Automaton of suffix, contained text and pattern, over all ids of an item.
+        automaton: Automaton of all conditions but prefix and lengths, over all ids of an item.
         start_state: State of the automaton after the prefix.
-        has_pattern: Whether suffix, contains or pattern is set.
+        has_rules: Whether an item can break a condition other than prefix and lengths.
 
     Raises:
         UserError: If a text has a character outside the vocabulary, or if no item can meet the condition.
@@ -39,28 +36,41 @@ class Condition:
         self.min_length = options.min_length
         self.max_length = options.max_length
         self.prefix = vocabulary.encode_item(options.prefix)
-        texts = {name: getattr(options, name) for name in _WHOLE_ITEM}
-        patterns = {name: _pattern_of(name, text, vocabulary) for name, text in texts.items() if text}
-        self.automaton = Automaton.of(list(patterns.values()), len(vocabulary))
+        rules = rules_of(vocabulary, options)
+        self.automaton = conjunction(rules.values(), vocabulary)
         self.start_state = self.automaton.run(self.prefix)
-        self.has_pattern = bool(patterns)
+        self.has_rules = bool(rules)
         shortest, longest = (length - len(self.prefix) for length in (self.min_length, self.max_length))
         if not self.automaton.can_end(self.start_state, max(shortest, 0), longest):
-            names = self._conflicting_settings(patterns)
-            settings = " and ".join(f"sampling.{name} {getattr(options, name)!r}" for name in names)
-            raise UserError(f"no item can have {settings} together; change one of them")
+            rules = {"prefix": Pattern((*self.prefix, RUN)), **rules}
+            names, rules = self._smallest_conflict(rules)
+            settings = [describe(name, rules.get(name), vocabulary, options) for name in names]
+            remedy = "change it" if len(names) == 1 else "change one of them"
+            raise UserError(f"no item can have {' and '.join(settings)}{' together' * (len(names) > 1)}; {remedy}")
 
-    def _conflicting_settings(self, patterns: dict[str, Pattern]) -> tuple[str, ...]:
-        """Find a smallest set of settings that exclude each other, given that all settings do."""
-        patterns = {"prefix": (*self.prefix, RUN), **patterns}
-        all_names = (*patterns, "min_length", "max_length")
-        for names in (names for size in range(1, len(all_names)) for names in combinations(all_names, size)):
-            automaton = Automaton.of([patterns[name] for name in names if name in patterns], len(self.vocabulary))
-            min_length = self.min_length if "min_length" in names else 0
-            max_length = self.max_length if "max_length" in names else None
-            if not automaton.can_end(0, min_length, max_length):
-                return names
-        return all_names
+    def _smallest_conflict(self, rules: dict[str, Rule]) -> tuple[list[str], dict[str, Rule]]:
+        """Find a smallest set of settings that contradict each other, given that all settings do.
+
+        Returns:
+            Names of the settings; and the rules, with as few excluded texts as repeated halving leaves.
+        """
+        all_names = [*rules, "min_length", "max_length"]
+        subsets = (list(subset) for size in range(1, len(all_names)) for subset in combinations(all_names, size))
+        names = next((subset for subset in subsets if self._is_conflict(subset, rules)), all_names)
+        exclusion = rules.get("exclude")
+        while "exclude" in names and isinstance(exclusion, Exclusion):
+            rules = rules | {"exclude": exclusion}
+            half = len(exclusion.texts) // 2
+            halves = [Exclusion(texts) for texts in (exclusion.texts[:half], exclusion.texts[half:]) if half]
+            exclusion = next((part for part in halves if self._is_conflict(names, rules | {"exclude": part})), None)
+        return names, rules
+
+    def _is_conflict(self, names: list[str], rules: dict[str, Rule]) -> bool:
+        """Check whether no item can meet these settings."""
+        automaton = conjunction([rules[name] for name in names if name in rules], self.vocabulary)
+        min_length = self.min_length if "min_length" in names else 0
+        max_length = self.max_length if "max_length" in names else None
+        return not automaton.can_end(0, min_length, max_length)
 
     def matches(self, items: list[str]) -> list[bool]:
         """Check for each item whether it meets the condition; the prefix is not checked."""
@@ -72,13 +82,3 @@ class Condition:
             states[longer] = self.automaton.transitions[states[longer], ids[starts[longer] + position]]
         is_met = self.automaton.accepting[states] & (lengths >= self.min_length) & (lengths <= self.max_length)
         return list(is_met.tolist())
-
-
-def _pattern_of(name: str, text: str, vocabulary: Vocabulary) -> Pattern:
-    """Return the pattern of the setting `name`, for the whole item."""
-    try:
-        pattern = parse(text, vocabulary, has_wildcards=name == "pattern")
-    except UserError as error:
-        raise UserError(f"sampling.{name} is {text!r}: {error}") from None
-    before, after = _WHOLE_ITEM[name]
-    return (*before, *pattern, *after)

@@ -6,7 +6,6 @@ item, even under a rare condition.
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.messages import SumProductMessages
@@ -19,15 +18,13 @@ class ExactSampler:
     """Exact sampler of a table's items under a condition.
 
     Args:
-        table: (V^C, V) float64, probabilities of the next id after every window of C ids.
-        messages: Messages of the same table.
+        messages: Messages of the network's own table.
         condition: The condition.
         seed: Seed of the random numbers.
     """
 
-    def __init__(self, table: Tensor, messages: SumProductMessages, condition: Condition, seed: int) -> None:
+    def __init__(self, messages: SumProductMessages, condition: Condition, seed: int) -> None:
         self.messages = messages
-        self._table = table
         self._condition = condition
         self._seed = seed
 
@@ -37,18 +34,17 @@ class ExactSampler:
         rows = torch.arange(SAMPLE_BATCH_SIZE)  # open rows
         thresholds = random_uniform(generator, rows)
         acceptance = torch.ones(SAMPLE_BATCH_SIZE, dtype=torch.float64)  # probability to accept each item
-        windows, states = self.messages.start(SAMPLE_BATCH_SIZE)  # of the open rows
+        nodes = self.messages.graph.starts(SAMPLE_BATCH_SIZE)  # of the open rows
         columns = [torch.tensor(self._condition.prefix, dtype=torch.int64).repeat(SAMPLE_BATCH_SIZE, 1)]
         for length in range(self.messages.first_length, self._condition.max_length + 1):
-            probabilities = self._table.index_select(0, windows)
-            cumulative = self.messages.next_weights(length, probabilities, windows, states).cumsum(1)
-            acceptance[rows] *= cumulative[:, -1] / self.messages.message(length, windows, states)
+            cumulative = self.messages.next_weights(length, self.messages.probabilities(nodes), nodes).cumsum(1)
+            acceptance[rows] *= cumulative[:, -1] / self.messages.message(length, nodes)
             ids = inverse_cdf(cumulative, random_uniform(generator, rows))
             columns.append(full_column(ids, rows)[:, None])
             still_open = ids.nonzero().flatten()
-            rows, ids, windows, states = (x.index_select(0, still_open) for x in (rows, ids, windows, states))
+            rows, ids, nodes = (x.index_select(0, still_open) for x in (rows, ids, nodes))
             if not len(rows):
                 break
-            windows, states = self.messages.advance(windows, states, ids)
+            nodes = self.messages.graph.advance(nodes, ids)
         acceptance[rows] = 0  # rows that are still open are over max_length
         return decode(self._condition.vocabulary, torch.cat(columns, 1)[thresholds < acceptance])

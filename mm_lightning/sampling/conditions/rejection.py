@@ -20,7 +20,7 @@ class RejectionSampler:
 
     def __init__(self, network: Network, condition: Condition, options: SamplingOptions) -> None:
         self._condition = condition
-        if condition.has_pattern:
+        if condition.has_rules:
             options = replace(options, min_length=0)  # min_length changes the first id's probabilities in `Sampler`
         self._sampler = Sampler(network, condition.vocabulary, options)
 
@@ -35,6 +35,6 @@ class RejectionSampler:
 
     def _sample(self, batch: int) -> list[str]:
         items = self._sampler.sample_batch(batch)
-        if not self._condition.has_pattern:
+        if not self._condition.has_rules:
             return items
         return [item for item, is_met in zip(items, self._condition.matches(items), strict=True) if is_met]

@@ -51,21 +51,21 @@ class Resampler:
         """Sample one batch; fewer items than samples in a batch where no particle meets the condition."""
         generator = np.random.default_rng([self._seed, batch])
         rows = torch.arange(SAMPLE_BATCH_SIZE)  # open particles
-        windows, states = self._messages.start(SAMPLE_BATCH_SIZE)
+        nodes = self._messages.graph.starts(SAMPLE_BATCH_SIZE)
         weights = torch.ones(SAMPLE_BATCH_SIZE, dtype=torch.float64)
         unread = torch.tensor([BOUNDARY, *self._condition.prefix]).repeat(SAMPLE_BATCH_SIZE, 1)  # (open particles, T)
         ids = unread[:, 1:]
         network_state: State = ()  # of the open particles
         for length in range(self._messages.first_length, self._condition.max_length + 1):
             probabilities, network_state = self._advance(unread, network_state)
-            cumulative, gains = self._propose(length, probabilities, windows[rows], states[rows])
+            cumulative, gains = self._propose(length, probabilities, nodes[rows])
             weights[rows] *= gains
             next_ids = inverse_cdf(cumulative, random_uniform(generator, rows))
             next_ids = full_column(next_ids.where(weights[rows] > 0, BOUNDARY), rows)
             ids = torch.cat([ids, next_ids[:, None]], 1)
-            windows, states = self._messages.advance(windows, states, next_ids)
+            nodes = self._messages.graph.advance(nodes, next_ids)
             parents, weights = _resample(weights, torch.from_numpy(generator.random(_NUM_SAMPLES)))
-            ids, windows, states = (x.index_select(0, parents) for x in (ids, windows, states))
+            ids, nodes = ids.index_select(0, parents), nodes.index_select(0, parents)
             state_rows = full_column(torch.arange(len(rows)), rows)  # row of each particle in the network state
             rows = ids[:, -1].nonzero().flatten()
             unread = ids[rows, -1:]
@@ -76,10 +76,10 @@ class Resampler:
         chosen = _choose(weights, torch.from_numpy(generator.random(_NUM_SAMPLES)))
         return decode(self._condition.vocabulary, ids.index_select(0, chosen))
 
-    def _propose(self, length: int, probabilities: Tensor, windows: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+    def _propose(self, length: int, probabilities: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return cumulative weights (R, V) of the next id, and factors (R,) of the importance weights."""
-        cumulative = self._messages.next_weights(length, probabilities, windows, states).cumsum(1)
-        gains = cumulative[:, -1] / self._messages.message(length, windows, states)
+        cumulative = self._messages.next_weights(length, probabilities, nodes).cumsum(1)
+        gains = cumulative[:, -1] / self._messages.message(length, nodes)
         return cumulative, gains.nan_to_num(0, posinf=0)  # 0 / 0 where the condition is impossible
 
 

@@ -61,6 +61,16 @@ def steps_of_run(trainer: pl.Trainer, num_batches: float) -> float:
     return min(most, math.ceil(num_batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
 
 
+def steps_per_epoch(trainer: pl.Trainer) -> int:
+    """Optimiser steps of each epoch, at least 1; a counted network has none."""
+    return max(1, -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches))
+
+
+def validate_after_epoch(trainer: pl.Trainer, is_due: bool) -> None:
+    """Let Lightning validate at the end of the current epoch, or not."""
+    trainer.check_val_every_n_epoch = 1 if is_due else 1 << 62
+
+
 def limited_batches(trainer: pl.Trainer, num_batches: int) -> int:
     """Training batches of an epoch under `limit_train_batches`, a number of batches or a share of them.
 

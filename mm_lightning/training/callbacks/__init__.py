@@ -5,6 +5,7 @@ from mm_lightning.training.callbacks.checkpoints import BestCheckpoint, LastChec
 from mm_lightning.training.callbacks.embeddings import Embeddings
 from mm_lightning.training.callbacks.histograms import Histograms
 from mm_lightning.training.callbacks.hparams import HyperParameters
+from mm_lightning.training.callbacks.milestones import ValidationMilestones
 from mm_lightning.training.callbacks.progress import StepProgressBar
 from mm_lightning.training.callbacks.random_state import RandomState
 from mm_lightning.training.callbacks.run_config import RunConfig
@@ -21,4 +22,5 @@ __all__ = [
     "RunConfig",
     "SampleItems",
     "StepProgressBar",
+    "ValidationMilestones",
 ]

@@ -17,9 +17,11 @@ from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
 from mm_lightning.data.ranges import Count
+from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.lightning_counters import is_at_epoch_start, is_between_steps
+from mm_lightning.training.callbacks.milestones import CHECKPOINTS, is_at
 from mm_lightning.training.checkpoint import BEST_CHECKPOINT
-from mm_lightning.training.run_folders import BEST, CHECKPOINTS, LAST
+from mm_lightning.training.run_folders import BEST, LAST
 from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 
@@ -91,7 +93,9 @@ class BestCheckpoint(RunCheckpoint):
 
 
 class LastCheckpoint(RunCheckpoint):
-    """The checkpoint `last.ckpt`, saved at an interval, after each epoch, at the end, and on SIGINT or SIGTERM.
+    """The checkpoint `last.ckpt`, saved at an interval, after epochs, at the end, and on SIGINT or SIGTERM.
+
+    Epochs of fewer than 200 steps are saved after as many epochs as make 200 steps.
 
     The first signal stops the run at the end of the current step or block. A second signal stops the run at once.
 
@@ -114,7 +118,7 @@ class LastCheckpoint(RunCheckpoint):
 
     @override
     def between_steps(self, trainer: pl.Trainer) -> None:
-        """Save after an interval or an epoch, or on a signal.
+        """Save after an interval or an epoch of `CHECKPOINTS`, or on a signal.
 
         Raises:
             Stopped: After a signal.
@@ -125,7 +129,10 @@ class LastCheckpoint(RunCheckpoint):
         is_new = step != self._saved_step
         if signum is not None and step == 0:
             raise Stopped(signum)
-        if signum is not None or (is_new and (step % self.every_n_train_steps == 0 or is_at_epoch_start(trainer))):
+        is_due = step % self.every_n_train_steps == 0 or (
+            is_at_epoch_start(trainer) and is_at(CHECKPOINTS, trainer, trainer.current_epoch)
+        )
+        if signum is not None or (is_new and is_due):
             self._save(trainer)
         if signum is not None:
             raise Stopped(signum, step, self.path if trainer.is_global_zero else None)
@@ -167,4 +174,4 @@ class LastCheckpoint(RunCheckpoint):
 def _folder(trainer: pl.Trainer) -> Path:
     """Folder of the checkpoints. Only the first rank has a run folder and writes checkpoints."""
     run: Path | None = getattr(trainer, "run_folder", None)
-    return (run or Path(trainer.default_root_dir)) / CHECKPOINTS
+    return (run or Path(trainer.default_root_dir)) / run_folders.CHECKPOINTS

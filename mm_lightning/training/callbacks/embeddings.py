@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning.plots import embedding_scatter
+from mm_lightning.training.callbacks.milestones import PICTURES, is_at
 from mm_lightning.training.module import LanguageModel
 
 if TYPE_CHECKING:  # takes long to import, and most commands write no curves
@@ -18,8 +19,8 @@ if TYPE_CHECKING:  # takes long to import, and most commands write no curves
 class Embeddings(Callback):
     """Scatters of the embedding rows during training, and the table at the end.
 
-    A scatter takes as long as hundreds of steps of a small network. One is written after epochs 1, 2, 4, 8 and so on,
-    since rows move most at first, and one at the end of training.
+    A scatter takes as long as hundreds of steps of a small network. One is written at the milestones `PICTURES`, since
+    rows move most at first, and one at the end of training.
     """
 
     def __init__(self) -> None:
@@ -27,9 +28,8 @@ class Embeddings(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write a scatter if the epoch's number is a power of 2."""
-        epoch = trainer.current_epoch + 1
-        if epoch & (epoch - 1) == 0:
+        """Write a scatter at a milestone."""
+        if is_at(PICTURES, trainer, trainer.current_epoch + 1):
             self._write_scatter(trainer, pl_module)
 
     @override

@@ -1,4 +1,4 @@
-"""Samples at the end of every epoch."""
+"""Samples at the end of epochs."""
 
 from dataclasses import asdict
 
@@ -22,15 +22,19 @@ from mm_lightning.sampling import (
     Selection,
     label_sampler,
 )
+from mm_lightning.training.callbacks.milestones import LINES, SAMPLES, is_at
 from mm_lightning.training.module import LanguageModel
 
 _MIN_ROWS = 256  # samples for the curves: shares are exact to about 0.03, at under a hundredth of an epoch's time
 
 
 class SampleItems(Callback):
-    """Callback that prints and logs samples after every epoch, and marks the samples in the train split.
+    """Callback that logs samples after epochs, prints them, and marks the samples in the train split.
 
-    Every epoch samples with the same random numbers, so that only the network changes from line to line. The callback
+    Samples come at milestones and at the end: at the end of each epoch of 512 steps or more, and more rarely where
+    epochs are short. Printed lines lie further and further apart, so that a run fits on a screen.
+
+    All samples of a run have the same random numbers, so that only the network changes from line to line. The callback
     samples 256 items, or twice the number of printed items. The curves quality/... measure all of them, as the quality
     command does. Similarities of few items are low: 256 real items do not reach 1 either.
 
@@ -41,6 +45,8 @@ class SampleItems(Callback):
     def __init__(self, num_samples: BatchLimit = 10) -> None:
         self.num_samples = num_samples
         self._training: TrainingReference | None = None
+        self._sampled_step = -1
+        self._line: str | None = None  # of the last samples, until printed
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -48,8 +54,29 @@ class SampleItems(Callback):
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch = trainer.current_epoch + 1
+        if is_at(SAMPLES, trainer, epoch):
+            self._sample(trainer, pl_module)
+            if is_at(LINES, trainer, epoch):
+                self._print_line(pl_module)
+
+    @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sample and print, unless the last epoch's end has."""
+        if trainer.global_step != self._sampled_step:
+            self._sample(trainer, pl_module)
+        self._print_line(pl_module)
+
+    def _print_line(self, pl_module: pl.LightningModule) -> None:
+        if self._line is not None:
+            pl_module.print(self._line)
+        self._line = None
+
+    def _sample(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Sample, log, and keep the line to print."""
         if not self.num_samples or not trainer.is_global_zero:
             return
+        self._sampled_step = trainer.global_step
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
         assert isinstance(pl_module, LanguageModel)
         assert isinstance(data, ItemsDataModule)
@@ -67,7 +94,7 @@ class SampleItems(Callback):
             raise pl_module.divergence("the logits are no longer finite, or far too large,") from None
         pl_module.network.train()
         _log_quality(trainer, training, Items.from_strings(first_batch), num_rows)
-        _log_items(trainer, pl_module, data, items)
+        self._line = _log_items(trainer, pl_module, data, items)
 
 
 def _sampler(model: LanguageModel, options: SamplingOptions, num_rows: int) -> BatchSampler:
@@ -88,15 +115,15 @@ def _log_quality(trainer: pl.Trainer, training: TrainingReference, samples: Item
         logger.log_metrics({f"quality/{name}": value for name, value in measures.items()}, trainer.global_step)
 
 
-def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule, items: list[str]) -> None:
-    """Print the items on one line of stdout, and log them as a table in TensorBoard."""
+def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule, items: list[str]) -> str:
+    """Log the items as a table in TensorBoard; return a line of them and of the losses."""
     marked = list(zip(items, data.is_new(items), strict=True))
     losses = {"train/loss": model.train_loss, "val/loss": trainer.callback_metrics.get("val/loss")}
     listed_losses = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
     comma = "," if any(" " in item for item in items) else ""
     listed = f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)
     note = f" ({data.loss_note})" if data.loss_note and listed_losses else ""
-    model.print(f"step {trainer.global_step}: {listed_losses}{note}; samples ([in training]): {listed}")
     if isinstance(trainer.logger, TensorBoardLogger):
         rows = "\n".join(f"| {item} | {'new' if is_new else 'in training'} |" for item, is_new in marked)
         trainer.logger.experiment.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
+    return f"step {trainer.global_step}: {listed_losses}{note}; samples ([in training]): {listed}"

@@ -12,6 +12,7 @@ from mm_lightning.training.checkpoint.content import (
     read,
 )
 from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
+from mm_lightning.training.checkpoint.transfer import OtherNetworkError, begin_from, shapes_with_one_id_more
 
 __all__ = [
     "BEST_CHECKPOINT",
@@ -21,6 +22,8 @@ __all__ = [
     "RUN_CONFIG",
     "AtomicCheckpointIO",
     "Checkpoint",
+    "OtherNetworkError",
+    "begin_from",
     "describe",
     "digest",
     "load",
@@ -28,4 +31,5 @@ __all__ = [
     "load_weights",
     "put_weights",
     "read",
+    "shapes_with_one_id_more",
 ]

@@ -37,7 +37,7 @@ class _Fixed(PitmanYor):
 def test_leave_one_out_is_leaving_one_out(block_size: int):
     """Catches counts, sums and kinds that still hold the n-gram that is left out, or lose what stays."""
     network = fitted(_Fixed(4, block_size), STRINGS)
-    orders = network.order_counts()
+    orders = network.order_counts(network.grams, network.counts)
     smoothings: list[Smoothing] = network.smoothings(orders)
     grams, counts = network.grams.clone(), network.counts.clone()
     p = network.leave_one_out_probabilities(

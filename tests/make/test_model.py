@@ -1,0 +1,74 @@
+"""The model of a list: what is learned, chosen and saved."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mm_lightning.cli import application
+from mm_lightning.data.items import Items
+from mm_lightning.make import model
+from mm_lightning.make.model import RECORD, Candidate, ListLearner
+from mm_lightning.make.recipe import Recipe
+from mm_lightning.networks import Mixture
+from mm_lightning.training import checkpoint
+
+WORDS = ["bank", "bake", "bat", "cat", "cab", "cake", "tab", "take", "tank", "neck", "nab", "can", "ban", "tan", "ten"]
+RECIPE = Recipe(
+    name="MLP",
+    settings={
+        "model": {
+            "network": {"class_path": "mm_lightning.networks.MLP", "init_args": {"block_size": 2, "hidden_dim": 8}},
+            "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}},
+        },
+        "data": {"batch_size": 8},
+        "trainer": {"max_steps": 5, "steps_per_execution": 5},
+    },
+    copies=2,
+    seconds=1,
+)
+
+
+@pytest.fixture
+def learner(tmp_path: Path) -> tuple[ListLearner, list[Candidate]]:
+    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    told: list[Candidate] = []
+    learner = ListLearner({"path": str(tmp_path / "words.txt")}, Items.from_strings(WORDS), told.append)
+    return learner, told
+
+
+def test_a_mixture_is_saved_with_the_networks_that_were_learned(
+    learner: tuple[ListLearner, list[Candidate]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Catches weights of a fold in the checkpoint, a copy that is another's double, and shares of other networks."""
+    monkeypatch.setattr(model, "_MIN_GAIN", -1.0)
+    maker, told = learner
+    maker.count()
+    maker.mix(RECIPE)
+    assert maker.chosen is told[-1]
+    assert told[-1].loss <= min(candidate.loss for candidate in told) + 1e-9
+    path = tmp_path / "best.ckpt"
+    maker.save(path, {"minutes": 1.0, "lines": []})
+    ckpt = checkpoint.read(path)
+    built = application.build({"model": ckpt.model, "data": {"path": str(tmp_path / "words.txt"), "split": "all"}})
+    checkpoint.load_weights(built.model, path)
+    mixture = built.model.network.eval()
+    assert isinstance(mixture, Mixture)
+    counts, first, second = mixture.networks
+    assert int(counts.counts.sum()) == len(WORDS) + sum(map(len, WORDS))  # every item is learned
+    assert not torch.equal(first.embedding.weight, second.embedding.weight)
+    assert mixture.weights[1] == mixture.weights[2]
+    assert checkpoint.load(path)[RECORD] == {"minutes": 1.0, "lines": []}
+
+
+def test_counts_are_kept_where_a_network_gains_nothing(
+    learner: tuple[ListLearner, list[Candidate]], monkeypatch: pytest.MonkeyPatch
+):
+    """Catches a slower model that is no better."""
+    monkeypatch.setattr(model, "_MIN_GAIN", 10.0)
+    maker, told = learner
+    maker.count()
+    counts = maker.chosen
+    maker.mix(RECIPE)
+    assert maker.chosen is counts
+    assert counts.loss == min(candidate.loss for candidate in told if candidate.name.startswith("counts, "))
