@@ -121,6 +121,8 @@ def main() -> None:
     judge = Judge(splits.train.take(np.flatnonzero([bearers[item] == 1 for item in splits.train])))
     is_right = judge.labels(list(items)) == items.labels
     print(f"judge: right for {is_right[is_single].mean():.1%} of {is_single.sum():,} unseen names of one sex")
+    real = [f"{is_right[items.labels == label].mean():.1%}" for label in range(2)]
+    print(f"judge: of the test names of each sex, {real[0]} and {real[1]} are judged to be of it")
     print("| network | without label | given the label | samples given F: F | given M: M | Bayes label right |")
     print("|---|---|---|---|---|---|")
     for name, options in RECIPES.items():
