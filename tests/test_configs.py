@@ -10,8 +10,9 @@ from run_command import ROOT, run
 
 from mm_lightning.cli.application import Application
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import read_items
-from mm_lightning.evaluation.loss import score
+from mm_lightning.data.lists import join_files, read_files
+from mm_lightning.data.tables import Columns
+from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.training.module import LanguageModel
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -109,11 +110,16 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
     drawn = run("predict", "--ckpt_path", checkpoint, "--sampling.num_samples", "7", cwd=tmp_path)
     assert drawn.returncode == 0, drawn.stderr
     assert len(drawn.stdout.splitlines()) == 7
-    known = list(read_items(tmp_path / "elsewhere.txt"))[:5]
+    columns = Columns(settings_of(config).get("data", {}).get("item"))
+    known = list(join_files(read_files(str(tmp_path / "elsewhere.txt"), columns))[0])[:5]
     scored = run("score", "--ckpt_path", checkpoint, *known, cwd=tmp_path)
     assert scored.returncode == 0, scored.stderr
     model = LanguageModel.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True).eval()
-    expected = score(model.network, model.vocabulary, Items.from_strings(known)).tolist()
+    items = Items.from_strings(known)
+    expected = score(model.network, model.vocabulary, items).tolist()
+    if model.labels:
+        nll = score_by_label(model.network, model.vocabulary, items, len(model.labels))
+        expected = posterior(nll, list(model.labels.values()))[0].tolist()
     found = {line.split("\t")[0]: float(line.split("\t")[1]) for line in scored.stdout.splitlines()[1:]}
     assert found == pytest.approx(dict(zip(known, expected, strict=True)), abs=1e-4)
 

@@ -31,7 +31,7 @@ _FIT_OPTIONS = (  # of the Trainer
     "enable_progress_bar",
 )
 _FIT_SECTIONS = ("model", "last", "samples", "histograms")  # settings of training; elsewhere the checkpoint's serve
-_DATA_OPTIONS = ("path", "split", "item", "label", "weight")  # of commands that do not train
+_DATA_OPTIONS = ("path", "split")  # of commands that do not train
 _ORDER = ("data", *_FIT_SECTIONS, "trainer")
 _EPILOG = "Every argument of Lightning's Trainer is an option too, as --trainer.NAME; fit --print_config lists all."
 

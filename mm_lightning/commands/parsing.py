@@ -108,6 +108,8 @@ class OneLineParser(ArgumentParser):
         while cause is not None and not isinstance(cause, ArgumentError):
             cause = cause.__cause__ or cause.__context__
         if cause is not None and str(cause) == message:  # raised here before, and passed on by an outer parser
+            name = cause.argument_name  # of a list: --data.path/--data.path+, which appends
+            cause.argument_name = name and name.partition("/--")[0]
             raise cause
         reason = message if cause is None else f"{message.splitlines()[0]} {cause}"
         raise ArgumentError(None, f"{readable(reason)}{self._hint(message)}") from ex
