@@ -56,13 +56,9 @@ def make_parser() -> OneLineParser:
         allow_abbrev=False,
     )
     parser.add_argument("lists", nargs="+", metavar="LIST", help="Text file, one item per line; - for stdin.")
-    parser.add_argument(
-        "--minutes", type=Minutes, default=1.0, help="Time for networks; 0 for counts alone."
-    )
+    parser.add_argument("--minutes", type=Minutes, default=1.0, help="Time for networks; 0 for counts alone.")
     parser.add_argument("--num_samples", type=Count, default=20, help="Number of new items.")
-    parser.add_argument(
-        "--temperature", type=Temperature, default=0.8, help="Below 1 favours likely characters."
-    )
+    parser.add_argument("--temperature", type=Temperature, default=0.8, help="Below 1 favours likely characters.")
     parser.add_argument("--seed", type=Seed | None, help="Seed of sampling; null for another one each time.")
     parser.add_argument("--data.item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
     return parser

@@ -16,6 +16,7 @@ from mm_lightning.commands import fit
 from mm_lightning.data.items import Items, isin_sorted
 from mm_lightning.data.splits import Splits
 from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.files import find_shipped
 from mm_lightning.make.judging import count, folds, held_out, mixed, mixing_weight
 from mm_lightning.make.recipe import Recipe
 from mm_lightning.networks import Mixture
@@ -25,6 +26,7 @@ from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.sampler import sample
 from mm_lightning.training import checkpoint
 from mm_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, RandomState, RunConfig
+from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LAST, checkpoint_of
 
 RECORD = "make"  # key in a checkpoint: how its model was chosen
@@ -37,6 +39,8 @@ _TRAINER = {
 _CALLBACKS = (RandomState, RunConfig, BestCheckpoint, LastCheckpoint)  # whose state a checkpoint holds
 _PITMAN_YOR, _MIXTURE = "mm_lightning.networks.PitmanYor", "mm_lightning.networks.Mixture"
 _SEED = 42
+_NAMES_MODEL = "data/names.ckpt"  # made by benchmarks/names_model.py
+_MIN_KNOWN = 0.5  # share of an alphabet
 _NETWORK = "network."  # prefix of the network's weights in a checkpoint
 
 Settings = dict[str, Any]
@@ -80,6 +84,7 @@ class ListLearner:
         self.vocabulary = Vocabulary(items.alphabet())
         self._tell = tell
         self._folds = folds(items)
+        self._start = _names_model(self.vocabulary)
         self._content: Settings = {}
         torch.set_num_threads(1)  # a second thread costs more than it saves in steps as small as these
 
@@ -115,7 +120,8 @@ class ListLearner:
     def mix(self, recipe: Recipe) -> None:
         """Judge networks, and their mixture with the counts; keep the mixture if it is better."""
         log_p = self._held_out(lambda items: self._mean_network(recipe, items))
-        self._tell(Candidate(recipe.name, log_p))
+        start = ", begun from the shipped names" if self._start_of(recipe.settings) else ""
+        self._tell(Candidate(f"{recipe.name}{start}", log_p))
         weight = mixing_weight(self.chosen.log_p, log_p)
         name = f"counts ({weight:.0%}) and network ({1 - weight:.0%})"
         mixture = Candidate(name, mixed(self.chosen.log_p, log_p, weight))
@@ -124,6 +130,11 @@ class ListLearner:
             networks = [self._learn(settings)[1] for settings in _seeded(recipe)]
             self._content = _mixture([self._content, *networks], [weight, *_shares(1 - weight, recipe.copies)])
             self.chosen = mixture
+
+    def _start_of(self, settings: Settings) -> Checkpoint | None:
+        """The model that a network begins from; None for a counted network, or one of other sizes."""
+        is_of_size = self._start is not None and _sizes(settings["model"]) == _sizes(self._start.model)
+        return self._start if is_of_size else None
 
     def _mean_network(self, recipe: Recipe, items: Items) -> Network:
         """Fit the copies of a network to items; return the mean of their probabilities."""
@@ -171,8 +182,23 @@ class ListLearner:
         ]
         built.trainer.run_folder = run_folder
         fit.prepare(built.trainer, built.model, built.datamodule)
+        if start := self._start_of(settings):
+            fit.begin_from(built.model, start)
         built.trainer.fit(built.model, datamodule=built.datamodule)
         return built.model.network.eval()
+
+
+def _names_model(vocabulary: Vocabulary) -> Checkpoint | None:
+    """The shipped model of names, for a network to begin from; None if it knows few letters of the alphabet."""
+    start = checkpoint.read(Path(find_shipped(_NAMES_MODEL)))
+    known = sum(character.lower() in start.model["alphabet"] for character in vocabulary.alphabet)
+    return start if known >= _MIN_KNOWN * len(vocabulary.alphabet) else None
+
+
+def _sizes(model: Settings) -> tuple[str, list[int]]:
+    """Class and sizes of a network, by which two have the same weights."""
+    arguments = model["network"]["init_args"]
+    return model["network"]["class_path"], [arguments.get(name) for name in ("embed_dim", "hidden_dim")]
 
 
 def _seeded(recipe: Recipe) -> list[Settings]:

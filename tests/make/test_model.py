@@ -1,5 +1,6 @@
 """The model of a list: what is learned, chosen and saved."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from mm_lightning.cli import application
 from mm_lightning.data.items import Items
 from mm_lightning.make import model
 from mm_lightning.make.model import RECORD, Candidate, ListLearner
-from mm_lightning.make.recipe import Recipe
+from mm_lightning.make.recipe import Recipe, suited
 from mm_lightning.networks import Mixture
 from mm_lightning.training import checkpoint
+from mm_lightning.training.module import LanguageModel
 
 WORDS = ["bank", "bake", "bat", "cat", "cab", "cake", "tab", "take", "tank", "neck", "nab", "can", "ban", "tan", "ten"]
 RECIPE = Recipe(
@@ -59,6 +61,29 @@ def test_a_mixture_is_saved_with_the_networks_that_were_learned(
     assert not torch.equal(first.embedding.weight, second.embedding.weight)
     assert mixture.weights[1] == mixture.weights[2]
     assert checkpoint.load(path)[RECORD] == {"minutes": 1.0, "lines": []}
+
+
+@pytest.mark.parametrize(("words", "is_begun"), [(["Zoë", "Emma", "Ana"], True), (["Анна", "Зоя", "Emma"], False)])
+def test_a_short_list_of_known_letters_begins_from_the_shipped_names(
+    words: list[str], is_begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Catches a shipped model of another size than the recipe's, and one whose letters the list has not."""
+    begun: list[str] = []
+    begin_from = model.fit.begin_from
+
+    def note(new: LanguageModel, start: checkpoint.Checkpoint) -> None:
+        begin_from(new, start)
+        begun.append(start.path.name)
+
+    monkeypatch.setattr(model.fit, "begin_from", note)
+    (tmp_path / "words.txt").write_text("\n".join(words))
+    maker = ListLearner({"path": str(tmp_path / "words.txt")}, Items.from_strings(words), lambda _: None)
+    recipe = suited(60, 700, 30, max_seconds=60)
+    assert recipe is not None
+    trainer = {**recipe.settings["trainer"], "max_steps": 2, "steps_per_execution": 2}
+    maker.count()
+    maker.mix(replace(recipe, settings={**recipe.settings, "trainer": trainer}, copies=1))
+    assert (set(begun) == {"names.ckpt"}) == is_begun
 
 
 def test_counts_are_kept_where_a_network_gains_nothing(
