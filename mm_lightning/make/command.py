@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.lists import join_files, read_files
 from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
 from mm_lightning.data.tables import Columns
-from mm_lightning.files import make_folder, write_atomically
+from mm_lightning.files import check_writable, make_folder, unwritable, write_atomically
 from mm_lightning.training.run_folders import BEST, LOGS, checkpoint_of
 from mm_lightning.training.stop_signals import Stopped
 
@@ -136,6 +136,27 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
     learner.save(path, {"minutes": minutes, "lines": lines})
 
 
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Check that a checkpoint can be written, before a minute is spent on it; leave no empty folder after an error.
+
+    Raises:
+        UserError: If the checkpoint cannot be written.
+    """
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise unwritable(path.parent, "folder of the model", error) from None
+    try:
+        check_writable(path, "checkpoint", path.suffix)
+        yield
+    except BaseException:
+        with suppress(OSError):  # a folder with files in it stays
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
+        raise
+
+
 def _learned(path: Path, minutes: float) -> list[str] | None:
     """Lines of the search that made the list's model; None if there is no model, or more time is given now.
 
@@ -145,10 +166,11 @@ def _learned(path: Path, minutes: float) -> list[str] | None:
     from mm_lightning.make.model import RECORD  # noqa: PLC0415 # imports Lightning, which takes seconds
     from mm_lightning.training import checkpoint  # noqa: PLC0415
 
-    if not path.is_file():
+    record: Any = checkpoint.load(path).get(RECORD) if path.is_file() else None
+    try:
+        return record["lines"] if record["minutes"] >= minutes else None
+    except (TypeError, KeyError):  # a checkpoint that another command put there
         return None
-    record = checkpoint.load(path)[RECORD]
-    return record["lines"] if record["minutes"] >= minutes else None
 
 
 def _sampling(source: Source, num_samples: int, temperature: float, seed: int | None) -> dict[str, Any]:
@@ -203,9 +225,10 @@ def main(args: list[str]) -> None:
     with _quiet():
         lines = _learned(path, config["minutes"])
         if lines is None:
-            _learn(source, config["minutes"], path, options)
+            with _writable(path):
+                _learn(source, config["minutes"], path, options)
         for line in lines or ():
             _tell(line)
-        _tell(f"checkpoint: {os.path.relpath(path)}")
-        _tell(f"seed {options['seed']}; the same command makes others")
+        _tell(f"seed {options['seed']}; the same command makes others, and this one makes them under conditions:")
+        _tell(f"  python -m mm_lightning predict --ckpt_path {os.path.relpath(path)} --sampling.only_new true")
         _sample(path, options)
