@@ -64,7 +64,8 @@ class Katz(NGramCounts):
             keys, counts = sum_by_key(keys % self.vocab_size**n, counts) if n else (keys, counts)
         p = x.new_full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
         for n, (keys, counts) in enumerate(reversed(orders)):
-            own = look_up(keys, counts, self._number_continuations(x[:, self.block_size - n :])).double()  # (N, V)
+            contexts = self._number(torch.zeros_like(x[:, 0]), x[:, self.block_size - n :])
+            own = look_up(keys, counts, self._continuations(contexts)).double()  # (N, V)
             total, is_unseen = own.sum(1, keepdim=True), own == 0
             freed = self.discount * (own > 0).sum(1, keepdim=True) / total
             rest = (p * is_unseen).sum(1, keepdim=True)
