@@ -77,7 +77,7 @@ class KneserNey(NGramCounts):
     def forward(self, x: Tensor) -> Tensor:
         self._smooth()
         label, tokens = self._split(x)
-        of_all = x.new_full((len(x), self.vocab_size), 1 / self.vocab_size, dtype=torch.float64)
+        of_all = self.base(self._orders[0][0]).expand(len(x), -1)
         result = of_all
         for n, order in enumerate(self._orders):
             context = tokens[:, self.block_size - n :]
@@ -88,6 +88,10 @@ class KneserNey(NGramCounts):
             else:
                 result = of_all
         return result.log()
+
+    def base(self, tokens: OrderCounts) -> Tensor:
+        """Probability (V,) of each token before anything is counted, towards which single tokens are smoothed."""
+        return torch.full((self.vocab_size,), 1 / self.vocab_size, dtype=torch.float64, device=tokens.keys.device)
 
     def _interpolate(self, smoothed: SmoothedOrder, contexts: Tensor, lower: Tensor) -> Tensor:
         """Smooth the counts of one length after contexts with these numbers (N,), towards probabilities (N, V)."""

@@ -81,6 +81,18 @@ class PitmanYor(KneserNey):
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.device))
 
     @override
+    def base(self, tokens: OrderCounts) -> Tensor:
+        """Probability (V,), equal for tokens that never occur, and 0 for all others; equal for all if all occur.
+
+        A short list leaves some letters of the alphabet to the items that are held out. The share that discounts set
+        free is for these.
+        """
+        is_unseen = torch.ones(self.vocab_size, dtype=torch.bool, device=tokens.keys.device)
+        is_unseen[tokens.keys] = False
+        result = is_unseen.double() if is_unseen.any() else torch.ones_like(is_unseen, dtype=torch.float64)
+        return result / result.sum()
+
+    @override
     def smoothings(self, orders: list[OrderCounts]) -> list[Smoothing]:
         if not len(self.strengths):
             self.discounts, self.strengths = self._fit(orders)
@@ -92,12 +104,13 @@ class PitmanYor(KneserNey):
         step = -(-len(grams) // _MAX_FITTED_GRAMS) if len(grams) else 1
         grams, weights = grams[::step], counts[::step].double()
         left_out = [self.leave_one_out(n, grams, orders) for n in range(len(orders))]
+        num_unseen = self.vocab_size - len(orders[0].keys)
         parameters = torch.zeros(len(orders), 4, dtype=torch.float64, device=grams.device, requires_grad=True)
         optimizer = torch.optim.LBFGS([parameters], max_iter=_MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
             optimizer.zero_grad()
-            p = self.leave_one_out_probabilities(left_out, _smoothings(*_values(parameters)))
+            p = self.leave_one_out_probabilities(left_out, _smoothings(*_values(parameters)), num_unseen)
             result = -(weights * p.log()).sum() + _PRIOR * parameters.square().sum()
             result.backward()  # type: ignore[no-untyped-call] # torch's own
             return result
@@ -107,14 +120,20 @@ class PitmanYor(KneserNey):
         with torch.no_grad():
             return _values(parameters)
 
-    def leave_one_out_probabilities(self, counts: list[LeftOut], smoothings: list[Smoothing]) -> Tensor:
+    def leave_one_out_probabilities(
+        self, counts: list[LeftOut], smoothings: list[Smoothing], num_unseen: int
+    ) -> Tensor:
         """Compute the probability (G,) of each n-gram's last token, from all other n-grams.
 
         Args:
             counts: Result of `leave_one_out` for contexts of 0 to C tokens.
             smoothings: The smoothing of each length.
+            num_unseen: Number of tokens that never occur.
         """
-        p = torch.tensor(1 / self.vocab_size, dtype=torch.float64, device=self.grams.device)
+        if num_unseen:
+            p = (counts[0].count == 0).double() / (num_unseen + 1)
+        else:  # a token that occurs once is the only unseen one without its occurrence
+            p = torch.where(counts[0].count == 0, 1.0, 1 / self.vocab_size).double()
         for left, smoothing in zip(counts, smoothings, strict=True):
             freed = (left.kinds * smoothing.discounts[1:]).sum(1) + smoothing.strength
             own = left.count - smoothing.discounts[left.count.clamp(max=3)]

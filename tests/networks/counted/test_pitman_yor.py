@@ -34,14 +34,17 @@ class _Fixed(PitmanYor):
 
 @torch.no_grad()
 @pytest.mark.parametrize("block_size", [1, 2, 4])
-def test_leave_one_out_is_leaving_one_out(block_size: int):
+@pytest.mark.parametrize("strings", [STRINGS, ["ab", "aba", "b"], ["abc", "ab", "aa"]], ids=["many", "no c", "one c"])
+def test_leave_one_out_is_leaving_one_out(block_size: int, strings: list[str]):
     """Catches counts, sums and kinds that still hold the n-gram that is left out, or lose what stays."""
-    network = fitted(_Fixed(4, block_size), STRINGS)
+    network = fitted(_Fixed(4, block_size), strings)
     orders = network.order_counts(network.grams, network.counts)
     smoothings: list[Smoothing] = network.smoothings(orders)
     grams, counts = network.grams.clone(), network.counts.clone()
     p = network.leave_one_out_probabilities(
-        [network.leave_one_out(n, grams, orders) for n in range(len(orders))], smoothings
+        [network.leave_one_out(n, grams, orders) for n in range(len(orders))],
+        smoothings,
+        num_unseen=4 - len(set("".join(strings))) - 1,
     )
     for i, gram in enumerate(grams.tolist()):
         is_left = torch.ones(len(grams), dtype=torch.bool)
