@@ -31,6 +31,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
         "_prepare_subcommand_kwargs",
         "_subcommand_parsers",
     },
+    "commands/parsing.py": {"_actions"},
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/processes.py": {"_exit", "_launcher"},  # os._exit is documented
@@ -93,7 +94,7 @@ def private_names(path: Path) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith("mm_lightning"):
             names |= {alias.name for alias in node.names} | set(str(node.module).split("."))
-    return {name for name in names if re.match(r"_[a-z]", name)}
+    return {name for name in names if re.match(r"_[a-z]", name)} - {"_fields"}  # of a named tuple, documented
 
 
 def of_the_package() -> set[str]:

@@ -49,7 +49,7 @@ def option_names(parser: argparse.ArgumentParser) -> set[str]:
     for action in parser._actions:
         result |= {name for name in action.option_strings if name.startswith("--")}
         if isinstance(action, argparse._SubParsersAction):
-            result = result.union(*map(option_names, action._name_parser_map.values()))
+            result = result.union(*map(option_names, (action.choices or {}).values()))
     return result
 
 

@@ -194,7 +194,7 @@ def test_what_cannot_be_tested_is_refused(words, capsys, options, message):
 def test_a_config_is_needed(tmp_path):
     """Catches a traceback where no configuration says what to train."""
     result = run("lr_find", cwd=tmp_path)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert result.stderr.startswith("error: lr_find needs --config")
 
 

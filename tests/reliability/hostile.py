@@ -1,13 +1,13 @@
 """Hostile values and options, and a folder with a short run to try them on."""
 
+from importlib import import_module
+
 import pytest
 import yaml
 from limited import clean
 from run_command import FIT, ROOT, run
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.report import make_parser as report_parser
-from mm_lightning.sweep.command import make_parser
 
 VALUES = [  # of the command line; some are accepted by many options
     *("1", "2", "0", "true", "0.5", "x.png") * 4,
@@ -38,7 +38,7 @@ BOUNDS = ("--trainer.max_time", "00:00:00:10", "--trainer.steps_per_execution", 
 TINY = (*FIT, "--data.path", "words.txt", "--trainer.max_steps", 4, "--model.network.init_args.hidden_dim", 4, *BOUNDS)
 KEPT = {"words.txt", "run.ckpt", "base.yaml"}
 NOT_TRIED = {  # start other processes, which fork from no prepared process, or have no bound by design
-    *("trainer.devices", "trainer.num_nodes", "trainer.max_time", "config"),
+    *("trainer.devices", "trainer.num_nodes", "trainer.max_time", "config", "minutes", "lists"),
 }
 
 
@@ -64,6 +64,7 @@ COMMAND_LINES = {  # that work, to which a hostile option is added
     "lr_find": ("lr_find", *TINY[1:], "--num_steps", 100),
     "score": ("score", "--ckpt_path", "run.ckpt", "anna"),
     "quality": ("quality", "--ckpt_path", "run.ckpt", "--num_samples", 50),
+    "make": ("make", "words.txt", "--minutes", 0),
     "report": ("report", "--data.path", "words.txt"),
     "sweep": ("sweep", "--base", "base.yaml", "--space", SPACE, "--trials", 1),
 }
@@ -78,10 +79,10 @@ def flattened(settings, section=""):
 
 def options_of(command, folder):
     """The options of a command, as its parser has them."""
-    if command == "report":
-        return sorted(report_parser().get_defaults().keys())
-    if command == "sweep":
-        return [*sorted(make_parser().get_defaults().keys()), "data.path", "model.network.init_args.embed_dim"]
+    entry = COMMANDS[command]
+    if entry.is_light:
+        own = sorted({*import_module(entry.module).make_parser().get_defaults().keys()} - NOT_TRIED)
+        return [*own, *(["data.path", "model.network.init_args.embed_dim"] if command == "sweep" else [])]
     done = run(*COMMAND_LINES[command], "--print_config", cwd=folder)
     assert done.returncode == 0, done.stderr
     return sorted({*flattened(yaml.safe_load(done.stdout)), "config"} - NOT_TRIED)

@@ -173,7 +173,7 @@ def test_a_file_without_an_end_is_refused(tmp_path, monkeypatch):
         ("data/" + "x" * 300, "no such file|File name too long"),
         ("x/" * 3000, "File name too long"),
         ("a\x00b", "is no file name"),
-        ("", "is a folder"),
+        ("", "has no path or an empty one"),
         (".", "is a folder"),
         ("/dev/null", "is empty"),
         ("long.txt/x", "Not a directory"),

@@ -22,7 +22,7 @@ BAD_SWEEPS = [
     (
         {"space": {"model.network.init_args.hiden_dim": {"int": [1, 2]}}},
         (),
-        "hiden_dim at 1: Parser key \"model.network\": Option 'hiden_dim' is not accepted\n",
+        "hiden_dim at 1: Parser key \"model.network\": Option 'hiden_dim' is not accepted; did you mean hidden_dim?\n",
     ),
     ({}, ("--model.optimizer.init_args.foo", "1"), "Parser key \"model.optimizer\": Option 'foo' is not accepted\n"),
     ({"space": {"trainer.foo": {"int": [1, 2]}}}, (), "space trainer.foo at 1"),
