@@ -113,11 +113,12 @@ class Launcher(_SubprocessScriptLauncher):
         """The process that ended too early, in words; None while there is none."""
         if self._rank and os.getppid() != self._parent:
             return f"process 0 of {self.num_processes} ended too early"
-        for rank, process in enumerate(self.procs, 1):
-            if status := process.poll():
-                how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-                return f"process {rank} of {self.num_processes} {how}"
-        return None
+        ended = [(status, rank) for rank, process in enumerate(self.procs, 1) if (status := process.poll())]
+        if not ended:
+            return None
+        status, rank = min(ended)  # a killed process first: others end because they have lost it
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        return f"process {rank} of {self.num_processes} {how}"
 
     @property
     def _is_reporter(self) -> bool:
