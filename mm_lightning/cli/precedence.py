@@ -213,7 +213,7 @@ def settle_vocabulary(config: Namespace, ckpt: Checkpoint) -> None:
         raise UserError(
             f"data.label is {data['label']}, but the checkpoint {ckpt.path} was trained without labels; leave it out"
         )
-    data["alphabet"], data["labels"] = own, ckpt.model["labels"] or None
+    data["alphabet"], data["labels"] = own, ckpt.model["labels"]
 
 
 @contextmanager

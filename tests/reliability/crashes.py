@@ -119,7 +119,8 @@ def traces(run_folder):
     for content in found.values():
         config = content["callbacks"]["run_config"]
         config["config"] = yaml.safe_load(config["config"])
-        del config["config"]["data"]["alphabet"]  # taken from the data at first, and from the checkpoint on resume
+        for name in ("alphabet", "labels"):  # taken from the data at first, and from the checkpoint on resume
+            del config["config"]["data"][name]
     events = EventAccumulator(str(run_folder), size_guidance={"tensors": 0})  # all points
     events.Reload()
     found["tensorboard"] = {
