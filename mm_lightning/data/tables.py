@@ -158,14 +158,15 @@ def _weights(column: tuple[str, ...], name: str, source: str, lines: list[int]) 
     Raises:
         UserError: If a cell is no whole number from 1 up; names the line.
     """
-    try:
-        result = np.array(list(map(int, column)), np.int64)
-        if ((result >= 1) & (result <= _MAX_WEIGHT)).all():
-            return result
-    except (ValueError, OverflowError):
-        pass
-    first = next(i for i, cell in enumerate(column) if not (cell.isdecimal() and 1 <= int(cell) <= _MAX_WEIGHT))
+    first = next((i for i, cell in enumerate(column) if not _is_weight(cell)), None)
+    if first is None:
+        return np.array(list(map(int, column)), np.int64)
     raise UserError(
         f"{source}: {name} is {column[first]} in line {lines[first]}; a weight is a whole number from 1 to "
         f"{_MAX_WEIGHT:_}"
     )
+
+
+def _is_weight(cell: str) -> bool:
+    """Whether a cell is a whole number from 1 to the limit; Python refuses to read thousands of digits."""
+    return cell.isdecimal() and len(cell) <= len(str(_MAX_WEIGHT)) and 1 <= int(cell) <= _MAX_WEIGHT

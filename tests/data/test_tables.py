@@ -42,6 +42,8 @@ def test_the_delimiter_is_that_of_the_first_line(delimiter: str):
         ("name,sex\nanna,F\n ,F\n", Columns("name"), "x.csv: line 3 has an empty name"),
         ("name,sex\nanna,F\neva\n", Columns("name", "sex"), "x.csv: line 3 has no sex"),
         ("name,n\nanna,0\n", Columns("name", None, "n"), "x.csv: n is 0 in line 2; a weight is a whole number from 1"),
+        ("name,n\nanna,2\nzoe,+3\n", Columns("name", None, "n"), "x.csv: n is +3 in line 3; a weight is"),
+        pytest.param(f"name,n\nanna,{'9' * 5000}\n", Columns("name", None, "n"), "in line 2; a weight is", id="long"),
         ("name,n\nanna,1\neva,1.5\n", Columns("name", None, "n"), "x.csv: n is 1.5 in line 3"),
         ('name\n"an\nna"\n', Columns("name"), "x.csv: the item that ends in line 3 has a line break"),
         ("name\n" + "a" * 1001 + "\n", Columns("name"), "x.csv: the item that ends in line 2 has 1001 characters"),
