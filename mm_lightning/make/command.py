@@ -20,7 +20,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.lists import join_files, read_files
 from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
 from mm_lightning.data.tables import Columns
-from mm_lightning.files import check_writable, make_folder, unwritable, write_atomically
+from mm_lightning.files import check_writable, find_shipped, make_folder, unwritable, write_atomically
 from mm_lightning.training.run_folders import BEST, LOGS, checkpoint_of
 from mm_lightning.training.stop_signals import Stopped
 
@@ -65,7 +65,7 @@ def make_parser() -> OneLineParser:
 
 
 def _read(lists: list[str], item: str | None) -> Source:
-    """Read a list from files or stdin; a list from stdin is kept in the folder of its model.
+    """Read a list from files or stdin; a list from stdin or a pipe is kept in the folder of its model.
 
     Raises:
         UserError: If the list cannot be read, or has too few items.
@@ -80,12 +80,13 @@ def _read(lists: list[str], item: str | None) -> Source:
         raise UserError(f"{name} has {len(items)} different item; make needs at least {_MIN_ITEMS}")
     digest = hashlib.sha256(items.hashes().tobytes()).hexdigest()[:8]
     folder = Path(LOGS) / _FOLDER / f"{'stdin' if is_stdin else Path(lists[0]).stem}-{digest}"
-    if is_stdin:
+    is_copied = is_stdin or not all(Path(find_shipped(path)).is_file() for path in paths)
+    if is_copied:  # stdin and pipes can be read once, and other commands read the list too
         paths = [str(folder / "items.txt")]
         make_folder(folder)
         with write_atomically(Path(paths[0]), "list") as file:
             file.write("".join(f"{text}\n" for text in items).encode())
-    return Source(name, items, {"path": paths, "item": None if is_stdin else item}, folder)
+    return Source(name, items, {"path": paths, "item": None if is_copied else item}, folder)
 
 
 def _describe(source: Source) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,17 @@ def test_stdin_and_several_files(tmp_path: Path):
         (tmp_path / f"{name}.txt").write_text("\n".join(words))
     both = run("make", "a.txt", "b.txt", "--num_samples", "3", "--minutes", "0", cwd=tmp_path)
     assert "a.txt, b.txt: 20 different items" in both.stderr
+
+
+def test_a_pipe_is_read_once(tmp_path: Path):
+    """Catches a list that is read again where nothing is left to read."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("\n".join(WORDS[:20]),), daemon=True)
+    writer.start()
+    result = run("make", "pipe", "--num_samples", "3", "--minutes", "0", cwd=tmp_path)
+    assert len(result.stdout.splitlines()) == 3, result.stderr
+    (kept,) = tmp_path.glob("lightning_logs/make/pipe-*/items.txt")
+    assert kept.read_text().split() == WORDS[:20]
 
 
 @pytest.mark.parametrize(
