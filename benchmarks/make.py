@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from list_sizes import build
+from lists import build
 from torch import Tensor
 
 from mm_lightning.data.encoding import Windows, encode
