@@ -33,8 +33,8 @@ class OrderCounts:
 class Smoothing:
     """Share of an n-gram length that goes to the shorter n-grams.
 
-    The probability of a token with count c after a context is (c - d(c) + (s + sum of d) * p) / (sum of c + s), where p
-    is the probability after the shorter context, and both sums are over the tokens.
+    A token with count c after a context has the probability (c - d(c) + (s + sum of d) * p) / (sum of c + s). Here p is
+    its probability after the shorter context. Both sums are over the tokens.
 
     Args:
         discounts: (4,) float64 d, subtracted from counts of 0, 1, 2 and more than 2.

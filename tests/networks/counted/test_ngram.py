@@ -87,6 +87,18 @@ def test_without_smoothing_an_unseen_pair_is_infinite_and_an_unseen_context_unif
     assert network(torch.tensor([[3]])).exp().tolist() == [[0.25] * 4]
 
 
+def discounts_by_hand(counts: Counter) -> list[float]:
+    """Discounts of counts of 0, 1, 2 and more (Chen and Goodman 1999, equation 17)."""
+    occurring = Counter(counts.values())
+    discounts = [0.0]
+    for i in (1, 2, 3):
+        n1, n2 = occurring[1], occurring[2]
+        usable = n1 + 2 * n2 and occurring[i]
+        estimate = i - (i + 1) * n1 / (n1 + 2 * n2) * occurring[i + 1] / occurring[i] if usable else i / 2
+        discounts.append(min(max(estimate, 0.1), i))
+    return discounts
+
+
 def kneser_ney_by_hand(strings: list[str], block_size: int, context: str, symbol: str) -> float:
     """Probability by interpolated modified Kneser-Ney (Chen and Goodman 1999), with sets and loops."""
     grams = Counter()
@@ -102,13 +114,7 @@ def kneser_ney_by_hand(strings: list[str], block_size: int, context: str, symbol
                 counts[gram[-n - 1 :]] += count
         counts.update(gram[-n - 1 :] for gram in longer if n < block_size and not (n and gram[-n - 1] == "."))
         counts = Counter({gram: c for gram, c in counts.items() if not gram[:-1].startswith("..")})
-        occurring = Counter(counts.values())
-        discounts = [0.0]
-        for i in (1, 2, 3):
-            n1, n2 = occurring[1], occurring[2]
-            usable = n1 + 2 * n2 and occurring[i]
-            estimate = i - (i + 1) * n1 / (n1 + 2 * n2) * occurring[i + 1] / occurring[i] if usable else i / 2
-            discounts.append(min(max(estimate, 0.1), i))
+        discounts = discounts_by_hand(counts)
         own = {s: counts[context[len(context) - n :] + s] for s in "+abc"}
         if sum(own.values()):
             discount = {s: discounts[min(c, 3)] for s, c in own.items()}
@@ -153,13 +159,7 @@ def label_step_by_hand(n: int, block_size: int, label: int | None, context: str,
         if n < block_size and not (n and gram[-n - 1] == "."):
             counts[(own, gram[-n - 1 :])] += 1
     counts = Counter({key: count for key, count in counts.items() if not key[1][:-1].startswith("..")})
-    occurring = Counter(counts.values())
-    discounts = [0.0]
-    for i in (1, 2, 3):
-        n1, n2 = occurring[1], occurring[2]
-        usable = n1 + 2 * n2 and occurring[i]
-        estimate = i - (i + 1) * n1 / (n1 + 2 * n2) * occurring[i + 1] / occurring[i] if usable else i / 2
-        discounts.append(min(max(estimate, 0.1), i))
+    discounts = discounts_by_hand(counts)
     own_counts = {s: counts[(label, context[len(context) - n :] + s)] for s in "+abc"}
     total = sum(own_counts.values())
     if not total:
