@@ -36,8 +36,14 @@ class Command:
 
     def wait(self, timeout=120):
         self.process.join(timeout)
-        assert self.process.exitcode is not None, "the command did not end"
+        has_ended = self.process.exitcode is not None
+        if not has_ended:
+            self.process.kill()
+            self.process.join()
         stdout, stderr = (file.read() for file in self._files)
+        for file in self._files:
+            file.close()
+        assert has_ended, f"the command did not end; its stderr: {stderr[-2000:]}"
         return Result(self.process.exitcode, stdout, stderr)
 
 

@@ -3,12 +3,19 @@
 At the end of a step the state is complete and can be saved.
 """
 
+import os
 import signal
+import sys
+import threading
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_TO_REPEAT = 0.05  # from a signal that Python has dropped to its repetition: more than the rest of a `__del__`
 
 
 class Stopped(BaseException):
@@ -33,10 +40,22 @@ def stop_at_once() -> None:
     """Raise `Stopped` at SIGINT or SIGTERM, where nothing is left to be finished: while a command starts, or reads."""
     for signum in _STOP_SIGNALS:
         signal.signal(signum, _raise_stopped)
+    sys.unraisablehook = _repeat_stopped
 
 
 def _raise_stopped(signum: int, frame: FrameType | None) -> None:
     raise Stopped(signum)
+
+
+def _repeat_stopped(unraisable: "UnraisableHookArgs") -> None:
+    """Send a stop signal once more, since Python drops what is raised while an object is deleted."""
+    if not isinstance(unraisable.exc_value, Stopped):
+        sys.__unraisablehook__(unraisable)
+        return
+    # from a thread: a handler that ran now would raise in this hook, where Python drops it again
+    again = threading.Timer(_SECONDS_TO_REPEAT, os.kill, (os.getpid(), unraisable.exc_value.signum))
+    again.daemon = True
+    again.start()
 
 
 class StopSignals:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from mm_lightning.training.callbacks import LastCheckpoint
-from mm_lightning.training.stop_signals import Stopped, StopSignals
+from mm_lightning.training.stop_signals import Stopped, StopSignals, stop_at_once
 
 
 @pytest.fixture
@@ -49,6 +50,23 @@ def test_listening_again_keeps_the_first_handlers(signals):
     signals.listen()
     os.kill(os.getpid(), signal.SIGTERM)
     assert signals.signum == signal.SIGTERM
+
+
+class Deleted:
+    """An object whose deletion meets a signal, as that of Lightning's profiler does."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_signal_during_a_deletion_is_not_lost(monkeypatch):
+    """Catches a command that goes on for hours, since Python drops what a `__del__` raises."""
+    monkeypatch.setattr("sys.unraisablehook", None)
+    stop_at_once()
+    Deleted()
+    with pytest.raises(Stopped, match="stopped by SIGTERM"):
+        time.sleep(10)
 
 
 def test_no_handler_of_errors_swallows_a_stop():
