@@ -22,6 +22,7 @@ LAYERS = [  # lowest first; a folder imports only from those above it in this li
     "evaluation",
     "sampling",
     "training",
+    "export",
     "commands",
     "cli",
     "make",
