@@ -1,0 +1,3 @@
+import { openModel } from "./payload.js";
+
+openModel(document.getElementById("model").textContent);
