@@ -7,12 +7,13 @@ click. The content security policy allows this script and this style by their ha
 import base64
 import hashlib
 import re
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from mm_lightning.data.items import Items
 from mm_lightning.export.binary import Weights
 from mm_lightning.export.facts import Facts
-from mm_lightning.export.payload import PAGE, payload
+from mm_lightning.export.payload import PAGE, make_payload, page_classes
 from mm_lightning.training.module import LanguageModel
 
 _IMPORT = re.compile(r'import \{ (\w+(?:, \w+)*) \} from "(\.{1,2}/[\w./]+\.js)";')
@@ -33,12 +34,13 @@ def page(model: LanguageModel, facts: Facts, seen: Items | None, weights: Weight
     Raises:
         UserError: If the page cannot compute the network, or a weight is too large for float16.
     """
-    script = '"use strict";\n' + joined_script(PAGE / "main.js")
+    payload = make_payload(model, facts, seen, weights)
+    script = '"use strict";\n' + joined_script(PAGE / "main.js", set(page_classes()) - payload.classes)
     style = _without_layout((PAGE / "style.css").read_text(encoding="utf-8").splitlines())
     parts = {
         "policy": _policy(script, style),
         "style": style,
-        "model": payload(model, facts, seen, weights),
+        "model": payload.text,
         "script": script,
     }
     template = (PAGE / "index.html").read_text(encoding="utf-8")
@@ -53,18 +55,22 @@ def _policy(script: str, style: str) -> str:
     )
 
 
-def joined_script(entry: Path) -> str:
+def joined_script(entry: Path, unused: AbstractSet[str] = frozenset()) -> str:
     """Join a module and the modules that it imports, each behind those that it imports itself.
+
+    Args:
+        entry: The module.
+        unused: Names to leave out: an import of these names alone, and a line that lists one of them.
 
     Raises:
         ValueError: If a module imports or exports in another form than one line of names.
     """
     bodies: dict[Path, str] = {}
-    _join(entry.resolve(), bodies)
+    _join(entry.resolve(), bodies, unused)
     return "".join(bodies.values())
 
 
-def _join(path: Path, bodies: dict[Path, str]) -> None:
+def _join(path: Path, bodies: dict[Path, str], unused: AbstractSet[str]) -> None:
     """Add the module and its imports to `bodies`, unless they are there; a cycle of imports is left as it is."""
     if path in bodies:
         return
@@ -72,7 +78,10 @@ def _join(path: Path, bodies: dict[Path, str]) -> None:
     lines = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if found := _IMPORT.fullmatch(line):
-            _join((path.parent / found[2]).resolve(), bodies)
+            if not unused.issuperset(found[1].split(", ")):
+                _join((path.parent / found[2]).resolve(), bodies, unused)
+            continue
+        if line.strip().removesuffix(",") in unused:
             continue
         statement = _EXPORT.sub("", line, count=1) if _EXPORT.match(line) else line
         if _MODULE_SYNTAX.search(statement):

@@ -8,8 +8,8 @@ import copy
 import json
 import math
 import re
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
@@ -137,26 +137,47 @@ def _as_json(value: Any) -> Any:
     return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+@dataclass(frozen=True)
+class Payload:
+    """A model for the page.
+
+    Args:
+        text: Text of the page's element `model`; it has no `<`, so it cannot end the element.
+        classes: Classes of the networks, among those that the page has a module for.
+    """
+
+    text: str
+    classes: frozenset[str]
+
+
 @torch.no_grad()
-def payload(model: LanguageModel, facts: Facts, seen: Items | None, weights: Weights) -> str:
-    """Make the text of the page's element `model`; it has no `<`, so it cannot end the element.
+def make_payload(model: LanguageModel, facts: Facts, seen: Items | None, weights: Weights) -> Payload:
+    """Make the payload of a model.
 
     Raises:
         UserError: If the page cannot compute the network, or a weight is too large for float16.
     """
     binary = Binary(weights)
     counts = list(model.labels.values())
+    network = _describe(model.make_network, model.network, len(model.vocabulary), len(counts), binary)
     content = {
         "format": _FORMAT,
         "vocabulary": _describe_vocabulary(model.vocabulary),
         "labels": list(model.labels),
         "labelShares": [count / sum(counts) for count in counts],
-        "network": _describe(model.make_network, model.network, len(model.vocabulary), len(counts), binary),
+        "network": network,
         "facts": asdict(facts),
         "seen": None,
     }
     text = json.dumps({"json": _as_json(content), "binary": binary.base64()}, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return Payload(text.replace("<", "\\u003c"), frozenset(_classes(network)))
+
+
+def _classes(network: Description) -> Iterator[str]:
+    """Names of the classes of a network and its members."""
+    yield network["class"]
+    for member in network["members"]:
+        yield from _classes(member)
 
 
 @torch.no_grad()
