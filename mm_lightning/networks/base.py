@@ -51,6 +51,12 @@ class Network(nn.Module, ABC):
         return next(chain(self.parameters(), self.buffers())).device
 
     @property
+    def num_parameters(self) -> int:
+        """Number of learned weights and of counts."""
+        counts = (buffer for name, buffer in self.named_buffers() if name.rpartition(".")[2] == "counts")
+        return sum(values.numel() for values in chain(self.parameters(), counts))
+
+    @property
     def embedding_table(self) -> Tensor | None:
         """Rows (V, E) of the submodule `embedding`; None for a network without one."""
         embedding = getattr(self, "embedding", None)
@@ -84,6 +90,11 @@ class Network(nn.Module, ABC):
     def context(self) -> int | None:
         """Number of last ids that the logits depend on; None for all ids."""
         return None
+
+    @property
+    def members(self) -> list["Network"]:
+        """Networks that this one is made of."""
+        return []
 
     def window_table(self, transform: Callable[[Tensor], Tensor], vocab_size: int) -> WindowTable | None:
         """Make a table of the transformed logits of all windows, or None where the table would be too large.
