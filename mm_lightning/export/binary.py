@@ -1,6 +1,5 @@
 """The numbers of a page as one binary: weights as they are or in half precision, integers packed."""
 
-import base64
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ Weights = Literal["float32", "float16"]
 Description = dict[str, Any]
 _ALIGNMENT = 8  # bytes; views of JavaScript begin at multiples of a number's size
 _MAX_FLOAT16 = 65_504.0
+_CHARACTERS = bytes(sorted(set(range(33, 127)) - set(b'"\\<')))  # printable, and themselves in JSON within HTML
 
 
 class Binary:
@@ -54,9 +54,13 @@ class Binary:
         content = values.to(getattr(torch, kind)).numpy().tobytes()
         return {"dtype": kind, "shape": shape, "offset": self.add(content)}
 
-    def base64(self) -> str:
-        """All bytes as text."""
-        return base64.b64encode(b"".join(self._parts)).decode("ascii")
+    def text(self) -> str:
+        """All bytes as text, 13 bits in two characters: 8 % shorter than base64."""
+        bits = np.unpackbits(np.frombuffer(b"".join(self._parts), np.uint8), bitorder="little")
+        rows = np.pad(bits, (0, -len(bits) % 13)).reshape(-1, 13)
+        numbers = np.packbits(np.pad(rows, ((0, 0), (0, 3))), axis=1, bitorder="little").view("<u2").ravel()
+        characters = np.frombuffer(_CHARACTERS, np.uint8)
+        return characters[np.stack(np.divmod(numbers, len(characters)), 1)].tobytes().decode("ascii")
 
 
 def _pack_integers(values: NDArray[np.int64]) -> tuple[str, bytes]:

@@ -23,6 +23,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import UNKNOWN, Vocabulary
 from mm_lightning.evaluation.loss import score
 from mm_lightning.export.binary import Binary, Description, Weights
+from mm_lightning.export.bloom import BloomFilter, make_filter
 from mm_lightning.export.facts import Facts
 from mm_lightning.networks.base import LabelView, Network
 from mm_lightning.training.module import LanguageModel
@@ -128,6 +129,17 @@ def _describe_vocabulary(vocabulary: Vocabulary) -> Description:
     }
 
 
+def _describe_filter(seen: BloomFilter, binary: Binary) -> Description:
+    return {
+        "offset": binary.add(seen.content),
+        "numBytes": len(seen.content),
+        "numBits": seen.num_bits,
+        "numHashes": seen.num_hashes,
+        "numItems": seen.num_items,
+        "errorRate": seen.error_rate,
+    }
+
+
 def _as_json(value: Any) -> Any:
     """Replace numbers that JSON cannot express by strings, which JavaScript's `Number` reads."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -167,9 +179,9 @@ def make_payload(model: LanguageModel, facts: Facts, seen: Items | None, weights
         "labelShares": [count / sum(counts) for count in counts],
         "network": network,
         "facts": asdict(facts),
-        "seen": None,
+        "seen": None if seen is None else _describe_filter(make_filter(seen), binary),
     }
-    text = json.dumps({"json": _as_json(content), "binary": binary.base64()}, allow_nan=False, separators=(",", ":"))
+    text = json.dumps({"json": _as_json(content), "binary": binary.text()}, allow_nan=False, separators=(",", ":"))
     return Payload(text.replace("<", "\\u003c"), frozenset(_classes(network)))
 
 

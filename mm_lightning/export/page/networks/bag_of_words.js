@@ -1,8 +1,8 @@
 // Bag of words: predict from the mean of all tokens so far.
 
-import { addTo, linear } from "./arithmetic.js";
-import { TokenEmbedding, positionVector } from "./embedding.js";
-import { SequenceNetwork } from "./windows.js";
+import { addTo, linear } from "./parts/arithmetic.js";
+import { TokenEmbedding, positionVector } from "./parts/embedding.js";
+import { SequenceNetwork } from "./parts/windows.js";
 
 export class BagOfWords extends SequenceNetwork {
   constructor(settings, tensors) {

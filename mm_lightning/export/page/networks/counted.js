@@ -1,8 +1,8 @@
 // Counted networks: n-grams with add-k smoothing, Kneser-Ney smoothing, or fitted smoothing (PitmanYor).
 
-import { TWO_32 } from "./tensors.js";
-import { CountTrie, digitColumns } from "./trie.js";
-import { WindowNetwork } from "./windows.js";
+import { TWO_32 } from "./parts/tensors.js";
+import { CountTrie, digitColumns } from "./parts/trie.js";
+import { WindowNetwork } from "./parts/windows.js";
 
 const SHARE_OF_ALL = 0.1; // of all labels, in what a length is smoothed towards; the same as in kneser_ney.py
 

@@ -12,7 +12,7 @@ import { Mixture } from "./mixture.js";
 import { MLP } from "./mlp.js";
 import { GRU, LSTM, RNN } from "./recurrent.js";
 import { Bigram, Table } from "./table.js";
-import { readTensors } from "./tensors.js";
+import { readTensors } from "./parts/tensors.js";
 import { Transformer } from "./transformer.js";
 import { WaveNet } from "./wavenet.js";
 

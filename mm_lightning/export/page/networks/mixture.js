@@ -1,6 +1,6 @@
 // Average of networks: the weighted mean of their probabilities.
 
-import { logSumExp } from "./arithmetic.js";
+import { logSumExp } from "./parts/arithmetic.js";
 
 export class Mixture {
   constructor(settings, _tensors, members) {

@@ -1,8 +1,8 @@
 // The multi-layer perceptron of Bengio et al. 2003.
 
-import { addProduct, addTo, gelu, linear } from "./arithmetic.js";
-import { TokenEmbedding } from "./embedding.js";
-import { WindowNetwork } from "./windows.js";
+import { addProduct, addTo, gelu, linear } from "./parts/arithmetic.js";
+import { TokenEmbedding } from "./parts/embedding.js";
+import { WindowNetwork } from "./parts/windows.js";
 
 const ACTIVATIONS = { tanh: Math.tanh, relu: (x) => Math.max(x, 0), gelu };
 

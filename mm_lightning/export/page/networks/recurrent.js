@@ -1,8 +1,8 @@
 // Recurrent networks: plain, GRU and LSTM cells, in stacked layers.
 
-import { linear, sigmoid } from "./arithmetic.js";
-import { TokenEmbedding } from "./embedding.js";
-import { SequenceNetwork } from "./windows.js";
+import { linear, sigmoid } from "./parts/arithmetic.js";
+import { TokenEmbedding } from "./parts/embedding.js";
+import { SequenceNetwork } from "./parts/windows.js";
 
 /** A network of stacked layers. A subclass has `cell(fromInput, fromHidden, {hidden, memory})`, the next state. */
 class RecurrentNetwork extends SequenceNetwork {

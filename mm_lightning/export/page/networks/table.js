@@ -1,7 +1,7 @@
 // Networks that are a table of logits: the bigram, and any network of a short context whose windows were all computed.
 
-import { rowOf } from "./arithmetic.js";
-import { WindowNetwork } from "./windows.js";
+import { rowOf } from "./parts/arithmetic.js";
+import { WindowNetwork } from "./parts/windows.js";
 
 /** Logits (labels, V^C, V) of all windows, in the order of the numbers whose base-V digits are the window's ids. */
 export class Table extends WindowNetwork {

@@ -1,8 +1,8 @@
 // The Transformer in the form of GPT-2; keys and values of earlier positions are the state.
 
-import { addTo, gelu, layerNorm, linear } from "./arithmetic.js";
-import { TokenEmbedding, positionVector } from "./embedding.js";
-import { SequenceNetwork } from "./windows.js";
+import { addTo, gelu, layerNorm, linear } from "./parts/arithmetic.js";
+import { TokenEmbedding, positionVector } from "./parts/embedding.js";
+import { SequenceNetwork } from "./parts/windows.js";
 
 /** Mean of the values (vectors) by the softmax of query * key, head by head. */
 function attend(query, keys, values, numHeads) {

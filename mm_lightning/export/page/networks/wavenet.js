@@ -1,8 +1,8 @@
 // The hierarchical network after WaveNet: each level joins neighbouring positions in pairs.
 
-import { linear } from "./arithmetic.js";
-import { TokenEmbedding } from "./embedding.js";
-import { WindowNetwork } from "./windows.js";
+import { linear } from "./parts/arithmetic.js";
+import { TokenEmbedding } from "./parts/embedding.js";
+import { WindowNetwork } from "./parts/windows.js";
 
 export class WaveNet extends WindowNetwork {
   constructor(settings, tensors) {
