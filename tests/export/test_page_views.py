@@ -109,7 +109,7 @@ def test_an_item_is_a_link_to_its_score_and_its_steps(open_page, html: str):
     """Catches links that lose the item, and a way back that does not lead back."""
     page = open_page(html)
     item = items_of(page, 20)[3]
-    page.get_by_role("link", name=f"score: {item}").first.click()
+    page.get_by_role("link", name=item, exact=True).first.click()
     assert page.input_value("#score-item") == item
     page.go_back()
     assert items_of(page, 20)[3] == item

@@ -8,7 +8,8 @@ import { Job } from "./slices.js";
 
 const ITEMS_AT_ONCE = 20;
 const MAX_SEED = 2 ** 32 - 1;
-const LONG_ITEM_CHARACTERS = 24;
+const REM_PER_CHARACTER = 0.6; // width of the columns
+const MAX_COLUMN_REM = 24;
 const CONDITIONS = {
   none: "",
   exact: "Conditions are exact: items have the probabilities that the model gives them among all items that fit.",
@@ -87,8 +88,8 @@ export class MakeView {
     this.#items.push(...made);
     byId("make-items").append(...made.map((item) => this.#row(item)));
     if (!isDone) return;
-    const isLong = this.#items.some((item) => item.text.length > LONG_ITEM_CHARACTERS);
-    byId("make-items").classList.toggle("long", isLong);
+    const longest = Math.max(...this.#items.map((item) => item.text.length)) * REM_PER_CHARACTER;
+    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(longest, 7.5), MAX_COLUMN_REM)}rem`);
     const text = this.#items.map((item) => `${item.text}\n`).join("");
     URL.revokeObjectURL(byId("make-download").href);
     byId("make-download").href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
@@ -97,9 +98,9 @@ export class MakeView {
   }
 
   #row({ text, label, isSeen }) {
-    const link = (tab, words) => {
+    const link = (tab, properties) => {
       const changes = { tab, item: text, ended: "", ...(label ? { label } : {}) };
-      return this.page.link(element("a", { ariaLabel: `${words}: ${text}`, textContent: words }), () => changes);
+      return this.page.link(element("a", properties), () => changes);
     };
     const marks = [];
     if (isSeen !== null) {
@@ -107,8 +108,8 @@ export class MakeView {
     }
     if (label) marks.push(element("i", { textContent: label, dir: "auto" }));
     return element("li", {},
-      element("b", { textContent: text, dir: "auto" }),
-      element("span", {}, ...marks, link("score", "score"), link("step", "steps")));
+      element("b", { dir: "auto" }, link("score", { textContent: text, title: "Score this item" })),
+      element("span", {}, ...marks, link("step", { textContent: "steps", ariaLabel: `steps: ${text}` })));
   }
 
   #report(text) {
