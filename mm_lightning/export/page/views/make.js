@@ -2,7 +2,7 @@
 
 import { conditionKind, sampleItems } from "../sampling/index.js";
 import { makeOptions } from "../sampling/options.js";
-import { optionsOf } from "./address.js";
+import { MAX_ITEMS, optionsOf } from "./address.js";
 import { byId, element, percent, whole } from "./elements.js";
 import { Job } from "./slices.js";
 
@@ -66,13 +66,14 @@ export class MakeView {
     byId("make-conditions").textContent = "";
     this.#report("");
     const options = makeOptions(partial);
-    byId("make-conditions").textContent = CONDITIONS[conditionKind(this.model, options)];
+    this.kind = conditionKind(this.model, options);
+    byId("make-conditions").textContent = CONDITIONS[this.kind];
     this.iterator = sampleItems(this.model, options);
     this.#shown = wanted;
   }
 
   async #fill(count) {
-    this.#report("Making items …");
+    this.#report(`Making items …${this.kind === "none" ? "" : " Rare conditions take a while."}`);
     try {
       const isEnough = (taken) => this.#items.length + taken >= count;
       await this.#job.run(this.iterator, isEnough, (items, isDone) => this.#add(items, isDone));
@@ -114,7 +115,8 @@ export class MakeView {
 
   #report(text) {
     byId("make-status").textContent = text;
-    for (const id of ["make-more", "make-copy"]) byId(id).disabled = this.#items.length === 0;
+    byId("make-copy").disabled = this.#items.length === 0;
+    byId("make-more").disabled = this.#items.length === 0 || this.#items.length + ITEMS_AT_ONCE > MAX_ITEMS;
     if (this.#items.length === 0) byId("make-download").removeAttribute("href");
   }
 
