@@ -36,7 +36,7 @@ def open_page(browser: "Browser", tmp_path: Path) -> Iterator[Callable[[str], "P
         path.write_text(html, encoding="utf-8")
         page = browser.new_page(**options)
         pages.append(page)
-        page.on("request", lambda request: complaints.append(f"request of {request.url}"))
+        page.on("request", lambda request: complaints.append(f"request of {request.url.partition('#')[0]}"))
         page.on("console", lambda message: complaints.append(f"console {message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.goto(path.as_uri())
