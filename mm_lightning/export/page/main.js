@@ -25,6 +25,7 @@ function loadModel() {
 class Page {
   constructor(model) {
     this.model = model;
+    this.typed = {}; // settings that are not in the state yet
     this.#showTitle();
     this.#bindSettings();
     const views = { make: MakeView, step: StepView, score: ScoreView, see: SeeView };
@@ -35,12 +36,16 @@ class Page {
       byId("content").focus();
     };
     addEventListener("hashchange", () => this.show());
+    addEventListener("resize", () => this.show()); // drawings have a new size, or new colours
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
     this.show();
   }
 
   /** Change parts of the state, write the address and show it; a change of the view can be taken back by "back". */
   update(changes) {
-    const state = { ...this.state, ...changes };
+    clearTimeout(this.typing);
+    const state = { ...this.state, ...this.typed, ...changes };
+    this.typed = {};
     const isOtherTab = state.tab !== this.state.tab;
     history[isOtherTab ? "pushState" : "replaceState"](null, "", addressOf(state));
     this.show();
@@ -106,7 +111,8 @@ class Page {
       clearTimeout(this.typing);
       const { name, value } = event.target;
       if (name === "temperature") byId("temperature-value").textContent = Number(value).toFixed(2);
-      this.typing = setTimeout(() => this.update({ [name]: value, count: DEFAULT_STATE.count }), TYPING_PAUSE_MS);
+      this.typed = { ...this.typed, [name]: value };
+      this.typing = setTimeout(() => this.update({ count: DEFAULT_STATE.count }), TYPING_PAUSE_MS);
     };
     byId("reset").onclick = () => {
       const { tab, item, ended, token } = this.state;

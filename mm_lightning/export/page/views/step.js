@@ -45,6 +45,7 @@ export class StepView {
     const parts = ["step-context", "step-bars", "step-inside", "step-all"].map(byId);
     const buttons = ["step-chance", "step-finish"].map(byId);
     const hasEnded = state.ended !== "";
+    const focused = document.activeElement;
     for (const button of buttons) button.disabled = true;
     byId("step-undo").disabled = state.item === "" && !hasEnded;
     for (const part of parts) part.hidden = true;
@@ -55,6 +56,7 @@ export class StepView {
     for (const button of buttons) button.disabled = hasEnded;
     this.#showContext();
     this.#showBars(probabilities, hasEnded);
+    if (focused?.disabled) byId(hasEnded ? "step-undo" : "step-chance").focus(); // else the keyboard loses its place
     if (hasEnded) byId("step-status").textContent = `The item has ended. ${this.#mark(state.item)}`;
   }
 
