@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from export_pages import FACTS, counted, mlp, page_of, predicted
+from page_models import FACTS, counted, mlp, page_of, predicted
 
 MODEL = mlp("abcdefgh")
 TABS = ("make", "step", "score", "see")
@@ -19,7 +19,8 @@ CONTRASTS = """() => {
     return [...canvas.getImageData(0, 0, 1, 1).data.slice(0, 3)];
   };
   const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((value) => value / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    const linear = (value) => (value <= 10 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = rgb.map(linear);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const backdrop = (node) => {

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from export_pages import FACTS, counted, mlp, page_of, predicted
+from page_models import FACTS, counted, mlp, page_of, predicted
 
 HEBREW = ["שלום", "אברהם", "יצחק", "משה", "דוד"]
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -59,7 +59,7 @@ def test_words_are_tokens_of_sentences(open_page):
 def test_markup_in_items_is_text(open_page):
     """Catches an item, a fact or a label that the browser takes for markup."""
     model = counted([HOSTILE], 3)
-    named = {name: HOSTILE for name in ("title", "network", "data_name", "command", "config", "date", "split")}
+    named = dict.fromkeys(("title", "network", "data_name", "command", "config", "date", "split"), HOSTILE)
     facts = replace(FACTS, **named, notes=[HOSTILE], losses={HOSTILE: FACTS.losses["dev"]}, versions={HOSTILE: HOSTILE})
     page = open_page(page_of(model, [HOSTILE], facts))
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))

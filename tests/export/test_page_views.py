@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_pages import counted, mlp, page_of, predicted
+from page_models import counted, mlp, page_of, predicted
 
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
@@ -109,7 +109,7 @@ def test_an_item_is_a_link_to_its_score_and_its_steps(open_page, html: str):
     """Catches links that lose the item, and a way back that does not lead back."""
     page = open_page(html)
     item = items_of(page, 20)[3]
-    page.get_by_role("link", name=f"score: {item}").first.click()
+    page.get_by_role("link", name=item, exact=True).first.click()
     assert page.input_value("#score-item") == item
     page.go_back()
     assert items_of(page, 20)[3] == item
@@ -132,7 +132,7 @@ def test_steps_show_the_probabilities_and_take_a_token(open_page, html: str):
     assert [float(text.rstrip("%")) for text in shown.values()] == pytest.approx(
         (100 * expected).sort(descending=True).values.tolist(), abs=0.06
     )
-    assert list(shown)[0] == MODEL.vocabulary.symbols()[int(expected.argmax())].replace(".", "end")
+    assert next(iter(shown)) == MODEL.vocabulary.symbols()[int(expected.argmax())].replace(".", "end")
     assert page.locator("#step-context li").all_text_contents() == ["start", "a", "b"]
     page.click("#step-bars .bar:has-text('c')")
     assert page.input_value("#step-item") == "abc"
@@ -207,3 +207,22 @@ def test_labels_are_chosen_shown_and_told_apart(open_page):
     expect_items(page, predicted(LABELLED, 20, label="M"))
     go(page, "#tab=score&item=badge")
     assert sentence(page, "#score-labels", "Label of such an item: ").count("%") == 2
+
+
+def test_long_work_leaves_the_page_to_others_and_ends_for_newer_work(open_page, html: str):
+    """Catches a search without an end that holds the page, or that goes on behind the work that took its place."""
+    results = open_page(html).evaluate("""async () => {
+      const job = new Job();
+      let numSteps = 0;
+      function* search() { for (;;) { numSteps += 1; yield null; } }
+      const first = job.run(search(), () => false, () => {});
+      await new Promise((done) => setTimeout(done, 60)); // other work has its turn
+      const found = [];
+      const second = job.run([1, null, 2, 3][Symbol.iterator](), (taken) => found.length + taken === 2,
+        (values) => found.push(...values));
+      const ends = [await first, await second];
+      const before = numSteps;
+      await new Promise((done) => setTimeout(done, 60));
+      return [...ends, found, before > 0, numSteps - before];
+    }""")
+    assert results == [False, True, [1, 2], True, 0]

@@ -36,6 +36,8 @@ class Page {
       byId("content").focus();
     };
     addEventListener("hashchange", () => this.show());
+    addEventListener("resize", () => this.show()); // drawings have a new size, or new colours
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
     this.show();
   }
 

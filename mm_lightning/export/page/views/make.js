@@ -2,13 +2,14 @@
 
 import { conditionKind, sampleItems } from "../sampling/index.js";
 import { makeOptions } from "../sampling/options.js";
-import { optionsOf } from "./address.js";
+import { MAX_ITEMS, optionsOf } from "./address.js";
 import { byId, element, percent, whole } from "./elements.js";
 import { Job } from "./slices.js";
 
 const ITEMS_AT_ONCE = 20;
 const MAX_SEED = 2 ** 32 - 1;
-const LONG_ITEM_CHARACTERS = 24;
+const REM_PER_CHARACTER = 0.6; // width of the columns
+const MAX_COLUMN_REM = 24;
 const CONDITIONS = {
   none: "",
   exact: "Conditions are exact: items have the probabilities that the model gives them among all items that fit.",
@@ -65,13 +66,14 @@ export class MakeView {
     byId("make-conditions").textContent = "";
     this.#report("");
     const options = makeOptions(partial);
-    byId("make-conditions").textContent = CONDITIONS[conditionKind(this.model, options)];
+    this.kind = conditionKind(this.model, options);
+    byId("make-conditions").textContent = CONDITIONS[this.kind];
     this.iterator = sampleItems(this.model, options);
     this.#shown = wanted;
   }
 
   async #fill(count) {
-    this.#report("Making items …");
+    this.#report(`Making items …${this.kind === "none" ? "" : " Rare conditions take a while."}`);
     try {
       const isEnough = (taken) => this.#items.length + taken >= count;
       await this.#job.run(this.iterator, isEnough, (items, isDone) => this.#add(items, isDone));
@@ -87,8 +89,8 @@ export class MakeView {
     this.#items.push(...made);
     byId("make-items").append(...made.map((item) => this.#row(item)));
     if (!isDone) return;
-    const isLong = this.#items.some((item) => item.text.length > LONG_ITEM_CHARACTERS);
-    byId("make-items").classList.toggle("long", isLong);
+    const longest = Math.max(...this.#items.map((item) => item.text.length)) * REM_PER_CHARACTER;
+    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(longest, 7.5), MAX_COLUMN_REM)}rem`);
     const text = this.#items.map((item) => `${item.text}\n`).join("");
     URL.revokeObjectURL(byId("make-download").href);
     byId("make-download").href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
@@ -97,9 +99,9 @@ export class MakeView {
   }
 
   #row({ text, label, isSeen }) {
-    const link = (tab, words) => {
+    const link = (tab, properties) => {
       const changes = { tab, item: text, ended: "", ...(label ? { label } : {}) };
-      return this.page.link(element("a", { ariaLabel: `${words}: ${text}`, textContent: words }), () => changes);
+      return this.page.link(element("a", properties), () => changes);
     };
     const marks = [];
     if (isSeen !== null) {
@@ -107,13 +109,14 @@ export class MakeView {
     }
     if (label) marks.push(element("i", { textContent: label, dir: "auto" }));
     return element("li", {},
-      element("b", { textContent: text, dir: "auto" }),
-      element("span", {}, ...marks, link("score", "score"), link("step", "steps")));
+      element("b", { dir: "auto" }, link("score", { textContent: text, title: "Score this item" })),
+      element("span", {}, ...marks, link("step", { textContent: "steps", ariaLabel: `steps: ${text}` })));
   }
 
   #report(text) {
     byId("make-status").textContent = text;
-    for (const id of ["make-more", "make-copy"]) byId(id).disabled = this.#items.length === 0;
+    byId("make-copy").disabled = this.#items.length === 0;
+    byId("make-more").disabled = this.#items.length === 0 || this.#items.length + ITEMS_AT_ONCE > MAX_ITEMS;
     if (this.#items.length === 0) byId("make-download").removeAttribute("href");
   }
 

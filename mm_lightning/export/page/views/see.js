@@ -11,6 +11,8 @@ import { Job } from "./slices.js";
 const MAX_POINTS = 1000;
 const NUM_NEAREST = 5;
 const REDRAW_MS = 300;
+const MAX_TABLE_TOKENS = 60;
+const MIN_CELL_WIDTH = 9; // of the heat map, in CSS pixels
 
 export class SeeView {
   #job = new Job();
@@ -32,8 +34,6 @@ export class SeeView {
     });
     byId("see-embedding").hidden = !model.network.embedding;
     if (model.network.embedding) this.#prepareEmbedding(model.network.embedding);
-    new ResizeObserver(() => page.state.tab === "see" && this.#draw()).observe(byId("see"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.state.tab === "see" && this.#draw());
   }
 
   /** Show the token of a state in both drawings; the bigrams are collected once. */
@@ -96,7 +96,8 @@ export class SeeView {
   #drawBigrams() {
     const { names } = this.model;
     if (this.#rows.size === 0) return;
-    this.table = bigramTable(this.#rows);
+    const room = Math.floor(byId("bigrams").clientWidth / MIN_CELL_WIDTH);
+    this.table = bigramTable(this.#rows, Math.min(MAX_TABLE_TOKENS, room));
     const { ids, rows } = this.table;
     const texts = (edge) => ids.map((id) => names.text(id, edge));
     this.#heatMap.draw(rows, texts("start"), texts("end"), ids.indexOf(this.selected));

@@ -1,8 +1,10 @@
 """Small models for the tests of the page, and the page of each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
+import pages
 import torch
 
 from mm_lightning.data.encoding import Windows, encode
@@ -15,22 +17,12 @@ from mm_lightning.sampling import SamplingOptions, label_sampler
 from mm_lightning.sampling.strategy import ConditionalSampler
 from mm_lightning.training.module import LanguageModel
 
-FACTS = Facts(
-    title="names",
-    network="MLP",
-    num_parameters=11_897,
-    steps=700,
-    seed=42,
-    data_name="names.txt",
+FACTS = replace(
+    pages.FACTS,
     data_hash="ab" * 32,
-    num_lines=1234,
-    split="lecture",
-    command="python -m mm_lightning fit --config config.yaml",
     config="data:\n  batch_size: 32\n",
-    date="2026-11-29",
     notes=["chosen of three"],
     losses={"train": Loss(2.1, None, 1000), "dev": Loss(2.25, 2.5, 117)},
-    versions={"torch": "2.15.0"},
 )
 
 
@@ -40,8 +32,8 @@ def mlp(alphabet: str | list[str], embed_dim: int = 5, labels: dict[str, int] | 
     factory = partial(MLP, block_size=3, embed_dim=embed_dim, hidden_dim=30)
     model = LanguageModel(alphabet, factory, torch.optim.SGD, labels=labels).double().eval()
     with torch.no_grad():
-        for weight in model.network.output.weight, model.network.embedding.weight:
-            weight *= 4
+        model.network.output.weight *= 4
+        model.network.embedding.weight *= 4
         model.network.output.bias[0] += 1.5
     return model
 
