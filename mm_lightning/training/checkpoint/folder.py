@@ -1,0 +1,69 @@
+"""A model in a folder, as model hubs take it: weights as safetensors, settings as JSON. `export` writes it.
+
+The folder opens as a checkpoint does. Training cannot go on from the folder, since it lacks the state of the optimiser,
+of the data and of the random generators.
+"""
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from mm_lightning import UserError
+from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT_KEY, RUN_CONFIG
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"  # files of the folder
+NEEDS_EXTRA = "needs the extra export, which is not installed; uv sync --extra export, or pip install 'mm-lightning[export]'"
+
+
+class DamagedFolderError(Exception):
+    """Exception for a folder whose files are not sound; the message names the file."""
+
+
+def read_folder(path: Path) -> tuple[dict[str, Any], int]:
+    """Read a model, under the keys that a checkpoint has.
+
+    Returns:
+        The content, which has no training state, and the size of the files in bytes.
+
+    Raises:
+        DamagedFolderError: If a file is damaged.
+        UserError: If the folder holds no model, or the package that reads weights is not installed.
+        OSError: If a file cannot be read.
+    """
+    if not all((path / name).is_file() for name in (WEIGHTS, CONFIG)):
+        raise UserError(f"{path} is a folder without {CONFIG} and {WEIGHTS}; give a .ckpt file, or a folder of export")
+    if find_spec("safetensors") is None:
+        raise UserError(f"{path}: reading {WEIGHTS} {NEEDS_EXTRA}")
+    import safetensors.torch  # noqa: PLC0415 # an extra
+
+    content, weights = (path / CONFIG).read_bytes(), (path / WEIGHTS).read_bytes()
+    config = _parsed(CONFIG, lambda: json.loads(content))
+    if not isinstance(config, dict) or FORMAT_KEY not in config:
+        raise UserError(f"{path / CONFIG} is of another application; mm_lightning did not write it")
+    return {
+        FORMAT_KEY: config[FORMAT_KEY],
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": _parsed(WEIGHTS, lambda: safetensors.torch.load(weights)),
+        "hyper_parameters": _settings(config.get("model")),
+        "datamodule_hyper_parameters": _settings(config.get("data")),
+        "global_step": config.get("step"),
+        "epoch": config.get("epoch"),
+        DATA: {"digest": config.get("digest"), "position": 0},
+        "callbacks": {RUN_CONFIG: {CONFIG_KEY: json.dumps(config.get("run"))}},
+    }, len(content) + len(weights)
+
+
+def _parsed(name: str, parse: Callable[[], Any]) -> Any:
+    try:
+        return parse()
+    except Exception as error:  # a damaged file fails in many ways
+        raise DamagedFolderError(name) from error
+
+
+def _settings(group: Any) -> Any:
+    """Add the key under which Lightning notes the maker of an object, which no command reads."""
+    return {"_instantiator": "", **group} if isinstance(group, dict) else group
