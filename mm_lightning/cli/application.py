@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli import precedence
-from mm_lightning.cli.arguments import ordered, refuse_incomplete
+from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
 from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
@@ -22,7 +22,7 @@ from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
-from mm_lightning.commands.errors import one_line_errors
+from mm_lightning.commands.parts.errors import one_line_errors
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Seed
 from mm_lightning.training import checkpoint, run_folders
@@ -232,7 +232,8 @@ def main(args: list[str]) -> None:
     silence_library_warnings()
     with one_line_errors(MisconfigurationException):
         try:
-            Application(ordered(args), args[0])
+            line = ordered(args)
+            Application(name_card(line) if args[0] == "verify" else line, args[0])
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, MemoryError) or is_oom_error(error):
                 raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None
