@@ -94,6 +94,11 @@ class Network(nn.Module, ABC):
         """Number of last ids that the logits depend on; None for all ids."""
         return None
 
+    @property
+    def members(self) -> list["Network"]:
+        """Networks that this one is made of."""
+        return []
+
     def window_table(self, transform: Callable[[Tensor], Tensor], vocab_size: int) -> WindowTable | None:
         """Make a table of the transformed logits of all windows, or None where the table would be too large.
 
