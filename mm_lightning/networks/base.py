@@ -13,8 +13,8 @@ position. Targets are tokens, in [0, V).
 Training calls only `forward`, scoring only `sequence_logits`, sampling only `advance_function` and `window_table`, and
 export only `context`, `advance` and `next_logits`. Code outside this folder never asks which network it has.
 
-`torch.export` traces `advance` for files of other programs, with a batch and a length of any size. So sizes in a network
-are `x.shape[0]` and not `len(x)`, which would fix the size to that of the example.
+`torch.export` traces `advance` for files of other programs, with a batch and a length of any size. So a network takes
+sizes from `x.shape[0]` and not from `len(x)`, which would fix the size to that of the example.
 """
 
 from abc import ABC, abstractmethod

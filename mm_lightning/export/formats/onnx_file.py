@@ -44,7 +44,7 @@ def onnx_file(step: Step, metadata: Mapping[str, str]) -> bytes:
     model: onnx.ModelProto = made.model_proto
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
-    content = model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
     check_same(_runner(content, inputs), step, FORMAT)
     return content
 

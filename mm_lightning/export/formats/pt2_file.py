@@ -1,7 +1,6 @@
 """The format pt2: a program of torch.export, which opens without this package."""
 
 import io
-import json
 from collections.abc import Mapping
 
 import torch

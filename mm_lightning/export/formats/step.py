@@ -136,5 +136,6 @@ def untraceable(step: Step, format: str, error: Exception) -> UserError:
     """The error of a network that a format cannot express."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return UserError(
-        f"{type(step.network).__name__} cannot be exported as {format} ({reason}); --format safetensors takes every network"
+        f"{type(step.network).__name__} cannot be exported as {format} ({reason}); "
+        "--format safetensors takes every network"
     )

@@ -2,25 +2,30 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.lists import split_paths
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.checkpoint.content import SECTIONS
-from mm_lightning.training.checkpoint.folder import CONFIG, WEIGHTS
 from mm_lightning.training.checkpoint.keys import FORMAT, FORMAT_KEY
+from mm_lightning.training.run_folders import SETTINGS, WEIGHTS
 
 
 def weights_folder(source: Checkpoint) -> dict[str, bytes]:
-    """Make the files of the folder, by name; `check_folder` compares them with the checkpoint.
+    """Make the files of the folder by name, and compare the model in them with the checkpoint.
 
     Args:
         source: The checkpoint.
+
+    Raises:
+        UserError: If a weight or a setting differs.
     """
     content = checkpoint.load(source.path)
     config = {
@@ -32,21 +37,27 @@ def weights_folder(source: Checkpoint) -> dict[str, bytes]:
         "epoch": source.epoch,
         "digest": content[checkpoint.DATA]["digest"],
     }
+    if checkpoint.MADE in content:
+        config[checkpoint.MADE] = content[checkpoint.MADE]
     weights = {name: weight.contiguous().clone() for name, weight in content["state_dict"].items()}
-    return {
+    files = {
         WEIGHTS: safetensors.torch.save(weights),
-        CONFIG: (json.dumps(config, ensure_ascii=False, indent=1) + "\n").encode(),
+        SETTINGS: (json.dumps(config, ensure_ascii=False, indent=1) + "\n").encode(),
     }
+    with TemporaryDirectory() as folder:
+        for name, file in files.items():
+            (Path(folder) / name).write_bytes(file)
+        _compare(checkpoint.load(Path(folder)), source, content["state_dict"])
+    return files
 
 
-def check_folder(folder: Path, source: Checkpoint) -> None:
-    """Open a written folder and compare it with the checkpoint.
+def _compare(written: dict[str, Any], source: Checkpoint, expected: dict[str, Tensor]) -> None:
+    """Compare a written model with the checkpoint.
 
     Raises:
         UserError: If a weight or a setting differs.
     """
-    written, content = checkpoint.load(folder), checkpoint.load(source.path)
-    weights, expected = written["state_dict"], content["state_dict"]
+    weights = written["state_dict"]
     is_same = weights.keys() == expected.keys() and all(
         torch.equal(weight, expected[name]) and weight.dtype == expected[name].dtype for name, weight in weights.items()
     )

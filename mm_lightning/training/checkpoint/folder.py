@@ -13,10 +13,10 @@ from typing import Any
 import lightning
 
 from mm_lightning import UserError
-from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT_KEY, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT_KEY, MADE, RUN_CONFIG
+from mm_lightning.training.run_folders import SETTINGS, WEIGHTS
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"  # files of the folder
-NEEDS_EXTRA = "needs the extra export, which is not installed; uv sync --extra export, or pip install 'mm-lightning[export]'"
+NEEDS_EXTRA = "is not installed; uv sync --extra export, or pip install 'mm-lightning[export]'"
 
 
 class DamagedFolderError(Exception):
@@ -34,17 +34,21 @@ def read_folder(path: Path) -> tuple[dict[str, Any], int]:
         UserError: If the folder holds no model, or the package that reads weights is not installed.
         OSError: If a file cannot be read.
     """
-    if not all((path / name).is_file() for name in (WEIGHTS, CONFIG)):
-        raise UserError(f"{path} is a folder without {CONFIG} and {WEIGHTS}; give a .ckpt file, or a folder of export")
+    if not all((path / name).is_file() for name in (WEIGHTS, SETTINGS)):
+        raise UserError(
+            f"{path} is a folder without {SETTINGS} and {WEIGHTS}; give a .ckpt file, or a folder of export"
+        )
     if find_spec("safetensors") is None:
-        raise UserError(f"{path}: reading {WEIGHTS} {NEEDS_EXTRA}")
+        raise UserError(f"{path / WEIGHTS} needs safetensors, which {NEEDS_EXTRA}")
     import safetensors.torch  # noqa: PLC0415 # an extra
 
-    content, weights = (path / CONFIG).read_bytes(), (path / WEIGHTS).read_bytes()
-    config = _parsed(CONFIG, lambda: json.loads(content))
+    content, weights = (path / SETTINGS).read_bytes(), (path / WEIGHTS).read_bytes()
+    config = _parsed(SETTINGS, lambda: json.loads(content))
     if not isinstance(config, dict) or FORMAT_KEY not in config:
-        raise UserError(f"{path / CONFIG} is of another application; mm_lightning did not write it")
+        raise UserError(f"{path / SETTINGS} is of another application; mm_lightning did not write it")
+    made = {MADE: config[MADE]} if MADE in config else {}
     return {
+        **made,
         FORMAT_KEY: config[FORMAT_KEY],
         "pytorch-lightning_version": lightning.__version__,
         "state_dict": _parsed(WEIGHTS, lambda: safetensors.torch.load(weights)),
@@ -55,6 +59,18 @@ def read_folder(path: Path) -> tuple[dict[str, Any], int]:
         DATA: {"digest": config.get("digest"), "position": 0},
         "callbacks": {RUN_CONFIG: {CONFIG_KEY: json.dumps(config.get("run"))}},
     }, len(content) + len(weights)
+
+
+def refuse_to_resume(path: Path) -> None:
+    """Refuse a folder as the checkpoint that training goes on from.
+
+    Raises:
+        UserError: If the path is a folder.
+    """
+    if path.is_dir():
+        raise UserError(
+            f"--ckpt_path {path}: a folder has no state of training; begin a new run with --init_from {path}"
+        )
 
 
 def _parsed(name: str, parse: Callable[[], Any]) -> Any:
