@@ -25,6 +25,7 @@ from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
 from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_folder
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG
+from mm_lightning.training.checkpoint.paths import absolute_paths, relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
@@ -50,6 +51,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
         target = Path(path)
+        content["callbacks"] = relative_paths(content.get("callbacks", {}), target)
         try:
             make_folder(target.parent)
             write_archive({FORMAT_KEY: FORMAT, **content}, target)
@@ -71,6 +73,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if weights_only is False:
             raise ValueError("checkpoints are plain data; weights_only=False is not supported")
         content = load(Path(path))
+        content["callbacks"] = absolute_paths(content["callbacks"], Path(path))
         return {_LIGHTNING_DATA if key == DATA else key: value for key, value in content.items()}
 
 
