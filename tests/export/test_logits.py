@@ -1,28 +1,19 @@
 """The page's logits against those of PyTorch, for every recipe in configs/."""
 
-from functools import partial
+from pathlib import Path
 
+import pytest
 import torch
+from pages import CONFIGS, enlarge, page_logits, prefixes, torch_logits, trained
 
-from mm_lightning.export.facts import Facts
-from mm_lightning.export.html import page
-from mm_lightning.networks import MLP
-from mm_lightning.training.module import LanguageModel
-
-FACTS = Facts("names", "MLP", 1, 1, 42, "names.txt", None, None, "lecture", "fit", "2026-11-29")
-
-
-def test_first(open_page):
-    torch.manual_seed(0)
-    model = LanguageModel("abcd", partial(MLP, hidden_dim=20), torch.optim.SGD).eval()
-    html = page(model, FACTS, None)
-    assert "http" not in html.replace("http-equiv", "")
-    opened = open_page(html)
-    logits = opened.evaluate("""() => {
-      const { network } = openModel(document.getElementById("model").textContent);
-      return Array.from(network.read([0, 1, 2], null).logits);
-    }""")
-    with torch.no_grad():
-        expected = model.network.next_logits(torch.tensor([[0, 1, 2]]))[0]
-    print(logits, expected, len(html))
-    torch.testing.assert_close(torch.tensor(logits), expected)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_logits(config: Path, open_page, tmp_path: Path):
+    """Catches"""
+    model, items = trained(config, tmp_path)
+    wanted = prefixes(model, items)
+    for factor in (1, 3):
+        enlarge(model, factor)
+        expected = torch_logits(model, wanted)
+        found = page_logits(open_page, model, wanted)
+        error = (found - expected[:, None]).abs()
+        print(config.stem, factor, f"max {error.max():.2e}", f"mean {error.mean():.2e}", f"spread {float(expected.std(1).mean()):.3f} largest {float(expected.abs().max()):.2f}", "share", float((error<1e-5).double().mean()))

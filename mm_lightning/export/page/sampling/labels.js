@@ -9,13 +9,6 @@ import { BATCH_SIZE, RandomStream, seedWords } from "./random_stream.js";
 import { ConditionalSampler } from "./strategy.js";
 
 const LABEL_STREAM = 1; // of the random numbers for labels, beside those for items
-const viewsOfNetwork = new WeakMap(); // network -> its view of each label, so that what is known of a view is kept
-
-function labelView(network, label) {
-  const views = viewsOfNetwork.get(network) ?? [];
-  viewsOfNetwork.set(network, views);
-  return (views[label] ??= withLabel(network, label));
-}
 
 // Parse labels with shares, as in "F:0.7,M:0.3", or one label.
 function parseMixture(text) {
@@ -47,7 +40,7 @@ export function labelParts(model, mixture) {
   }
   const total = [...shares.values()].reduce((a, b) => a + b, 0);
   const parts = labels.map((name, number) => ({ name, number, share: (shares.get(name) ?? 0) / total }));
-  return parts.filter(({ share }) => share > 0).map((part) => ({ ...part, network: labelView(network, part.number) }));
+  return parts.filter(({ share }) => share > 0).map((part) => ({ ...part, network: withLabel(network, part.number) }));
 }
 
 // Sampler of items of several labels: an item's label is drawn by the shares, then the item given the label.

@@ -17,6 +17,9 @@ export function showFacts(facts) {
     ["Training", facts.steps ? `${whole(facts.steps)} steps, seed ${facts.seed}` : facts.network && "counted in one pass"],
     ["Exported", facts.date],
     ["Command", facts.command && element("code", { textContent: facts.command })],
+    ["Settings", facts.config && element("details", {},
+      element("summary", { textContent: "config.yaml" }), element("pre", { textContent: facts.config }))],
+    ["Notes", (facts.notes ?? []).join(" ")],
     ["Versions", Object.entries(facts.versions ?? {}).map(([name, version]) => `${name} ${version}`).join(", ")],
     ["SHA-256 of the data", facts.data_hash && element("code", { textContent: facts.data_hash })],
   ];

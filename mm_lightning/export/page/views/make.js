@@ -41,6 +41,7 @@ export class MakeView {
     byId("make-copy").onclick = () => this.#copy();
     byId("make-download").download = `${model.facts.title || "items"}.txt`;
     byId("make-seen").textContent = this.#seenNote();
+    byId("make-items").dir = model.names.direction;
   }
 
   /** Show the items of a state; only what is missing is made. */

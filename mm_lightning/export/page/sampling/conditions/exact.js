@@ -5,18 +5,13 @@ import { inverseCdf, normalisedProbabilities } from "../probabilities.js";
 import { BATCH_SIZE, BatchNumbers } from "../random_stream.js";
 
 const NODES_PER_PAUSE = 512; // nodes whose logits are computed before the page may paint
-const logitsOfNetwork = new WeakMap(); // network -> its logits by window, which most conditions share
 
 // Fill a table (P, V) of probabilities of the next id after each node of a graph; yields, so that a page can paint.
 export function* nodeProbabilities(network, graph, vocabulary, options) {
-  const known = logitsOfNetwork.get(network) ?? new Map();
-  logitsOfNetwork.set(network, known);
   const table = new Float64Array(graph.size * vocabulary.size);
   for (let node = 0; node < graph.windows.length; node++) {
-    const number = graph.windows[node];
-    if (!known.has(number)) known.set(number, network.windowLogits(digitsOf(number, vocabulary.size, graph.context)));
-    const row = normalisedProbabilities(known.get(number), vocabulary.unsampled, options);
-    table.set(row, node * vocabulary.size);
+    const logits = network.windowLogits(digitsOf(graph.windows[node], vocabulary.size, graph.context));
+    table.set(normalisedProbabilities(logits, vocabulary.unsampled, options), node * vocabulary.size);
     if (node % NODES_PER_PAUSE === 0) yield null;
   }
   return table;
