@@ -1,5 +1,6 @@
 """The format safetensors: a folder of weights and settings, which opens again in every command of this package."""
 
+import hashlib
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from mm_lightning.data.lists import split_paths
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.checkpoint.content import SECTIONS
+from mm_lightning.training.checkpoint.folder import WEIGHTS_DIGEST
 from mm_lightning.training.checkpoint.keys import FORMAT, FORMAT_KEY
 from mm_lightning.training.run_folders import SETTINGS, WEIGHTS
 
@@ -39,9 +41,12 @@ def weights_folder(source: Checkpoint) -> dict[str, bytes]:
     }
     if checkpoint.MADE in content:
         config[checkpoint.MADE] = content[checkpoint.MADE]
-    weights = {name: weight.contiguous().clone() for name, weight in content["state_dict"].items()}
+    weights = safetensors.torch.save(
+        {name: weight.contiguous().clone() for name, weight in content["state_dict"].items()}
+    )
+    config[WEIGHTS_DIGEST] = hashlib.sha256(weights).hexdigest()
     files = {
-        WEIGHTS: safetensors.torch.save(weights),
+        WEIGHTS: weights,
         SETTINGS: (json.dumps(config, ensure_ascii=False, indent=1) + "\n").encode(),
     }
     with TemporaryDirectory() as folder:

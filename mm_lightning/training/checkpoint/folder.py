@@ -4,6 +4,7 @@ The folder opens as a checkpoint does. Training cannot go on from the folder, si
 of the data and of the random generators.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT_KEY, MADE, RUN_CONFIG
 from mm_lightning.training.run_folders import SETTINGS, WEIGHTS
 
+WEIGHTS_DIGEST = "weights_sha256"  # key of the settings; safetensors has no checksum of its own
 NEEDS_EXTRA = "is not installed; uv sync --extra export, or pip install 'mm-lightning[export]'"
 
 
@@ -46,6 +48,8 @@ def read_folder(path: Path) -> tuple[dict[str, Any], int]:
     config = _parsed(SETTINGS, lambda: json.loads(content))
     if not isinstance(config, dict) or FORMAT_KEY not in config:
         raise UserError(f"{path / SETTINGS} is of another application; mm_lightning did not write it")
+    if config.get(WEIGHTS_DIGEST) != hashlib.sha256(weights).hexdigest():
+        raise DamagedFolderError(WEIGHTS)
     made = {MADE: config[MADE]} if MADE in config else {}
     return {
         **made,
