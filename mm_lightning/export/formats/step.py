@@ -4,7 +4,10 @@ The state of every network is zeros before the first id, which is the boundary, 
 begins without a file of initial states. An axis of the state that grows with the item has length 0 at the start.
 """
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +18,8 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.networks.base import Network
 
-_BATCH, _LENGTH, _PAST = "batch", "length", "past"  # sizes of a program that are open
-_EXAMPLE = {_BATCH: 2, _LENGTH: 3, _PAST: 5}  # different ones, above 1: torch takes 0 and 1 for fixed sizes
+BATCH, LENGTH, PAST = "batch", "length", "past"  # sizes of a program that are open
+_EXAMPLE = {BATCH: 2, LENGTH: 3, PAST: 5}  # different ones, above 1: torch takes 0 and 1 for fixed sizes
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,13 @@ class Step(nn.Module):
     def state_parts(self) -> list[StatePart]:
         """Find the axes of the state by reading one id, then two."""
         if self.context is not None:
-            return [StatePart((_BATCH, self.context), torch.int64)]
+            return [StatePart((BATCH, self.context), torch.int64)]
         states = (self.network.advance(torch.zeros(2, length, dtype=torch.int64), ())[1] for length in (1, 2))
         return [_part(one, two) for one, two in zip(*states, strict=True)]
 
     def start(self, num_items: int) -> list[Tensor]:
         """Make the state before the first id."""
-        return [part.zeros({_BATCH: num_items, _PAST: 0}) for part in self.state_parts()]
+        return [part.zeros({BATCH: num_items, PAST: 0}) for part in self.state_parts()]
 
     def labels(self, num_items: int) -> Tensor | None:
         """Make labels (B,) for an example, all different; None for a network that reads none."""
@@ -85,13 +88,25 @@ class Step(nn.Module):
 
 def _part(one: Tensor, two: Tensor) -> StatePart:
     """Name the axes of a tensor of the state, from its shapes after one id and after two."""
-    sizes = [size if size == other else _PAST for size, other in zip(one.shape, two.shape, strict=True)]
-    return StatePart((_BATCH, *sizes[1:]), one.dtype)
+    sizes = [size if size == other else PAST for size, other in zip(one.shape, two.shape, strict=True)]
+    return StatePart((BATCH, *sizes[1:]), one.dtype)
 
 
 def make_step(network: Network, vocab_size: int) -> Step:
     """Make the step of a network whose weights are on the CPU."""
     return Step(network, vocab_size).eval()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the log and the warnings of torch's exporters, which are about their own parts."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)
 
 
 @torch.no_grad()
@@ -107,15 +122,16 @@ def program_of(step: Step, format: str) -> ExportedProgram:
     """
     parts = step.state_parts()
     step.network.next_logits(torch.zeros(1, 1, dtype=torch.int64))  # a counted network sorts its counts on first use
-    ids = torch.zeros(_EXAMPLE[_BATCH], _EXAMPLE[_LENGTH], dtype=torch.int64)
+    ids = torch.zeros(_EXAMPLE[BATCH], _EXAMPLE[LENGTH], dtype=torch.int64)
     dims = {name: Dim(name, min=0) for name in _EXAMPLE}
-    ids_axes = {0: dims[_BATCH], 1: dims[_LENGTH]}
+    ids_axes = {0: dims[BATCH], 1: dims[LENGTH]}
     state_axes = [{i: dims[axis] for i, axis in enumerate(part.axes) if isinstance(axis, str)} for part in parts]
     label = step.labels(len(ids))
     arguments = (ids, [part.zeros(_EXAMPLE) for part in parts], label)
-    axes = (ids_axes, state_axes, None if label is None else {0: dims[_BATCH]})
+    axes = (ids_axes, state_axes, None if label is None else {0: dims[BATCH]})
     try:
-        program = torch.export.export(step, arguments, dynamic_shapes=axes, strict=False)
+        with quiet():
+            program = torch.export.export(step, arguments, dynamic_shapes=axes, strict=False)
     except Exception as error:  # torch fails in many ways on code that it cannot trace
         raise untraceable(step, format, error) from error
     _forget_origin(program.graph_module)
