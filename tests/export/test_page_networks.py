@@ -236,6 +236,13 @@ def test_a_class_without_a_module_and_without_a_table_is_an_error():
         make_payload(model.eval(), FACTS, None, "float32")
 
 
+def test_a_factory_that_hides_its_arguments_is_refused():
+    """Catches a page with default settings in place of the model's."""
+    model = LanguageModel(ALPHABET, lambda vocab_size: MLP(vocab_size, activation="relu"), torch.optim.SGD)
+    with pytest.raises(TypeError, match="does not tell the network's arguments"):
+        make_payload(model.eval(), FACTS, None, "float32")
+
+
 def test_a_class_of_the_same_name_is_another_class():
     """Catches a user's own MLP that the page takes for ours."""
     own = type("MLP", (Sum,), {})
