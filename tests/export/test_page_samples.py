@@ -4,15 +4,20 @@ The page computes a network in another order than PyTorch, so a draw may fall on
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from in_node import SAMPLE, Model, requests_of, sampled
+import torch
+from in_node import Model, requests_of, sampled
 from pages import CONFIGS, FACTS, enlarge, trained
+from run_command import ROOT
 
 from mm_lightning.export.html import page
 from mm_lightning.export.payload import make_payload
+from mm_lightning.networks import MLP
 from mm_lightning.sampling import SamplingOptions
+from mm_lightning.training.module import LanguageModel
 
 MAX_SHARE_OF_OTHER_ITEMS = 0.01  # of all items of a recipe; measured: see the assertion below
 FAST = {"mlp", "ngram", "gru", "mlp_labels", "mlp_sentences"}
@@ -64,3 +69,43 @@ def test_a_recipe_samples_the_items_of_predict(config: Path, tmp_path: Path):
         num_other += sum(a != b for a, b in zip(answer["items"], expected, strict=True))
     print(f"{config.stem}: {num_other} of {num_all} items differ")
     assert num_other <= MAX_SHARE_OF_OTHER_ITEMS * num_all + 1
+
+
+IN_CHROMIUM = """requests => {
+  const model = openModel(document.getElementById("model").textContent);
+  model.vocabulary = new Vocabulary(model.vocabularyDescription);
+  return requests.map((request) => {
+    const start = performance.now();
+    const items = [];
+    for (const item of sampleItems(model, makeOptions(request))) {
+      if (item !== null) items.push(item.text);
+      if (items.length === request.numSamples) break;
+    }
+    return { items, seconds: (performance.now() - start) / 1000 };
+  });
+}"""
+
+
+def test_chromium_samples_the_items_of_predict(open_page, tmp_path: Path):
+    """Catches a joined script in which a name means something else than in its module, and an exponential of another
+    browser engine that changes items."""
+    trained_model, items = trained(ROOT / "configs/mlp.yaml", tmp_path)
+    enlarge(trained_model, 2)
+    model = Model(trained_model.network, trained_model.vocabulary)
+    options = [SamplingOptions(suffix="lyn"), *options_of(model, has_rare_conditions=True)]
+    answers = open_page(page(trained_model, FACTS, items)).evaluate(IN_CHROMIUM, requests_of(options))
+    num_other = 0
+    for each, answer in zip(options, answers, strict=True):
+        num_other += sum(a != b for a, b in zip(answer["items"], model.predicted(each), strict=True))
+    assert num_other <= 2
+    print([round(answer["seconds"], 3) for answer in answers])
+
+
+def test_only_pages_of_a_long_context_have_resampling():
+    """Catches a page of a long context without it, and 10 KB that a page of a short context never uses."""
+    for block_size, is_long in ((3, False), (4, False), (5, True)):
+        network = partial(MLP, block_size=block_size)
+        model = LanguageModel("abcdefghijklmnopqrstuvwxyz", network, torch.optim.SGD).eval()
+        html = page(model, FACTS, None)
+        assert ("function* approximateSampler" in html) == is_long
+        assert ("function ngramTable" in html) == is_long
