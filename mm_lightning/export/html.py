@@ -7,6 +7,7 @@ click. The content security policy allows this script and this style by their ha
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from mm_lightning.training.module import LanguageModel
 _IMPORT = re.compile(r'import \{ (\w+(?:, \w+)*) \} from "(\.{1,2}/[\w./]+\.js)";')
 _EXPORT = re.compile(r"export (?=(?:async )?(?:function\*? |class |const )\w+)")
 _MODULE_SYNTAX = re.compile(r"^\s*(?:import|export)\b|\bimport\s*[(.]|</script|<!--")  # or ends the script
+_QUOTES = re.compile(r"[\"'`]")
+_COMMENT_BEHIND = re.compile(r"\s+// .*")
+_SPACED_SIGNS = re.compile(r" ?([=*<>!&|?:,;{}()\[\]%^]+) ?")
 _MARK = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -88,11 +92,20 @@ def _join(path: Path, bodies: dict[Path, str], unused: AbstractSet[str]) -> None
             raise ValueError(f"{path.name}, line {number}: html.py does not join {line!r}")
         lines.append(statement)
     bodies.pop(path)  # behind its imports
-    bodies[path] = _without_layout(lines)
+    bodies[path] = _without_layout(lines, _shortened)
 
 
-def _without_layout(lines: list[str]) -> str:
-    """Join lines of JavaScript or CSS without comments, blank lines and indentation."""
+def _shortened(line: str) -> str:
+    """Remove the comment behind a line of JavaScript, and spaces beside signs; no line with text in quotes is changed.
+
+    A line with a slash may have a regular expression. Spaces beside + and - keep `a + +b` from becoming `a++b`.
+    """
+    code = _COMMENT_BEHIND.sub("", line) if not _QUOTES.search(line) else line
+    return _SPACED_SIGNS.sub(r"\1", code) if not _QUOTES.search(code) and "/" not in code else code
+
+
+def _without_layout(lines: list[str], shortened: Callable[[str], str] = str) -> str:
+    """Join lines of JavaScript or CSS without comments, blank lines and indentation, each line shortened."""
     kept, is_comment, is_template = [], False, False
     for line in lines:
         text = line.strip()
@@ -102,6 +115,6 @@ def _without_layout(lines: list[str]) -> str:
             is_comment = not text.endswith("*/")
             continue
         elif text and not text.startswith("//"):
-            kept.append(text)
+            kept.append(shortened(text))
         is_template ^= line.count("`") % 2 == 1 and not text.startswith("//")
     return "\n".join([*kept, ""])

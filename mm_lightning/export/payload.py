@@ -140,13 +140,13 @@ def _describe_filter(seen: BloomFilter, binary: Binary) -> Description:
     }
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Replace numbers that JSON cannot express by strings, which JavaScript's `Number` reads."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, dict):
-        return {key: _as_json(each) for key, each in value.items()}
-    return [_as_json(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: as_json(each) for key, each in value.items()}
+    return [as_json(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def make_payload(model: LanguageModel, facts: Facts, seen: Items | None, weights
         "facts": asdict(facts),
         "seen": None if seen is None else _describe_filter(make_filter(seen), binary),
     }
-    text = json.dumps({"json": _as_json(content), "binary": binary.text()}, allow_nan=False, separators=(",", ":"))
+    text = json.dumps({"json": as_json(content), "binary": binary.text()}, allow_nan=False, separators=(",", ":"))
     return Payload(text.replace("<", "\\u003c"), frozenset(_classes(network)))
 
 

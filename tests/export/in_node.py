@@ -33,7 +33,7 @@ _NAMES = {  # options of the page
     "seed": "seed",
     "label": "label",
 }
-_SAMPLE = """
+SAMPLE = """
 import { sampleItems } from "./sampling/index.js";
 import { makeOptions } from "./sampling/options.js";
 import { PageError, Vocabulary } from "./vocabulary.js";
@@ -142,7 +142,12 @@ def _logits_of_windows(network: Network, size: int, context: int) -> Tensor:
         return network.next_logits(torch.arange(size**context)[:, None] // digits % size)
 
 
+def requests_of(options: list[SamplingOptions]) -> list[dict[str, Any]]:
+    """The options under the names of the page."""
+    return [{_NAMES[key]: value for key, value in asdict(each).items() if key in _NAMES} for each in options]
+
+
 def sampled(text: str, options: list[SamplingOptions], is_context_hidden: bool = False) -> list[dict[str, Any]]:
     """Return the items, and the error or None, that the page makes for each of several options."""
-    requests = [{_NAMES[key]: value for key, value in asdict(each).items() if key in _NAMES} for each in options]
-    return in_node(_SAMPLE, {"text": text, "isContextHidden": is_context_hidden, "requests": requests})  # type: ignore[no-any-return]
+    value = {"text": text, "isContextHidden": is_context_hidden, "requests": requests_of(options)}
+    return in_node(SAMPLE, value)  # type: ignore[no-any-return]

@@ -52,7 +52,7 @@ def test_modules_are_joined_behind_what_they_import(folder: Callable[..., Path])
         b="// why\nexport function b() {\n  return 1;\n}\n/* two\n   lines */\nexport class B {}\n",
     )
     assert joined_script(main).splitlines() == [
-        *["function b() {", "return 1;", "}", "class B {}", "const a = b;", "start(a, b);"]
+        *["function b(){", "return 1;", "}", "class B{}", "const a=b;", "start(a,b);"]
     ]
 
 
@@ -69,7 +69,23 @@ def test_unused_modules_are_left_out(folder: Callable[..., Path]):
         a="export class A {}\n",
         b="export class B {}\nexport class C {}\n",
     )
-    assert joined_script(main, {"A", "B"}) == "class B {}\nclass C {}\nconst ALL = {\nC,\n};\n"
+    assert joined_script(main, {"A", "B"}) == "class B{}\nclass C{}\nconst ALL={\nC,\n};\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("for (const [a, b] of c) {  // why", "for(const[a,b]of c){"),
+        ("x = a + +b - -c;", "x=a + +b - -c;"),
+        ("x = a ? [1] : (b ?? !c) % 2;", "x=a?[1]:(b??!c)%2;"),
+        ('x = "a  // b : c";', 'x = "a  // b : c";'),
+        ("x = a.split(/ = /u); // a list", "x = a.split(/ = /u);"),
+        ("x = `a : ${b}`;", "x = `a : ${b}`;"),
+    ],
+)
+def test_lines_are_shortened_outside_of_text(line: str, expected: str, folder: Callable[..., Path]):
+    """Catches a space that is removed from a text, a regular expression, or between two plus signs."""
+    assert joined_script(folder(main=f"{line}\n")) == f"{expected}\n"
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,14 @@ def test_words_and_labels_sample_the_items_of_predict():
     for each, answer in zip(options, sampled(labelled.as_table(2), options), strict=True):
         assert answer["items"] == labelled.predicted(each), each
         assert len(answer["items"]) == each.num_samples
+    hidden = Model(HiddenContext(network).eval(), vocabulary, labelled.labels)
+    rare = [
+        SamplingOptions(suffix="dog the runs the", num_samples=30),
+        SamplingOptions(label="y", contains="the the dog the"),
+    ]
+    for each, answer in zip(rare, sampled(labelled.as_table(2), rare, is_context_hidden=True), strict=True):
+        assert answer["items"] == hidden.predicted(each), each
+        assert answer["items"]
     wrong = [SamplingOptions(label=label) for label in ("z", "x:0", "x:1,x:2", ":1")]
     wrong += [SamplingOptions(prefix="the cat"), SamplingOptions(suffix="<unk>")]
     assert all(answer["error"] and not answer["items"] for answer in sampled(labelled.as_table(2), wrong))
