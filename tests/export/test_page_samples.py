@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from in_node import SAMPLE, Model, requests_of, sampled
+from in_node import Model, requests_of, sampled
 from pages import CONFIGS, FACTS, enlarge, trained
+from run_command import ROOT
 
 from mm_lightning.export.html import page
 from mm_lightning.export.payload import make_payload
@@ -64,3 +65,33 @@ def test_a_recipe_samples_the_items_of_predict(config: Path, tmp_path: Path):
         num_other += sum(a != b for a, b in zip(answer["items"], expected, strict=True))
     print(f"{config.stem}: {num_other} of {num_all} items differ")
     assert num_other <= MAX_SHARE_OF_OTHER_ITEMS * num_all + 1
+
+
+IN_CHROMIUM = """requests => {
+  const model = openModel(document.getElementById("model").textContent);
+  model.vocabulary = new Vocabulary(model.vocabularyDescription);
+  return requests.map((request) => {
+    const start = performance.now();
+    const items = [];
+    for (const item of sampleItems(model, makeOptions(request))) {
+      if (item !== null) items.push(item.text);
+      if (items.length === request.numSamples) break;
+    }
+    return { items, seconds: (performance.now() - start) / 1000 };
+  });
+}"""
+
+
+def test_chromium_samples_the_items_of_predict(open_page, tmp_path: Path):
+    """Catches a joined script in which a name means something else than in its module, and an exponential of another
+    browser engine that changes items."""
+    trained_model, items = trained(ROOT / "configs/mlp.yaml", tmp_path)
+    enlarge(trained_model, 2)
+    model = Model(trained_model.network, trained_model.vocabulary)
+    options = [SamplingOptions(suffix="lyn"), *options_of(model, has_rare_conditions=True)]
+    answers = open_page(page(trained_model, FACTS, items)).evaluate(IN_CHROMIUM, requests_of(options))
+    num_other = 0
+    for each, answer in zip(options, answers, strict=True):
+        num_other += sum(a != b for a, b in zip(answer["items"], model.predicted(each), strict=True))
+    assert num_other <= 2
+    print([round(answer["seconds"], 3) for answer in answers])
