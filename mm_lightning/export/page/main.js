@@ -99,7 +99,7 @@ class Page {
     write("title", document.title);
     const source = facts.data_name ? ` that learned ${facts.num_lines ? `the ${whole(facts.num_lines)} lines of ` : ""}${facts.data_name}` : "";
     const sight = network.context === null ? "" : ` It sees ${network.context} ${names.unit}${network.context === 1 ? "" : "s"} at a time.`;
-    write("tagline", `Made by a small network${source}.${sight}`);
+    write("tagline", `Made by a language model${source}.${sight}`);
     for (const place of document.querySelectorAll(".unit")) place.textContent = names.unit;
     for (const place of document.querySelectorAll(".units, .pair small .unit")) place.textContent = `${names.unit}s`;
   }

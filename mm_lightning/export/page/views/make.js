@@ -89,8 +89,10 @@ export class MakeView {
     this.#items.push(...made);
     byId("make-items").append(...made.map((item) => this.#row(item)));
     if (!isDone) return;
-    const longest = Math.max(...this.#items.map((item) => item.text.length)) * REM_PER_CHARACTER;
-    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(longest, 7.5), MAX_COLUMN_REM)}rem`);
+    const least = this.model.labels.length ? 9.5 : 7.5; // room for the marks
+    const lengths = this.#items.map((item) => item.text.length).sort((a, b) => a - b);
+    const width = REM_PER_CHARACTER * lengths[Math.floor(0.8 * (lengths.length - 1))]; // the longest may break
+    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(width, least), MAX_COLUMN_REM)}rem`);
     const text = this.#items.map((item) => `${item.text}\n`).join("");
     URL.revokeObjectURL(byId("make-download").href);
     byId("make-download").href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));

@@ -93,7 +93,7 @@ export class StepView {
     const { window, hidden } = view.inside([0, ...this.#ids]);
     const ids = window ?? [0, ...this.#ids];
     write("step-context-title", window
-      ? `The network sees the last ${whole(ids.length)} ${names.unit}${ids.length === 1 ? "" : "s"}`
+      ? `The network sees the last ${ids.length === 1 ? names.unit : `${whole(ids.length)} ${names.unit}s`}`
       : "The network has read the whole item");
     byId("step-context").dir = names.direction;
     byId("step-context").replaceChildren(
