@@ -82,7 +82,7 @@ def _join(path: Path, bodies: dict[Path, str], unused: AbstractSet[str]) -> None
     lines = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if found := _IMPORT.fullmatch(line):
-            if not unused.issuperset(found[1].split(", ")):
+            if not set(found[1].split(", ")) <= unused:
                 _join((path.parent / found[2]).resolve(), bodies, unused)
             continue
         if line.strip().removesuffix(",") in unused:
