@@ -14,7 +14,7 @@ from pathlib import Path
 from mm_lightning.data.items import Items
 from mm_lightning.export.binary import Weights
 from mm_lightning.export.facts import Facts
-from mm_lightning.export.payload import PAGE, make_payload, page_classes
+from mm_lightning.export.payload import PAGE, Payload, make_payload, page_classes
 from mm_lightning.training.module import LanguageModel
 
 _IMPORT = re.compile(r'import \{ (\w+(?:, \w+)*) \} from "(\.{1,2}/[\w./]+\.js)";')
@@ -39,7 +39,7 @@ def page(model: LanguageModel, facts: Facts, seen: Items | None, weights: Weight
         UserError: If the page cannot compute the network, or a weight is too large for float16.
     """
     payload = make_payload(model, facts, seen, weights)
-    script = '"use strict";\n' + joined_script(PAGE / "main.js", set(page_classes()) - payload.classes)
+    script = '"use strict";\n' + joined_script(PAGE / "main.js", _unused_names(model, payload))
     style = _without_layout((PAGE / "style.css").read_text(encoding="utf-8").splitlines())
     parts = {
         "policy": _policy(script, style),
@@ -49,6 +49,12 @@ def page(model: LanguageModel, facts: Facts, seen: Items | None, weights: Weight
     }
     template = (PAGE / "index.html").read_text(encoding="utf-8")
     return _MARK.sub(lambda mark: parts[mark[1]], template)
+
+
+def _unused_names(model: LanguageModel, payload: Payload) -> set[str]:
+    """Names that a page does not need: other networks, and resampling where the context is short (`strategy.js`)."""
+    has_table = model.network.window_table(lambda logits: logits, len(model.vocabulary)) is not None
+    return set(page_classes()) - payload.classes | ({"approximateSampler"} if has_table else set())
 
 
 def _policy(script: str, style: str) -> str:

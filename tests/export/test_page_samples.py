@@ -4,16 +4,20 @@ The page computes a network in another order than PyTorch, so a draw may fall on
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from in_node import Model, requests_of, sampled
 from pages import CONFIGS, FACTS, enlarge, trained
 from run_command import ROOT
 
 from mm_lightning.export.html import page
 from mm_lightning.export.payload import make_payload
+from mm_lightning.networks import MLP
 from mm_lightning.sampling import SamplingOptions
+from mm_lightning.training.module import LanguageModel
 
 MAX_SHARE_OF_OTHER_ITEMS = 0.01  # of all items of a recipe; measured: see the assertion below
 FAST = {"mlp", "ngram", "gru", "mlp_labels", "mlp_sentences"}
@@ -95,3 +99,13 @@ def test_chromium_samples_the_items_of_predict(open_page, tmp_path: Path):
         num_other += sum(a != b for a, b in zip(answer["items"], model.predicted(each), strict=True))
     assert num_other <= 2
     print([round(answer["seconds"], 3) for answer in answers])
+
+
+def test_only_pages_of_a_long_context_have_resampling():
+    """Catches a page of a long context without it, and 10 KB that a page of a short context never uses."""
+    for block_size, is_long in ((3, False), (4, False), (5, True)):
+        network = partial(MLP, block_size=block_size)
+        model = LanguageModel("abcdefghijklmnopqrstuvwxyz", network, torch.optim.SGD).eval()
+        html = page(model, FACTS, None)
+        assert ("function* approximateSampler" in html) == is_long
+        assert ("function ngramTable" in html) == is_long

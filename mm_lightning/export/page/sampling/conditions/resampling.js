@@ -8,6 +8,8 @@
 import { BOUNDARY } from "../../vocabulary.js";
 import { inverseCdf, normalisedProbabilities } from "../probabilities.js";
 import { BATCH_SIZE, RandomStream } from "../random_stream.js";
+import { Messages } from "./messages.js";
+import { proposalModel } from "./proposal.js";
 
 const NUM_PARTICLES = 64; // per sample
 const NUM_GROUPS = BATCH_SIZE / NUM_PARTICLES; // samples per batch
@@ -29,7 +31,7 @@ class Reading {
   }
 }
 
-export class Resampler {
+class Resampler {
   constructor(network, messages, condition, options) {
     this.network = network;
     this.messages = messages;
@@ -132,4 +134,14 @@ function chooseParticles(weights, uniform) {
   return groupSums(weights).map((sums, group) =>
     sums[NUM_PARTICLES - 1] > 0 ? group * NUM_PARTICLES + inverseCdf(sums, uniform[group]) : null,
   );
+}
+
+// Make the approximate sampler of a network; `messages` are exact ones, or null for those of a proposal.
+export function* approximateSampler(network, condition, options, messages) {
+  if (messages === null) {
+    const { table, graph } = yield* proposalModel(network, condition, options);
+    messages = new Messages(table, graph, condition);
+    yield* messages.compute();
+  }
+  return new Resampler(network, messages, condition, options);
 }
