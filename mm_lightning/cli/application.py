@@ -16,6 +16,7 @@ from mm_lightning import UserError
 from mm_lightning.cli import precedence
 from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
+from mm_lightning.cli.devices import with_devices
 from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
@@ -172,7 +173,7 @@ class Application(CommandLine):
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the Trainer, with this application's callbacks for `fit` and with none for the other commands."""
-        config = {**self.instantiated("trainer"), **kwargs}
+        config = with_devices({**self.instantiated("trainer"), **kwargs}, self.model, self.datamodule)
         callbacks = []
         if self.subcommand in ("fit", None):
             callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
