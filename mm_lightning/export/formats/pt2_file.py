@@ -1,9 +1,10 @@
 """The format pt2: a program of torch.export, which opens without this package."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from mm_lightning.export.formats.comparison import check_same
 from mm_lightning.export.formats.step import Step, program_of
@@ -25,5 +26,10 @@ def pt2_file(step: Step, metadata: Mapping[str, str]) -> bytes:
     torch.export.save(program_of(step, FORMAT), file, extra_files=dict(metadata))
     content = file.getvalue()
     program = torch.export.load(io.BytesIO(content)).module()
-    check_same(lambda ids, state, label: program(ids, list(state), label), step, FORMAT)
+
+    def run(ids: Tensor, state: Sequence[Tensor], label: Tensor | None) -> Sequence[Tensor]:
+        results: Sequence[Tensor] = program(ids, list(state), *([] if label is None else [label]))
+        return results
+
+    check_same(run, step, FORMAT)
     return content

@@ -62,7 +62,7 @@ def read_onnx(content: bytes) -> Read:
 
 def read_pt2(content: bytes, step: Step) -> Read:
     program = torch.export.load(io.BytesIO(content)).module()
-    return lambda ids, label, state: program(ids, state or step.start(len(ids)), label)
+    return lambda ids, label, state: program(ids, state or step.start(len(ids)), *(() if label is None else (label,)))
 
 
 @torch.no_grad()
