@@ -6,12 +6,13 @@ import { withLabel } from "../networks/index.js";
 import { drawOptionsOf } from "./address.js";
 import { byId, element, percent, whole, write } from "./elements.js";
 import { SEEN } from "./score.js";
+import { Job } from "./slices.js";
 import { tokenElement } from "./tokens.js";
 import { drawUnits } from "./drawing/units.js";
 
 const NUM_BARS = 12;
 const MAX_BARS = 300;
-const MAX_FINISHED_TOKENS = 1000; // of an item that chance finishes
+const MAX_FINISHED_TOKENS = 200; // of an item that chance finishes
 
 /** Draw an index by its probability. */
 function drawIndex(probabilities) {
@@ -22,17 +23,18 @@ function drawIndex(probabilities) {
 
 export class StepView {
   #bars = [];
+  #job = new Job();
   #ids = [];
   #showsAll = false;
 
   constructor(model, page) {
     this.model = model;
     this.page = page;
-    byId("step-item").oninput = (event) => page.update({ item: event.target.value, ended: "" });
+    byId("step-item").oninput = (event) => this.#change({ item: event.target.value, ended: "" });
     byId("step-chance").onclick = () => this.#take(drawIndex(this.#probabilities(this.#ids)));
     byId("step-finish").onclick = () => this.#finish();
     byId("step-undo").onclick = () => this.#undo();
-    byId("step-restart").onclick = () => page.update({ item: "", ended: "" });
+    byId("step-restart").onclick = () => this.#change({ item: "", ended: "" });
     byId("step-all").onclick = () => {
       this.#showsAll = !this.#showsAll;
       this.show(page.state);
@@ -61,29 +63,54 @@ export class StepView {
     if (hasEnded) write("step-status", `The item has ended.${SEEN[this.model.isSeen(state.item)]}`);
   }
 
+  /** End work that nobody waits for. */
+  hide() {
+    this.#job.stop();
+  }
+
+  #change(changes) {
+    this.#job.stop();
+    this.page.update(changes);
+  }
+
   #probabilities(ids) {
     const options = makeOptions(drawOptionsOf(this.page.state));
     return nextProbabilities(this.model, ids, options);
   }
 
   #take(id) {
-    if (id === 0) this.page.update({ ended: "1" });
-    else this.page.update({ item: this.model.vocabulary.decode([...this.#ids, id]), ended: "" });
+    if (id === 0) this.#change({ ended: "1" });
+    else this.#change({ item: this.model.vocabulary.decode([...this.#ids, id]), ended: "" });
   }
 
   #undo() {
-    if (this.page.state.ended) this.page.update({ ended: "" });
-    else this.page.update({ item: this.model.vocabulary.decode(this.#ids.slice(0, -1)) });
+    if (this.page.state.ended) this.#change({ ended: "" });
+    else this.#change({ item: this.model.vocabulary.decode(this.#ids.slice(0, -1)) });
   }
 
-  #finish() {
+  async #finish() {
     const ids = [...this.#ids];
-    let id = drawIndex(this.#probabilities(ids));
-    while (id !== 0 && ids.length < MAX_FINISHED_TOKENS) {
-      ids.push(id);
-      id = drawIndex(this.#probabilities(ids));
+    const show = (drawn, isDone) => {
+      ids.push(...drawn);
+      const hasEnded = isDone && ids.length < MAX_FINISHED_TOKENS;
+      this.page.update({ item: this.model.vocabulary.decode(ids), ended: hasEnded ? "1" : "" });
+    };
+    try {
+      await this.#job.run(this.#drawRest(ids), () => false, show);
+    } catch (error) {
+      this.page.showError(error);
     }
-    this.page.update({ item: this.model.vocabulary.decode(ids), ended: id === 0 ? "1" : "" });
+  }
+
+  /** Draw tokens to the end of an item. */
+  *#drawRest(start) {
+    const ids = [...start];
+    while (ids.length < MAX_FINISHED_TOKENS) {
+      const id = drawIndex(this.#probabilities(ids));
+      if (id === 0) return;
+      ids.push(id);
+      yield id;
+    }
   }
 
   #showContext() {
