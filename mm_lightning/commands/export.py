@@ -14,13 +14,15 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.own_data import require_own_data
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.export import html
+from mm_lightning.export.card import card_text, is_card
 from mm_lightning.export.facts import Facts, gather
-from mm_lightning.export.measuring import split_losses
+from mm_lightning.export.measuring import sample_quality, split_losses
 from mm_lightning.export.payload import as_json, packed_loss_change
 from mm_lightning.files import check_writable, make_folder, unwritable, write_together
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.run_folders import CARD
 from mm_lightning.training.trainer import Trainer
 
 Format = Literal["html", "onnx", "pt2", "safetensors"]
@@ -58,6 +60,21 @@ def _check(trainer: Trainer, output: Path, format: Format, weights: Weights) -> 
         check_writable(output, "--output", f".{format}")
     elif output.exists() and not output.is_dir():
         raise UserError(f"--output {output} is a file; --format safetensors makes a folder, so give another name")
+    _check_card(_card_of(output, format))
+
+
+def _card_of(output: Path, format: Format) -> Path:
+    return output / CARD if format == "safetensors" else output.with_suffix(f".card{Path(CARD).suffix}")
+
+
+def _check_card(path: Path) -> None:
+    """Refuse to replace a file that is no card, such as the README.md of a project.
+
+    Raises:
+        UserError: If there is such a file.
+    """
+    if path.exists() and not is_card(path):
+        raise UserError(f"--output: {path} exists and is no card; move it, or give another name")
 
 
 def _own_data(datamodule: ItemsDataModule, source: Checkpoint) -> ItemsDataModule | None:
@@ -190,4 +207,7 @@ def run(
     data = _own_data(datamodule, source)
     facts = gather(source, model, data, {} if data is None else split_losses(model, data))
     made = _files(chosen, model, source, data, facts, weights)
-    _write({output / name: content for name, content in made.items()}, output, chosen)
+    quality = None if data is None else sample_quality(model, data)
+    files = {output / name: content for name, content in made.items()}
+    card = card_text(facts, model.vocabulary, quality).encode()
+    _write({**files, _card_of(output, chosen): card}, output, chosen)

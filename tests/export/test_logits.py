@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import torch
 from pages import CONFIGS, enlarge, page_logits, prefixes, torch_logits, trained
+
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_logits(config: Path, open_page, tmp_path: Path):

@@ -1,18 +1,11 @@
 """Sampling in the page, on tables of logits: there is no rounding, so its items must be those of `predict`."""
 
-import itertools
-import json
-from collections import Counter
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from in_node import Model, in_node, sampled
+from in_node import Model, sampled
 
-from mm_lightning import UserError
-from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
+from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import MLP
 from mm_lightning.networks.base import Network
 from mm_lightning.sampling import SamplingOptions
