@@ -4,7 +4,8 @@ import { makeOptions } from "../sampling/options.js";
 import { nextProbabilities } from "../sampling/score.js";
 import { withLabel } from "../networks/index.js";
 import { drawOptionsOf } from "./address.js";
-import { byId, element, percent, whole } from "./elements.js";
+import { byId, element, percent, whole, write } from "./elements.js";
+import { SEEN } from "./score.js";
 import { tokenElement } from "./tokens.js";
 import { drawUnits } from "./drawing/units.js";
 
@@ -42,30 +43,27 @@ export class StepView {
   show(state) {
     const field = byId("step-item");
     if (field.value !== state.item) field.value = state.item;
-    const parts = ["step-context", "step-bars", "step-inside", "step-all"].map(byId);
-    const buttons = ["step-chance", "step-finish"].map(byId);
     const hasEnded = state.ended !== "";
-    for (const button of buttons) button.disabled = true;
-    byId("step-undo").disabled = state.item === "" && !hasEnded;
-    for (const part of parts) part.hidden = true;
-    byId("step-status").textContent = "";
-    this.#ids = this.model.vocabulary.encode(state.item);
-    const probabilities = this.#probabilities(this.#ids);
-    for (const part of parts) part.hidden = false;
-    for (const button of buttons) button.disabled = hasEnded;
+    const focused = document.activeElement;
+    write("step-status", "");
+    let probabilities = null;
+    try {
+      this.#ids = this.model.vocabulary.encode(state.item);
+      probabilities = this.#probabilities(this.#ids);
+    } finally {
+      for (const id of ["step-context", "step-bars", "step-inside", "step-all"]) byId(id).hidden = !probabilities;
+      for (const id of ["step-chance", "step-finish"]) byId(id).disabled = !probabilities || hasEnded;
+      byId("step-undo").disabled = !probabilities || (this.#ids.length === 0 && !hasEnded);
+    }
     this.#showContext();
     this.#showBars(probabilities, hasEnded);
-    if (hasEnded) byId("step-status").textContent = `The item has ended. ${this.#mark(state.item)}`;
+    if (focused?.disabled) byId(hasEnded ? "step-undo" : "step-chance").focus(); // else the keyboard loses its place
+    if (hasEnded) write("step-status", `The item has ended.${SEEN[this.model.isSeen(state.item)]}`);
   }
 
   #probabilities(ids) {
     const options = makeOptions(drawOptionsOf(this.page.state));
     return nextProbabilities(this.model, ids, options);
-  }
-
-  #mark(item) {
-    if (!this.model.seen || item === "") return "";
-    return this.model.seen.has(item) ? "It is in the training list." : "It is new.";
   }
 
   #take(id) {
@@ -94,9 +92,9 @@ export class StepView {
     const view = labels.length ? withLabel(network, label) : network;
     const { window, hidden } = view.inside([0, ...this.#ids]);
     const ids = window ?? [0, ...this.#ids];
-    byId("step-context-title").textContent = window
-      ? `The network sees the last ${whole(ids.length)} ${names.unit}${ids.length === 1 ? "" : "s"}`
-      : "The network has read the whole item";
+    write("step-context-title", window
+      ? `The network sees the last ${ids.length === 1 ? names.unit : `${whole(ids.length)} ${names.unit}s`}`
+      : "The network has read the whole item");
     byId("step-context").dir = names.direction;
     byId("step-context").replaceChildren(
       ...Array.from(ids, (id) => element("li", {}, tokenElement(names.texts[id], "start"))));
