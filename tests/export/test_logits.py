@@ -4,8 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from network_cases import NETWORKS, items_of, model_of
 from pages import CONFIGS, enlarge, page_logits, prefixes, torch_logits, trained
+from run_command import ROOT
 from torch import Tensor
+
+from mm_lightning.data.items import Items
+from mm_lightning.data.reading import read_items
+from mm_lightning.training.module import LanguageModel
 
 ALIKE = {
     "lstm_512",
@@ -46,3 +52,21 @@ def test_the_page_of_a_recipe_has_the_logits_of_pytorch(config: Path, open_page:
         expected = torch_logits(model, wanted)
     check(page_logits(open_page, model, wanted), expected)
     assert spread(expected) > 0.5  # counts of few items cannot be enlarged
+
+
+@pytest.mark.parametrize("name", ["Mixture", "PitmanYor", "WaveNet", "a user's own"])
+def test_the_page_of_a_network_without_a_recipe_has_the_logits_of_pytorch(name: str, open_page: Callable):
+    """Catches a page that has only the networks of recipes; each network here has labels."""
+    model = model_of(NETWORKS[name], has_labels=True)
+    wanted = prefixes(model, Items.from_strings(items_of(60, 0)))
+    check(page_logits(open_page, model, wanted), torch_logits(model, wanted))
+
+
+def test_the_page_of_the_shipped_model_has_the_logits_of_pytorch(open_page: Callable):
+    """Catches settings of a checkpoint that do not reach the page; the model has been trained to its end."""
+    path = ROOT / "data/names.ckpt"
+    model = LanguageModel.load_from_checkpoint(path, map_location="cpu", weights_only=True).eval()
+    wanted = prefixes(model, read_items(ROOT / "data/names.txt"))
+    expected = torch_logits(model, wanted)
+    check(page_logits(open_page, model, wanted), expected)
+    assert spread(expected) > 1

@@ -3,7 +3,7 @@
 import { conditionKind, sampleItems } from "../sampling/index.js";
 import { makeOptions } from "../sampling/options.js";
 import { MAX_ITEMS, optionsOf } from "./address.js";
-import { byId, element, percent, whole } from "./elements.js";
+import { byId, element, percent, whole, write } from "./elements.js";
 import { Job } from "./slices.js";
 
 const ITEMS_AT_ONCE = 20;
@@ -41,7 +41,7 @@ export class MakeView {
     byId("make-more").onclick = () => page.update({ count: String(Number(page.state.count) + ITEMS_AT_ONCE) });
     byId("make-copy").onclick = () => this.#copy();
     byId("make-download").download = `${model.facts.title || "items"}.txt`;
-    byId("make-seen").textContent = this.#seenNote();
+    write("make-seen", this.#seenNote());
     byId("make-items").dir = model.names.direction;
   }
 
@@ -63,11 +63,11 @@ export class MakeView {
     this.#items = [];
     this.#shown = "";
     byId("make-items").replaceChildren();
-    byId("make-conditions").textContent = "";
+    write("make-conditions", "");
     this.#report("");
     const options = makeOptions(partial);
     this.kind = conditionKind(this.model, options);
-    byId("make-conditions").textContent = CONDITIONS[this.kind];
+    write("make-conditions", CONDITIONS[this.kind]);
     this.iterator = sampleItems(this.model, options);
     this.#shown = wanted;
   }
@@ -85,12 +85,14 @@ export class MakeView {
   }
 
   #add(items, isDone) {
-    const made = items.map((item) => ({ ...item, isSeen: this.model.seen?.has(item.text) ?? null }));
+    const made = items.map((item) => ({ ...item, isSeen: this.model.isSeen(item.text) }));
     this.#items.push(...made);
     byId("make-items").append(...made.map((item) => this.#row(item)));
     if (!isDone) return;
-    const longest = Math.max(...this.#items.map((item) => item.text.length)) * REM_PER_CHARACTER;
-    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(longest, 7.5), MAX_COLUMN_REM)}rem`);
+    const least = this.model.labels.length ? 9.5 : 7.5; // room for the marks
+    const lengths = this.#items.map((item) => item.text.length).sort((a, b) => a - b);
+    const width = REM_PER_CHARACTER * lengths[Math.floor(0.8 * (lengths.length - 1))]; // the longest may break
+    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(width, least), MAX_COLUMN_REM)}rem`);
     const text = this.#items.map((item) => `${item.text}\n`).join("");
     URL.revokeObjectURL(byId("make-download").href);
     byId("make-download").href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
@@ -114,7 +116,7 @@ export class MakeView {
   }
 
   #report(text) {
-    byId("make-status").textContent = text;
+    write("make-status", text);
     byId("make-copy").disabled = this.#items.length === 0;
     byId("make-more").disabled = this.#items.length === 0 || this.#items.length + ITEMS_AT_ONCE > MAX_ITEMS;
     if (this.#items.length === 0) byId("make-download").removeAttribute("href");
@@ -122,7 +124,7 @@ export class MakeView {
 
   async #copy() {
     await copyText(this.#items.map((item) => `${item.text}\n`).join(""));
-    byId("make-status").textContent = `Copied ${whole(this.#items.length)} items.`;
+    write("make-status", `Copied ${whole(this.#items.length)} items.`);
   }
 
   #nextSeed() {
@@ -130,9 +132,9 @@ export class MakeView {
   }
 
   #seenNote() {
-    const { seen, seenFacts } = this.model;
+    const { seen } = this.model;
     if (!seen) return "The training list was not at hand when the page was made, so no item is marked as new.";
-    return `“New” means: not among the ${whole(seenFacts.numItems)} training items. “New” is always right; ` +
-      `a new item is marked “in the list” by mistake in ${percent(seenFacts.errorRate)} of cases.`;
+    return `“New” means: not among the ${whole(seen.numItems)} training items. “New” is always right; ` +
+      `a new item is marked “in the list” by mistake in ${percent(seen.errorRate)} of cases.`;
   }
 }
