@@ -1,7 +1,7 @@
 // The choice of a way to sample under conditions, as `predict` chooses.
 //
-// Rejection is exact for every network; it is chosen where enough rows meet the condition. Sampling by messages is exact
-// too, and fast for rare conditions; it needs all windows, so a short context. Resampling approximates.
+// Rejection is exact for every network; it is chosen where enough rows meet the condition. Sampling by messages is
+// exact too, and fast for rare conditions; it needs all windows, so a short context. Resampling approximates.
 
 import { PageError } from "../vocabulary.js";
 import { Condition } from "./conditions/condition.js";

@@ -1,7 +1,7 @@
 // Approximate sampling under a condition, for a network whose context is too long for a table.
 //
-// This is sequential Monte Carlo (Doucet et al. 2001), as in `predict`. The proposal for the next id is the network's own
-// probability times the backward message of a table model. Each particle carries an importance weight that corrects the
+// This is sequential Monte Carlo (Doucet et al. 2001), as in `predict`. The proposal for the next id is the network's
+// own probability times the backward message of a table model. Each particle carries an importance weight that corrects the
 // errors of the messages. Where the weights become uneven, copies of particles of high weight replace particles of low
 // weight. In the end, one particle becomes the sample. Every sample has particles of its own.
 
@@ -59,7 +59,9 @@ class Resampler {
       weights = parents.weights;
       if (!particles.some(isOpenParticle)) break;
     }
-    particles.forEach((particle, row) => isOpenParticle(particle) && (weights[row] = 0)); // they are over the maximum length
+    particles.forEach((particle, row) => {
+      if (isOpenParticle(particle)) weights[row] = 0; // over the maximum length
+    });
     for (const row of chooseParticles(weights, stream.doubles(NUM_GROUPS))) {
       yield row === null ? null : [...condition.prefix, ...particles[row].ids];
     }
@@ -122,8 +124,8 @@ function resampleParticles(weights, uniform) {
   return { rows, weights: result };
 }
 
-// Return the first index whose sum is above the target; where rounding lifts the target to the last sum, the first index
-// that reaches this sum.
+// Return the first index whose sum is above the target; where rounding lifts the target to the last sum, the first
+// index that reaches this sum.
 function firstAbove(sums, target) {
   const last = sums[sums.length - 1];
   return sums.findIndex((sum) => (target < last ? sum > target : sum >= last));
