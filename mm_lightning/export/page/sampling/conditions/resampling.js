@@ -1,9 +1,10 @@
 // Approximate sampling under a condition, for a network whose context is too long for a table.
 //
-// This is sequential Monte Carlo (Doucet et al. 2001), as in `predict`. The proposal for the next id is the network's
-// own probability times the backward message of a table model. Each particle carries an importance weight that corrects the
-// errors of the messages. Where the weights become uneven, copies of particles of high weight replace particles of low
-// weight. In the end, one particle becomes the sample. Every sample has particles of its own.
+// This is sequential Monte Carlo (Doucet et al. 2001), as in `predict`. The proposal for the next id is the
+// network's own probability times the backward message of a table model. Each particle carries an importance weight
+// that corrects the errors of the messages. Where the weights become uneven, copies of particles of high weight
+// replace particles of low weight. In the end, one particle becomes the sample. Every sample has particles of its
+// own.
 
 import { BOUNDARY } from "../../vocabulary.js";
 import { inverseCdf, normalisedProbabilities } from "../probabilities.js";
