@@ -42,7 +42,8 @@ def test_nothing_says_where_it_was_made(exports: Path):
     """Catches a path, a user's or a machine's name in a file that is given away."""
     names = [*exports.glob("names*"), *exports.rglob("*.ckpt")]
     files = [file for path in names for file in (files_of(path) if path.is_dir() else [path])]
-    assert len([path for path in files if path.suffix != ".ckpt"]) == len(FORMATS) + 1
+    cards, folder = 2, 2
+    assert len([path for path in files if path.suffix != ".ckpt"]) == len(FORMATS) - 1 + folder + cards
     assert len([path for path in files if path.suffix == ".ckpt"]) >= 5
     secrets = [str(exports), str(Path.home()) + "/", str(ROOT), sys.prefix, f"/{getpass.getuser()}/", "site-packages"]
     host = rf"(?<![a-z]){re.escape(socket.gethostname())}(?![a-z])" if len(socket.gethostname()) > 3 else None
@@ -80,8 +81,7 @@ def both(folder: Path, command: str, *options: object) -> tuple[Result, Result]:
         ("predict", ("--sampling.num_samples", 5, "--sampling.suffix", "a")),
         ("score", ("emma", "olivia")),
         ("validate", ()),
-        ("quality", ("--num_samples", 100)),
-        ("lr_find", ("--num_steps", 100, "--output", "rates.png")),
+        pytest.param("quality", ("--num_samples", 100), marks=pytest.mark.slow),
     ],
 )
 def test_a_folder_is_a_checkpoint(exports: Path, command: str, options: tuple[object, ...]):
@@ -160,27 +160,17 @@ def test_settings_that_do_not_suit_each_other(names_run: Path, tmp_path: Path, o
     assert error in refused(tmp_path, "--ckpt_path", CHECKPOINT, *options)
 
 
-def test_a_checkpoint_that_cannot_be_used(names_run: Path, exports: Path, tmp_path: Path):
+def test_a_checkpoint_that_cannot_be_used(names_run: Path, tmp_path: Path):
     """Catches a traceback, or a file that is left, for a foreign, damaged or missing checkpoint or folder."""
-    content = (names_run / CHECKPOINT).read_bytes()
-    (tmp_path / "damaged.ckpt").write_bytes(content[:-200])
+    (tmp_path / "damaged.ckpt").write_bytes((names_run / CHECKPOINT).read_bytes()[:-200])
     torch.save({"state_dict": {}}, tmp_path / "foreign.ckpt")
-    for name in ("flipped", "cut", "foreign", "half"):
-        shutil.copytree(exports / "names", tmp_path / name)
-    weights = bytearray((tmp_path / "flipped/model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (tmp_path / "flipped/model.safetensors").write_bytes(weights)
-    (tmp_path / "cut/config.json").write_bytes((tmp_path / "cut/config.json").read_bytes()[:-9])
-    (tmp_path / "foreign/config.json").write_text('{"model_type": "bert"}')
-    (tmp_path / "half/model.safetensors").unlink()
+    (tmp_path / "empty").mkdir()
     for path, error in {
         "damaged.ckpt": "damaged.ckpt cannot be read as a checkpoint: damaged, cut short, or no checkpoint at all",
         "foreign.ckpt": "foreign.ckpt is a checkpoint of another application; mm_lightning did not write it",
         "missing.ckpt": "missing.ckpt: no such checkpoint",
-        "flipped": "flipped/model.safetensors is damaged or cut short; export the model again",
-        "cut": "cut/config.json is damaged or cut short; export the model again",
-        "foreign": "foreign/config.json is of another application; mm_lightning did not write it",
-        "half": "half is a folder without config.json and model.safetensors; give a .ckpt file, or a folder of export",
+        "empty": "empty is a folder without config.json and model.safetensors; give a .ckpt file, or a folder of "
+        "export",
     }.items():
         assert refused(tmp_path, "--ckpt_path", path, "--output", "out.onnx") == f"error: {error}"
 
@@ -191,9 +181,9 @@ def write_other_programs() -> None:
 
     forward = Step.forward
 
-    def wrong(*args: object) -> tuple[torch.Tensor, ...]:
-        logits, *state = forward(*args)
-        return logits + 0.01, *state
+    def wrong(self: Step, ids: torch.Tensor, state: list[torch.Tensor], label: None = None) -> tuple[torch.Tensor, ...]:
+        logits, *after = forward(self, ids, state, label)
+        return logits + 0.01, *after
 
     Step.forward = wrong
 
@@ -237,19 +227,15 @@ def test_without_the_extra(names_run: Path, exports: Path, tmp_path: Path):
         assert refused(tmp_path, *options, prepare=hide_extra) == missing + install
 
 
-def test_float16_says_what_it_costs(names_run: Path, tmp_path: Path):
+def test_float16_says_what_it_costs(exports: Path, tmp_path: Path):
     """Catches smaller weights whose cost nobody learns of."""
-    shutil.copytree(names_run, tmp_path, dirs_exist_ok=True)
-    sizes = {}
-    for weights in ("float32", "float16"):
-        options = ("--ckpt_path", CHECKPOINT, "--output", "names.html", "--weights", weights)
-        done = run("export", *options, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        sizes[weights] = (tmp_path / "names.html").stat().st_size
+    options = ("--output", tmp_path / "small.html", "--weights", "float16")
+    done = run("export", "--ckpt_path", "best", *options, cwd=exports)
+    assert done.returncode == 0, done.stderr
     change = re.match(r"--weights float16: val/loss changes by ([+-]\d\.\d{6})\n", done.stdout)
     assert change is not None
     assert abs(float(change[1])) < 1e-3
-    assert sizes["float16"] < sizes["float32"]
+    assert (tmp_path / "small.html").stat().st_size < (exports / "names.html").stat().st_size - 20_000
 
 
 def test_the_example_of_the_documentation(exports: Path):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mm_lightning.export.formats.comparison import check_same
-from mm_lightning.export.formats.step import Step, program_of
+from mm_lightning.export.formats.step import Step, program_of, quiet
 
 FORMAT = "pt2"
 
@@ -23,9 +23,11 @@ def pt2_file(step: Step, metadata: Mapping[str, str]) -> bytes:
         UserError: If torch cannot trace the network, or the file computes other logits.
     """
     file = io.BytesIO()
-    torch.export.save(program_of(step, FORMAT), file, extra_files=dict(metadata))
-    content = file.getvalue()
-    program = torch.export.load(io.BytesIO(content)).module()
+    traced = program_of(step, FORMAT)
+    with quiet():
+        torch.export.save(traced, file, extra_files=dict(metadata))
+        content = file.getvalue()
+        program = torch.export.load(io.BytesIO(content)).module()
 
     def run(ids: Tensor, state: Sequence[Tensor], label: Tensor | None) -> Sequence[Tensor]:
         results: Sequence[Tensor] = program(ids, list(state), *([] if label is None else [label]))
