@@ -92,13 +92,20 @@ def test_a_folder_is_a_checkpoint(exports: Path, command: str, options: tuple[ob
     assert of_folder.stdout
 
 
-def test_a_folder_is_plotted_and_begun_from(exports: Path, tmp_path: Path):
-    """Catches a command that fails where the folder has no state of training, instead of saying so."""
+@pytest.mark.slow
+def test_a_folder_is_plotted(exports: Path, tmp_path: Path):
+    """Catches a picture that fails where the folder has no state of training, instead of being left out."""
     shutil.copytree(exports / "names", tmp_path / "names")
     shutil.copy(exports / "words.txt", tmp_path)
     plotted = run("plot", "--ckpt_path", "names", cwd=tmp_path)
     assert plotted.returncode == 0, plotted.stderr
     assert "updates.png (names has no state of the optimiser)" in plotted.stdout
+
+
+def test_a_run_begins_from_a_folder(exports: Path, tmp_path: Path):
+    """Catches a run that goes on from a folder, which has no state of training, as if from a checkpoint."""
+    shutil.copytree(exports / "names", tmp_path / "names")
+    shutil.copy(exports / "words.txt", tmp_path)
     begun = run("fit", "--init_from", "names", "--trainer.max_steps", 5, cwd=tmp_path)
     assert begun.returncode == 0, begun.stderr
     assert "begins from names" in begun.stderr

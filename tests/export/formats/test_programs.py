@@ -100,7 +100,7 @@ def test_pt2(recipe: tuple[LanguageModel, Items]):
     check(read_pt2(content, step), model, items)
 
 
-@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize("short", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_mixtures(short: bool):
     """Catches a mixture, which `make` makes, whose networks share or lose their states."""
     torch.manual_seed(0)
