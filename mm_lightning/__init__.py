@@ -1,18 +1,18 @@
 """mm_lightning: learn from a list of items, one per line, and make more like them.
 
-The door for Python programs, `import mm_lightning as mm`: `mm.load`, `mm.fit`, `mm.lr_find`, `mm.windows`. The import
-takes no time: the functions come from `api.py` when they are first used.
+The door for Python programs, `import mm_lightning as mm`: `mm.load`, `mm.fit`, `mm.lr_find`, `mm.read`, `mm.windows`.
+The import takes no time: the functions come from `api.py` when they are first used.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mm_lightning.api import Model, fit, load, lr_find, windows
+    from mm_lightning.api import Model, fit, load, lr_find, read, windows
     from mm_lightning.commands.score import Score
     from mm_lightning.data.encoding import WindowRows
     from mm_lightning.evaluation.lr_range import RangeTest
 
-__all__ = ["Model", "RangeTest", "Score", "UserError", "WindowRows", "fit", "load", "lr_find", "windows"]
+__all__ = ["Model", "RangeTest", "Score", "UserError", "WindowRows", "fit", "load", "lr_find", "read", "windows"]
 
 
 class UserError(ValueError):

@@ -23,9 +23,10 @@ from mm_lightning.commands.predict import Samples
 from mm_lightning.commands.score import Score, scores, token_probabilities
 from mm_lightning.data.encoding import WindowRows, Windows, encode
 from mm_lightning.data.items import Items
+from mm_lightning.data.reading import read_items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.lr_range import RangeTest
-from mm_lightning.files import write_atomically
+from mm_lightning.files import find_shipped, write_atomically
 from mm_lightning.networks.base import Network
 from mm_lightning.training import checkpoint
 from mm_lightning.training.run_folders import BEST, LAST, checkpoint_of
@@ -131,35 +132,19 @@ class Model:
             return dict(measures)
 
     def plot_embedding(self) -> "Figure":
-        """Plot the rows of the embedding table as points with their tokens.
-
-        Raises:
-            UserError: If the network has no embedding table.
-        """
+        """Plot the rows of the embedding table; raises UserError for a network without one."""
         return self._gallery.embedding()
 
     def plot_bigrams(self) -> "Figure":
-        """Plot the bigram counts of the data.
-
-        Raises:
-            UserError: If the data cannot be read.
-        """
+        """Plot the bigram counts of the data; raises UserError where the data cannot be read."""
         return self._gallery.bigrams()
 
     def plot_loss(self) -> "Figure":
-        """Plot the loss curves of the run.
-
-        Raises:
-            UserError: If the checkpoint lies in no run folder with curves.
-        """
+        """Plot the loss curves of the run; raises UserError for a checkpoint outside of a run folder with curves."""
         return self._gallery.loss()
 
     def plot_activations(self) -> "Figure":
-        """Plot the tanh units on examples of dev.
-
-        Raises:
-            UserError: If the network has no tanh units, or the data cannot be read.
-        """
+        """Plot the tanh units on examples of dev; raises UserError for a network without such units."""
         return self._gallery.activations()
 
     @cached_property
@@ -225,6 +210,15 @@ def lr_find(path: str | Path | None = None, recipe: str = "mlp", settings: Setti
             checkpoint.load_weights(app.model, app.checkpoint.path)
         test = run_range_test(app.trainer, app.model, app.datamodule, exponents, num_steps, shows_bar=False)
         return test
+
+
+def read(path: str | Path) -> list[str]:
+    """Read the items of a text file, one per line, as all commands do; data/names.txt comes with the package.
+
+    Raises:
+        UserError: If the file cannot be read, is not UTF-8, or has no items.
+    """
+    return list(read_items(find_shipped(str(path))))
 
 
 def windows(items: Iterable[str], block_size: int = 3, alphabet: str | None = None) -> WindowRows:
