@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from leaderboard import CHEAP, MODELS, SEEDS
 
-from mm_lightning.commands.quality import sample_items
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items
@@ -31,6 +30,7 @@ from mm_lightning.data.splits import Splits, split_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.valid_items import sample_valid
 from mm_lightning.training.module import LanguageModel
 
 ROOT = Path(__file__).parents[1]
@@ -86,8 +86,7 @@ def losses(model: LanguageModel, path: Path, split: str) -> dict[str, float]:
     unseen = splits.dev.take(np.flatnonzero(~np.isin(splits.dev.hashes(), splits.train.hashes())))
     parts = {"train": splits.train, "dev": splits.dev, "test": splits.test, "unseen": unseen}
     nats = {name: loss(model, part) for name, part in parts.items()}
-    counts = [buffer.numel() for key, buffer in model.network.named_buffers() if key == "counts"]
-    return {**nats, "parameters": sum([p.numel() for p in model.network.parameters()] + counts)}
+    return {**nats, "parameters": model.network.num_parameters}
 
 
 def loss(model: LanguageModel, part: Items) -> float:
@@ -97,7 +96,8 @@ def loss(model: LanguageModel, part: Items) -> float:
 
 def sample_quality(model: LanguageModel, data: ItemsDataModule) -> dict[str, float | None]:
     """Quality of the first 10,000 samples that end within the length of the longest training item."""
-    samples, valid = sample_items(model, data, SamplingOptions(num_samples=NUM_SAMPLES))
+    options = SamplingOptions(num_samples=NUM_SAMPLES, max_length=int(data.train_lengths.max()))
+    samples, valid = sample_valid(model.network, model.vocabulary, model.labels, options)
     return {
         **asdict(TrainingReference.of(data).quality(samples, valid)),
         "dev_hits": TrainingReference.of(data).hit_rate(samples, data.splits.dev),

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from mm_lightning.commands.catalogue import COMMANDS, overview
-from mm_lightning.commands.errors import USAGE_STATUS, fail, one_line_errors
+from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, one_line_errors
 from mm_lightning.training.stop_signals import Stopped, stop_at_once
 
 

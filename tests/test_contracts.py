@@ -31,7 +31,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
         "_prepare_subcommand_kwargs",
         "_subcommand_parsers",
     },
-    "commands/parsing.py": {"_actions"},
+    "commands/parts/parsing.py": {"_actions"},
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/processes.py": {"_exit", "_launcher"},  # os._exit is documented

@@ -48,7 +48,7 @@ LIGHT = [
     "evaluation.lr_range",
     "cli.arguments",
     "commands.catalogue",
-    "commands.errors",
+    "commands.parts.errors",
     "commands.report",
     "evaluation.text_table",
     "training.run_folders",

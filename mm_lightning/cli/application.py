@@ -13,8 +13,9 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli import precedence
-from mm_lightning.cli.arguments import ordered, refuse_incomplete
+from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
+from mm_lightning.cli.devices import with_devices
 from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
@@ -22,7 +23,7 @@ from mm_lightning.cli.out_of_memory import refuse_out_of_memory
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
-from mm_lightning.commands.errors import one_line_errors
+from mm_lightning.commands.parts.errors import one_line_errors
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Seed
 from mm_lightning.training import checkpoint, run_folders
@@ -170,7 +171,7 @@ class Application(CommandLine):
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the Trainer, with this application's callbacks for `fit` and with none for the other commands."""
-        config = {**self.instantiated("trainer"), **kwargs}
+        config = with_devices({**self.instantiated("trainer"), **kwargs}, self.model, self.datamodule)
         callbacks = []
         if self.subcommand in ("fit", None):
             callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
@@ -231,4 +232,5 @@ def main(args: list[str]) -> None:
     """
     silence_library_warnings()
     with one_line_errors(MisconfigurationException), refuse_out_of_memory():
-        Application(ordered(args), args[0])
+        line = ordered(args)
+        Application(name_card(line) if args[0] == "verify" else line, args[0])

@@ -6,10 +6,12 @@ Here every config file comes first, then the options by depth, `--model.network`
 
 import re
 from argparse import ArgumentError
+from pathlib import Path
 
 from mm_lightning import UserError
-from mm_lightning.commands.parsing import did_you_mean
+from mm_lightning.commands.parts.parsing import did_you_mean
 from mm_lightning.files import find_shipped
+from mm_lightning.training.run_folders import CARD, WEIGHTS
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
 _CONFIG = "--config"
@@ -52,6 +54,30 @@ def ordered(args: list[str]) -> list[str]:
     options.sort(key=lambda pair: _rank(pair[0], appended))
     pairs = [f"{option}={find_shipped(value) if option == _CONFIG else value}" for option, value in options]
     return [*args[:1], *pairs, *lone, *words]
+
+
+def name_card(args: list[str]) -> list[str]:
+    """Name the card and the model of `verify CARD`, where CARD is a card or the folder of a model with its card.
+
+    Args:
+        args: Ordered arguments of the command.
+
+    Raises:
+        ArgumentError: If there is no card, or the model is not beside it and not given.
+    """
+    given = [arg for arg in args[1:] if not arg.startswith("-")]
+    if set(_FLAGS) & set(args):
+        return args
+    if len(given) != 1:
+        raise ArgumentError(None, "verify needs one card: a Markdown file, or the folder of it and the weights")
+    path = Path(given[0])
+    card, folder = (path / CARD, path) if path.is_dir() else (path, path.parent)
+    options = [arg for arg in args[1:] if arg not in given]
+    if not any(option.startswith("--ckpt_path=") for option in options):
+        if not (folder / WEIGHTS).is_file():
+            raise ArgumentError(None, f"verify {path}: no {WEIGHTS} beside the card; give the model as --ckpt_path")
+        options = [f"--ckpt_path={folder}", *options]
+    return [args[0], *options, f"--card={card}"]
 
 
 def refuse_incomplete(args: list[str]) -> None:

@@ -24,7 +24,7 @@ class BoundedTrainer(Trainer):
     """The Trainer of the command line.
 
     Args:
-        devices: Number of devices, or a list of their indices; auto or -1 for all.
+        devices: Number of devices, or a list of their indices; -1 for all, auto for one, or for those of torchrun.
         num_nodes: Number of machines of a distributed training.
         max_steps: Optimiser steps after which training stops; -1 for no limit.
         max_epochs: Epochs after which training stops; -1 for no limit. Default: 1000, or no limit with max_steps.

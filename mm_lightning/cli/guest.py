@@ -22,7 +22,7 @@ from mm_lightning.cli.application import Application
 from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.out_of_memory import refuse_out_of_memory
-from mm_lightning.commands.parsing import OneLineParser, did_you_mean
+from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean
 from mm_lightning.files import find_shipped, shipped_recipes
 from mm_lightning.sampling import SamplingOptions
 from mm_lightning.training.stop_signals import Stopped

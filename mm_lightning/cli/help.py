@@ -80,4 +80,6 @@ def _required(command: str) -> str:
     """The arguments that a command cannot do without, for the usage."""
     if command in ("fit", "lr_find"):
         return "--config FILE "
+    if command == "verify":
+        return "CARD [--ckpt_path CHECKPOINT] "
     return "--ckpt_path CHECKPOINT [ITEM ...] " if command == "score" else "--ckpt_path CHECKPOINT "

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
-from mm_lightning.commands.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser
 
 
 class Parser(OneLineParser, LightningArgumentParser):

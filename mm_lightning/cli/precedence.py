@@ -18,7 +18,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.cli.arguments import refuse_list
-from mm_lightning.commands.config_files import config_files, read_config
+from mm_lightning.commands.parts.config_files import config_files, read_config
 from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint

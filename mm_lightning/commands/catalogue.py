@@ -63,6 +63,13 @@ COMMANDS = {
         "where dev has fewer items, another row measures only as many samples. For a model of sentences, words take "
         "the place of characters.",
     ),
+    "verify": Command(
+        "Measure again what a model's card claims, and fail where a measure differs.",
+        "mm_lightning.commands.verify",
+        "CARD is the Markdown file that export wrote, or the folder with it and the weights. A card elsewhere needs "
+        "--ckpt_path for the model. The losses of all splits and the quality of samples are measured; losses may "
+        "differ by 0.0005 nats, shares by half a percent, as processors round differently.",
+    ),
     "plot": Command(
         "Plot a checkpoint and its run: a folder of pictures.",
         "mm_lightning.commands.plot",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.splits import SplitName
 from mm_lightning.data.tables import Columns
 from mm_lightning.data.vocabulary import printable

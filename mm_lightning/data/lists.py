@@ -1,5 +1,6 @@
 """The items of one or several files as one list, with labels and weights where columns are named."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from mm_lightning.data.reading import line_numbers, parse_items, read_text
 from mm_lightning.data.tables import FILE, SUFFIXES, Columns, is_table, parse_table
 from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.files import find_shipped
+
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,16 @@ def _exists(path: str) -> bool:
 def listed_paths(path: str | Sequence[str]) -> str:
     """Return the paths of a setting as text, for messages."""
     return path if isinstance(path, str) else ", ".join(path)
+
+
+def hash_of_files(path: str | Sequence[str]) -> str:
+    """SHA-256 of the files of a setting, one after the other, in hexadecimal."""
+    result = hashlib.sha256()
+    for name in split_paths(path):
+        with Path(find_shipped(name)).open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                result.update(chunk)
+    return result.hexdigest()
 
 
 def check_columns(path: str | Sequence[str], columns: Columns) -> None:

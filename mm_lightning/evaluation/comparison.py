@@ -10,6 +10,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.splits import Splits
 from mm_lightning.evaluation.nearest import max_items, nearest_distances, nearest_indices
 from mm_lightning.evaluation.quality import TrainingReference, unique_share
+from mm_lightning.evaluation.text_table import aligned
 
 Row = dict[str, float | None]  # None where a measure is undefined
 
@@ -94,3 +95,24 @@ def compare(
         row = _measure(reference, splits, valid_dev, len(valid_dev) / len(dev))
         rows["dev"] = {**row, "dev_hits": None}  # dev hits itself
     return Comparison(rows, _neighbours(reference, samples, num_neighbours))
+
+
+def _format(column: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    if column in ("words", "edits_of"):
+        return f"{value:,}"
+    if column in ("lengths", "first", "last", "bigrams"):
+        return f"{value:.3f}"
+    return f"{value:.2f}" if column == "edits" else f"{value:.1%}"
+
+
+def as_text(comparison: Comparison) -> str:
+    """Format the measures as a table, and below it new items beside their nearest training items."""
+    columns = next(iter(comparison.rows.values()))
+    rows = [[name, *(_format(*cell) for cell in row.items())] for name, row in comparison.rows.items()]
+    lines = aligned([["", *columns], *rows], num_left=1)
+    if comparison.neighbours:
+        neighbours = [[item, nearest, str(edits)] for item, nearest, edits in comparison.neighbours]
+        lines += ["", *aligned([["new word", "nearest in training", "edits"], *neighbours], num_left=2)]
+    return "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import Any
 from mm_lightning import UserError
 from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.items import Items
 from mm_lightning.data.lists import join_files, read_files
 from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
@@ -164,10 +164,9 @@ def _learned(path: Path, minutes: float) -> list[str] | None:
     Raises:
         UserError: If the checkpoint is damaged.
     """
-    from mm_lightning.make.model import RECORD  # noqa: PLC0415 # imports Lightning, which takes seconds
-    from mm_lightning.training import checkpoint  # noqa: PLC0415
+    from mm_lightning.training import checkpoint  # noqa: PLC0415 # imports Lightning, which takes seconds
 
-    record: Any = checkpoint.load(path).get(RECORD) if path.is_file() else None
+    record: Any = checkpoint.load(path).get(checkpoint.MADE) if path.is_file() else None
     try:
         return record["lines"] if record["minutes"] >= minutes else None
     except (TypeError, KeyError):  # a checkpoint that another command put there

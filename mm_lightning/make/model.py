@@ -29,7 +29,6 @@ from mm_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, Rand
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LAST, checkpoint_of
 
-RECORD = "make"  # key in a checkpoint: how its model was chosen
 _CONTEXTS = (3, 5, 8)  # of counts, in characters
 _MIN_GAIN = 0.003  # nats per character; less is not worth the network's time at sampling
 _TRAINER = {
@@ -148,7 +147,7 @@ class ListLearner:
         Raises:
             UserError: If the file cannot be written.
         """
-        checkpoint.AtomicCheckpointIO().save_checkpoint({**self._content, RECORD: record}, path)
+        checkpoint.AtomicCheckpointIO().save_checkpoint({**self._content, checkpoint.MADE: record}, path)
 
     def _contexts(self) -> list[int]:
         """Contexts to judge, as far as an n-gram of this alphabet is a 63-bit number."""

@@ -51,6 +51,12 @@ class Network(nn.Module, ABC):
         return next(chain(self.parameters(), self.buffers())).device
 
     @property
+    def num_parameters(self) -> int:
+        """Number of learned weights and of counts."""
+        counts = (buffer for name, buffer in self.named_buffers() if name.rpartition(".")[2] == "counts")
+        return sum(values.numel() for values in chain(self.parameters(), counts))
+
+    @property
     def embedding_table(self) -> Tensor | None:
         """Rows (V, E) of the submodule `embedding`; None for a network without one."""
         embedding = getattr(self, "embedding", None)

@@ -34,8 +34,9 @@ def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
     points, title = _in_two_dimensions(weight.detach().double().cpu())
     labels = displayable(symbols[:_MAX_LABELS])
     side = _SMALL_SIDE_INCHES if len(labels) <= _MAX_LABELS_OF_SMALL_FIGURE else _LARGE_SIDE_INCHES
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(side, side))
+    margins = {"left": 0.09, "right": 0.98, "bottom": 0.06, "top": 0.92}  # a computed layout draws the figure twice
+    axes = figure.subplots(gridspec_kw=margins)
     labelled, others = points[: len(labels)], points[len(labels) :]
     if len(others):
         axes.scatter(others[:, 0], others[:, 1], s=4, color="#bdbdbd")

@@ -11,9 +11,9 @@ from typing import Any
 from mm_lightning import UserError
 from mm_lightning.cli.arguments import ordered
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.config_files import config_files, read_config
-from mm_lightning.commands.errors import USAGE_STATUS, fail
-from mm_lightning.commands.parsing import OneLineParser
+from mm_lightning.commands.parts.config_files import config_files, read_config
+from mm_lightning.commands.parts.errors import USAGE_STATUS, fail
+from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
 from mm_lightning.training.stop_signals import Stopped, StopSignals

@@ -14,6 +14,7 @@ from mm_lightning.files import make_folder, sync_folder
 LOGS = "lightning_logs"
 CHECKPOINTS = "checkpoints"
 LAST, BEST = "last", "best"
+WEIGHTS, SETTINGS, CARD = "model.safetensors", "config.json", "README.md"  # files of an exported folder
 
 
 def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:

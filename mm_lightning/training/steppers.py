@@ -94,7 +94,7 @@ class SingleSteps(_BatchStepper):
     def run(self, trainer: pl.Trainer, batch: Batch) -> Steps:
         """Compute the loss of a batch, for Lightning to minimise."""
         x, y = batch
-        loss = cross_entropy(self._network(x), y) * _rank_weight(trainer, y)
+        loss = cross_entropy(self._network(x), y) * rank_weight(trainer, y)
         return Steps(loss.detach()[None], [trainer.optimizers[0].param_groups[0]["lr"]], loss)
 
 
@@ -121,7 +121,7 @@ def default_stepper(network: Network) -> Stepper:
     return CountingSteps(network) if isinstance(network, CountedNetwork) else SingleSteps(network)
 
 
-def _rank_weight(trainer: pl.Trainer, y: Tensor) -> Tensor | float:
+def rank_weight(trainer: pl.Trainer, y: Tensor) -> Tensor | float:
     """The rank's number of targets over the mean of all ranks.
 
     DDP averages over ranks, while the loss is a mean over targets. Window batches have as many targets on every rank.

@@ -105,7 +105,7 @@ class Trainer(pl.Trainer):
             model: The model.
             targets: Number of targets in a step.
         """
-        parameters = sum(p.numel() for p in model.network.parameters())
+        parameters = model.network.num_parameters
         small = 3 * parameters * targets < _SMALL_STEP_MULTIPLY_ADDS
         if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
             torch.set_num_threads(1)

@@ -364,20 +364,20 @@ def test_a_seed_of_ones_own(tmp_path):
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path, network):
     """Catches a shard of its own order, a loss averaged over the wrong share, and metrics of one rank only.
 
-    Whole words are of different lengths, so that the processes have different numbers of targets.
+    Whole words are of different lengths, so that the processes have different numbers of targets. The blocks of both
+    are of different sizes, so that no gradient is averaged per block.
     """
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
     network = ("--model.network", f"mm_lightning.networks.{network}")
     options = (*FIT, *network, "--data.path", "words.txt", "--trainer.max_steps", 60, "--trainer.accelerator", "cpu")
-    options = (*options, "--trainer.steps_per_execution", 1)  # the recipe's blocks are for one device
     ddp = [sys.executable, "-m", "mm_lightning"]  # Lightning starts the second process from the first one's command
 
     def launch(*args):
         subprocess.run([*ddp, *map(str, args)], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
 
-    two = ("--trainer.strategy", "ddp", "--trainer.devices", 2, "--data.batch_size", 4)
-    launch(*options, *two)
-    assert run(*options, "--data.batch_size", 8, cwd=tmp_path).returncode == 0
+    launch(*options, "--trainer.devices", 2, "--data.batch_size", 4, "--trainer.steps_per_execution", 7)
+    single = ("--trainer.steps_per_execution", 1)
+    assert run(*options, "--data.batch_size", 8, *single, cwd=tmp_path).returncode == 0
     more = ("--trainer.max_steps", 90)
     logs = tmp_path / "lightning_logs"
     launch("fit", "--ckpt_path", logs / "version_0/checkpoints/last.ckpt", *more)

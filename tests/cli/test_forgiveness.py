@@ -6,7 +6,7 @@ import pytest
 from run_command import FIT, ROOT, run
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parsing import did_you_mean, option_names
+from mm_lightning.commands.parts.parsing import did_you_mean, option_names
 
 
 @pytest.fixture(scope="module")

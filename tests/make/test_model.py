@@ -9,7 +9,7 @@ import torch
 from mm_lightning.cli import application
 from mm_lightning.data.items import Items
 from mm_lightning.make import model
-from mm_lightning.make.model import RECORD, Candidate, ListLearner
+from mm_lightning.make.model import Candidate, ListLearner
 from mm_lightning.make.recipe import Recipe, suited
 from mm_lightning.networks import Mixture
 from mm_lightning.training import checkpoint
@@ -60,7 +60,7 @@ def test_a_mixture_is_saved_with_the_networks_that_were_learned(
     assert int(counts.counts.sum()) == len(WORDS) + sum(map(len, WORDS))  # every item is learned
     assert not torch.equal(first.embedding.weight, second.embedding.weight)
     assert mixture.weights[1] == mixture.weights[2]
-    assert checkpoint.load(path)[RECORD] == {"minutes": 1.0, "lines": []}
+    assert checkpoint.load(path)[checkpoint.MADE] == {"minutes": 1.0, "lines": []}
 
 
 @pytest.mark.parametrize(("words", "is_begun"), [(["Zoë", "Emma", "Ana"], True), (["Анна", "Зоя", "Emma"], False)])

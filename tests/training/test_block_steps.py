@@ -234,10 +234,6 @@ REFUSED = [
         ("--trainer.accumulate_grad_batches", "2"),
         "trainer.accumulate_grad_batches is 2 and trainer.steps_per_execution is 16",
     ),
-    (
-        ("--trainer.strategy", "ddp", "--trainer.devices", "2"),
-        f"trainer.devices is 2 and {BLOCKS}",
-    ),
     (("--trainer.callbacks", "test_block_steps.GradientWatcher"), f"trainer.callbacks has GradientWatcher, {WAITS}"),
     (PLATEAU, "model.lr_scheduler is ReduceLROnPlateau"),
     (("--model.optimizer", "torch.optim.LBFGS"), "model.optimizer is LBFGS"),

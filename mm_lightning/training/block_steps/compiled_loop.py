@@ -23,7 +23,9 @@ from mm_lightning.training.block_steps.optimizer_rules import Tensors, rule_of
 from mm_lightning.training.optimization import GradientClipping
 
 
-def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, device: torch.device) -> str | None:
+def obstacle(
+    optimizer: Optimizer, scheduler: LRScheduler | None, precision: str, device: torch.device, num_devices: int = 1
+) -> str | None:
     """The reason why steps cannot be compiled, as "SETTING is VALUE"; None where they can.
 
     Args:
@@ -31,9 +33,11 @@ def obstacle(optimizer: Optimizer, scheduler: LRScheduler | None, precision: str
         scheduler: The schedule of the optimiser.
         precision: Lightning's precision.
         device: Device of the network.
+        num_devices: Number of devices that train together.
     """
     name, schedule = type(optimizer).__name__, type(scheduler).__name__
     kinds = (
+        (num_devices == 1, f"trainer.devices is {num_devices}, and compiled steps are for one device"),
         (device.type == "cpu", f"trainer.accelerator is {device.type}, and compiled steps are for CPUs"),
         (
             type(optimizer) is SGD or isinstance(optimizer, Adam),

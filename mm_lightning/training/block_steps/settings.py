@@ -43,12 +43,11 @@ class BlockSettings:
         if steps == 1:
             return
         _check_callbacks(trainer.callbacks, steps)  # type: ignore[attr-defined] # set by a connector
-        both = {"accumulate_grad_batches": trainer.accumulate_grad_batches, "devices": trainer.world_size}
-        for name, value in both.items():
-            if value != 1:
-                raise UserError(
-                    f"trainer.{name} is {value} and trainer.steps_per_execution is {steps}; one of them must be 1"
-                )
+        if (value := trainer.accumulate_grad_batches) != 1:
+            raise UserError(
+                f"trainer.accumulate_grad_batches is {value} and trainer.steps_per_execution is {steps}; "
+                "one of them must be 1"
+            )
 
 
 def _check_callbacks(callbacks: list[Callback], steps: int) -> None:

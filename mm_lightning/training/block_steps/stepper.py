@@ -22,13 +22,13 @@ from mm_lightning.training.block_steps.compiled_loop import CompiledSteps, obsta
 from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
 from mm_lightning.training.block_steps.settings import BlockSettings
 from mm_lightning.training.optimization import Schedule
-from mm_lightning.training.steppers import Stepper, Steps
+from mm_lightning.training.steppers import Stepper, Steps, rank_weight
 
 _BREAK_EVEN_STEPS = 50_000  # steps that earn back some 15 seconds of compiling, at 0.3 ms a step
 
 
 class BlockSteps(Stepper):
-    """Stepper that carries out blocks of optimiser steps under Lightning's manual optimisation, on one device.
+    """Stepper that carries out blocks of optimiser steps under Lightning's manual optimisation.
 
     Args:
         network: The network in training.
@@ -97,7 +97,7 @@ class BlockSteps(Stepper):
         losses, rates = [], []
         for x, y in zip(xs, ys, strict=True):
             rates.append(optimizer.param_groups[0]["lr"])
-            loss = cross_entropy(self._network(x), y)
+            loss = cross_entropy(self._network(x), y) * rank_weight(trainer, y)
             optimizer.zero_grad()
             with torch.autocast(x.device.type, enabled=False):  # autocast is on around the whole block
                 self._update(trainer, optimizer, loss)
@@ -110,6 +110,8 @@ class BlockSteps(Stepper):
     def _update(self, trainer: pl.Trainer, optimizer: Optimizer, loss: Tensor) -> None:
         scaler = getattr(trainer.precision_plugin, "scaler", None)  # of 16-mixed
         (loss if scaler is None else scaler.scale(loss)).backward()
+        if trainer.world_size > 1:
+            _average_gradients(trainer, self._network)
         if scaler is not None:
             scaler.unscale_(optimizer)
         self._settings.clipping.clip_(self._network.parameters())
@@ -130,7 +132,7 @@ class BlockSteps(Stepper):
         if self.is_compiled is False:
             return
         precision = str(trainer.precision)
-        reason = obstacle(trainer.optimizers[0], _schedule(trainer), precision, xs[0].device)
+        reason = obstacle(trainer.optimizers[0], _schedule(trainer), precision, xs[0].device, trainer.world_size)
         if reason and self._settings.compile:
             raise UserError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
         if self.is_compiled is None and not reason:
@@ -153,6 +155,15 @@ class BlockSteps(Stepper):
             message = str(error).strip() or type(error).__name__
             rank_zero_warn(f"compiling failed ({message.splitlines()[0]}); going on without")
         self.is_compiled = self._compiled_steps is not None
+
+
+def _average_gradients(trainer: pl.Trainer, network: Network) -> None:
+    """Average the gradients over the ranks by one all-reduce; DDP's hooks wait for Lightning's own backward pass."""
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    flat = trainer.strategy.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+    assert isinstance(flat, Tensor)
+    for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
 
 
 def _run_compiled(compiled: CompiledSteps, x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:

@@ -11,13 +11,14 @@ from mm_lightning.training.checkpoint.content import (
     put_weights,
     read,
 )
-from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, MADE, RANDOM_STATE, RUN_CONFIG
 from mm_lightning.training.checkpoint.transfer import OtherNetworkError, begin_from, shapes_with_one_id_more
 
 __all__ = [
     "BEST_CHECKPOINT",
     "CONFIG_KEY",
     "DATA",
+    "MADE",
     "RANDOM_STATE",
     "RUN_CONFIG",
     "AtomicCheckpointIO",

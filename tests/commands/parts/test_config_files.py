@@ -6,7 +6,7 @@ import pytest
 from run_command import run
 
 from mm_lightning import UserError
-from mm_lightning.commands.config_files import config_files, read_config
+from mm_lightning.commands.parts.config_files import config_files, read_config
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mm_lightning import UserError
-from mm_lightning.commands.errors import one_line_errors
+from mm_lightning.commands.parts.errors import one_line_errors
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""The device where the options leave the choice: the one that is fastest for the network.
+
+Lightning takes every GPU it finds. A GPU needs some milliseconds to be told of the operations of a step, in which a
+CPU has long finished the step of a small network.
+"""
+
+import os
+from typing import Any
+
+import torch
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.training.module import LanguageModel
+
+_GPU_STEP_MULTIPLY_ADDS = 100_000_000  # some 2 ms of a CPU core; an estimate
+_TARGETS_PER_ITEM = 8  # of names
+
+
+def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: ItemsDataModule) -> dict[str, Any]:
+    """Settle the Trainer's settings `accelerator` and `devices` where they are auto.
+
+    The device is a CPU unless there is a CUDA GPU and a training step that keeps it busy. The number is 1, or what
+    torchrun has started.
+
+    Args:
+        settings: The Trainer's settings.
+        model: The model.
+        datamodule: The data.
+    """
+    result = dict(settings)
+    if result["devices"] == "auto":
+        result["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if result["accelerator"] == "auto":
+        is_busy = _multiply_adds(model, datamodule) >= _GPU_STEP_MULTIPLY_ADDS
+        has_gpu = torch.cuda.is_available()
+        result["accelerator"] = "cuda" if has_gpu and is_busy else "cpu"
+        if has_gpu and not is_busy:
+            rank_zero_info("device: CPU, as a step is too small for a GPU (--trainer.accelerator gpu overrides)")
+    return result
+
+
+def _multiply_adds(model: LanguageModel, datamodule: ItemsDataModule) -> float:
+    """Estimate the multiply-adds of a training step; 0 for a network that is counted, which is one pass."""
+    if not model.learns_by_gradient:
+        return 0
+    targets = (datamodule.batch_size or torch.inf) * (1 if datamodule.block_size else _TARGETS_PER_ITEM)
+    return 3 * model.network.num_parameters * targets

@@ -1,0 +1,182 @@
+"""The card of a model: a Markdown file that says what was trained on what, and what was measured.
+
+The head is YAML as model hubs read it. Its `model-index` holds every measure, so `verify` reads them from the card.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from mm_lightning import UserError
+from mm_lightning.data.vocabulary import Vocabulary, abbreviated
+from mm_lightning.evaluation.comparison import Comparison, as_text
+from mm_lightning.export.facts import Facts, Loss
+
+_HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_UNSEEN = "nll_unseen"
+_MAX_WORDS = 10  # of an alphabet, in the card
+_TOKENS = {True: "words", False: "characters"}
+
+Measures = dict[tuple[str, str], float]  # by part, such as dev or samples, and by name, such as nll
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card as `verify` reads it.
+
+    Args:
+        data_hash: SHA-256 of the data file in hexadecimal; None if nothing was measured.
+        measures: The measures.
+    """
+
+    data_hash: str | None
+    measures: Measures
+
+
+def measures_of(losses: Mapping[str, Loss], quality: Comparison) -> Measures:
+    """List the losses of splits and the measures of all samples by part and name."""
+    result: Measures = {}
+    for split, loss in losses.items():
+        result[split, "nll"] = loss.all
+        if loss.unseen is not None:
+            result[split, _UNSEEN] = loss.unseen
+    row = next(iter(quality.rows.values()))
+    return result | {("samples", name): float(value) for name, value in row.items() if value is not None}
+
+
+def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None) -> str:
+    """Write the card.
+
+    Args:
+        facts: The facts.
+        vocabulary: The vocabulary of the model.
+        quality: Measures of samples; None if the data are not at hand.
+    """
+    parts = [
+        _head(facts, {} if quality is None else measures_of(facts.losses, quality)),
+        f"# {_escaped(facts.title)}",
+        f"A model of the items in `{facts.data_name}`: it makes more items like them.\n"
+        f"{facts.network}, {facts.num_parameters:,} parameters, made with mm_lightning.",
+        _use(facts),
+        _data(facts, vocabulary),
+        _training(facts),
+        *_results(facts, quality),
+        _limits(quality),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(facts: Facts, measures: Measures) -> str:
+    """YAML for model hubs."""
+    results = []
+    for part in dict.fromkeys(part for part, _ in measures):
+        metrics = [{"type": name, "value": round(value, 6)} for (of, name), value in measures.items() if of == part]
+        dataset = {"name": facts.data_name, "type": "text", "split": part, "revision": facts.data_hash}
+        results.append({"task": {"type": "text-generation"}, "dataset": dataset, "metrics": metrics})
+    head: dict[str, Any] = {
+        "library_name": "mm-lightning",
+        "pipeline_tag": "text-generation",
+        "tags": ["makemore", "pytorch", "lightning"],
+    }
+    if results:
+        head["model-index"] = [{"name": facts.title, "results": results}]
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
+
+
+def _use(facts: Facts) -> str:
+    return (
+        "## Use\n\n"
+        "With the weights of this model (`model.safetensors` and `config.json`, or a checkpoint) in FOLDER:\n\n"
+        "```bash\n"
+        "pip install mm-lightning\n"
+        "python -m mm_lightning predict --ckpt_path FOLDER\n"
+        f"python -m mm_lightning verify FOLDER --data.path {facts.data_name}\n"
+        "```"
+    )
+
+
+def _data(facts: Facts, vocabulary: Vocabulary) -> str:
+    alphabet = vocabulary.alphabet
+    kind = _TOKENS[isinstance(alphabet, list)]
+    more = ", ..." if len(alphabet) > _MAX_WORDS else ""
+    shown = abbreviated(alphabet) if isinstance(alphabet, str) else ", ".join(alphabet[:_MAX_WORDS]) + more
+    lines = [f"- File: `{facts.data_name}`"]
+    lines += [f"- SHA-256: `{facts.data_hash}`"] if facts.data_hash else []
+    lines += [f"- Items: {facts.num_lines:,}, split `{facts.split}`"] if facts.num_lines is not None else []
+    return "\n".join(["## Data\n", *lines, f"- Alphabet, {len(alphabet)} {kind}: `` {_one_line(shown)} ``"])
+
+
+def _training(facts: Facts) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items())
+    text = f"## Training\n\n```bash\n{facts.command}\n```"
+    if facts.config:
+        text += f"\n\n`config.yaml`:\n\n```yaml\n{facts.config.rstrip()}\n```"
+    if facts.notes:
+        text += "\n\n```text\n" + "\n".join(facts.notes) + "\n```"
+    return f"{text}\n\n{facts.steps:,} optimiser steps, seed {facts.seed}. {versions}. Exported on {facts.date}."
+
+
+def _results(facts: Facts, quality: Comparison | None) -> list[str]:
+    """The sections of losses and of samples."""
+    if quality is None:
+        return ["## Results\n\nNothing was measured: the data were not at hand."]
+    rows = ["| split | items | loss | loss of items that the train split lacks |", "|---|---|---|---|"]
+    for split, loss in facts.losses.items():
+        unseen = "" if loss.unseen is None else f"{loss.unseen:.4f}"
+        rows.append(f"| {split} | {loss.num_items:,} | {loss.all:.4f} | {unseen} |")
+    held_out = "" if "dev" in facts.losses else " No item is held out, so the loss says little; see Training."
+    return [
+        f"## Loss\n\nNats per target; the end of an item is a target.{held_out}\n\n" + "\n".join(rows),
+        f"## Samples\n\nMeasures of the command `quality`, seed 42.\n\n```text\n{as_text(quality)}\n```",
+    ]
+
+
+def _limits(quality: Comparison | None) -> str:
+    lines = ["The model knows this list alone, with its gaps and its bias, and nothing of what items mean."]
+    new = None if quality is None else next(iter(quality.rows.values()))["new"]
+    if new is not None:
+        lines.append(f"Of the different samples, {1 - new:.1%} are training items.")
+    lines += [
+        "A new item may still be the name of a person, a product or a place.",
+        "A token outside the alphabet can be neither made nor scored.",
+    ]
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _escaped(text: str) -> str:
+    """Escape what Markdown reads as markup."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|])", r"\\\1", text)
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text).replace("`", "'")
+
+
+def read_card(text: str, name: str) -> Card:
+    """Read the measures of a card.
+
+    Args:
+        text: The card.
+        name: Its path, for errors.
+
+    Raises:
+        UserError: If the card has no measures.
+    """
+    match = _HEAD.match(text)
+    try:
+        head = yaml.safe_load(match[1]) if match else None
+        results = head["model-index"][0]["results"] if isinstance(head, dict) else []
+        measures = {
+            (str(result["dataset"]["split"]), str(metric["type"])): float(metric["value"])
+            for result in results
+            for metric in result["metrics"]
+        }
+        data_hash = results[0]["dataset"]["revision"] if results else None
+    except (yaml.YAMLError, KeyError, IndexError, TypeError, ValueError, RecursionError):
+        measures, data_hash = {}, None
+    if not measures:
+        raise UserError(f"{name} has no measures to verify; it is no card, or its data were not at hand")
+    return Card(data_hash, measures)

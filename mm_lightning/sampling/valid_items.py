@@ -1,0 +1,62 @@
+"""Samples to measure: items no longer than the longest training item, of all labels."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from mm_lightning import UserError
+from mm_lightning.data.items import Items
+from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.networks.base import LabelView, Network
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.sampler import Sampler
+from mm_lightning.sampling.selection import Selection
+
+
+def sample_valid(
+    network: Network, vocabulary: Vocabulary, labels: Mapping[str, int], options: SamplingOptions
+) -> tuple[Items, float]:
+    """Sample items that end within `max_length`; of a network with labels, the shares are as in training.
+
+    Args:
+        network: The network, in eval mode.
+        vocabulary: The vocabulary of the network.
+        labels: How often the training items have each label; empty for a network without labels.
+        options: The sampling options, without conditions.
+
+    Returns:
+        The items, and the share of samples that ended within that length.
+
+    Raises:
+        UserError: If the allowed number of batches yields too few items.
+    """
+    if not labels:
+        items, valid = _sample(network, vocabulary, options)
+        return Items.from_strings(items), valid
+    shares = np.array(list(labels.values())) / sum(labels.values())
+    counts = np.diff(np.round(np.cumsum([0, *shares]) * options.num_samples).astype(int))
+    items, valid = [], 0.0
+    for number, (count, share) in enumerate(zip(counts.tolist(), shares.tolist(), strict=True)):
+        if count:
+            view = LabelView(network, len(vocabulary), number)
+            seed = int(np.random.SeedSequence([options.seed, number]).generate_state(1)[0])
+            own, own_valid = _sample(view, vocabulary, replace(options, num_samples=count, seed=seed))
+            items, valid = items + own, valid + share * own_valid
+    order = np.random.default_rng(options.seed).permutation(len(items))  # the first thousand have all labels
+    return Items.from_strings([items[i] for i in order]), valid
+
+
+def _sample(network: Network, vocabulary: Vocabulary, options: SamplingOptions) -> tuple[list[str], float]:
+    """Sample items of a network without labels; return and raise as `sample_valid`."""
+    sampler, selection = Sampler(network, vocabulary, options), Selection(options, lambda items: [True] * len(items))
+    ended: list[str] = []
+    num_begun = 0
+    for number in selection.batches():
+        batch = sampler.sample_batch(number)
+        selection.accept(batch)
+        ended += batch
+        num_begun += sampler.num_rows
+    if shortfall := selection.shortfall():
+        raise UserError(f"{shortfall} (only items that end within {options.max_length} tokens count)")
+    return ended[: options.num_samples], len(ended) / num_begun
