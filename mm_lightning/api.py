@@ -180,7 +180,7 @@ def fit(path: str | Path | None = None, recipe: str = "mlp_fast", settings: Sett
 
     Raises:
         UserError: If the data, the recipe or a setting cannot be used, or training diverges.
-        KeyboardInterrupt: After Ctrl-C; `fit` with the setting {"ckpt_path": "last"} goes on.
+        KeyboardInterrupt: After Ctrl-C; the same call with the setting {"ckpt_path": "last"} goes on.
     """
     kind = Application if _PROGRESS_BAR in settings else WithoutBar
     with as_guest():
