@@ -60,9 +60,8 @@ class Model:
 
     @override
     def __repr__(self) -> str:
-        num_weights = sum(weight.numel() for weight in self.network.parameters())
         kind = type(self.network).__name__
-        return f"<{kind}: {num_weights:,} weights, {len(self.alphabet):,} tokens, step {self._step:,}>"
+        return f"<{kind}: {self.network.num_parameters:,} weights, {len(self.alphabet):,} tokens, step {self._step:,}>"
 
     def sample(self, num_samples: int = 20, **options: Any) -> list[str]:
         """Sample new items, the same ones as the command `predict` with the same options.
