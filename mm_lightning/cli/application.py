@@ -90,7 +90,7 @@ class Application(CommandLine):
         Collecting the options of all commands would take longer than a short command runs.
         """
         data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
-        passed = data | {"ckpt_path", "weights_only", "verbose", "words"}
+        passed = data | {"ckpt_path", "weights_only", "verbose", "words", "source"}
         return dict.fromkeys(self._commands, passed)
 
     @override
@@ -143,6 +143,8 @@ class Application(CommandLine):
         command = peek.command
         if peek.ckpt_path is not None:
             path = precedence.find_checkpoint(peek.ckpt_path, peek.root)
+            if command == "fit":
+                checkpoint.refuse_to_resume(path)
             if command == "fit" and run_folders.is_last(path) and path.is_file():
                 self._lock(path.parent.parent)  # before reading: the run may still go on in another process
             self.checkpoint = checkpoint.read(path, peek.text)
@@ -195,6 +197,9 @@ class Application(CommandLine):
         if command == "score":
             arguments["words"] = self.instantiated("words")
             del arguments["datamodule"]
+        elif command == "export":
+            arguments["source"] = self.checkpoint
+            del arguments["ckpt_path"]
         elif COMMANDS[command].module is None:  # Lightning's own
             arguments["weights_only"] = True
         return arguments

@@ -180,7 +180,8 @@ def settle_start(
         start = checkpoint.read(Path(config["init_from"]), trusted)
     if start is None:
         return None
-    config["init_from"] = str(start.path)
+    is_here = start.path.is_relative_to(Path.cwd())  # last and best give an absolute path
+    config["init_from"] = os.path.relpath(start.path) if is_here else str(start.path)
     for key, new, old in (
         ("model.network", config["model"]["network"]["class_path"], start.model["network"]["class_path"]),
         ("data.tokens", config["data"]["tokens"], start.data["tokens"]),

@@ -63,6 +63,14 @@ COMMANDS = {
         "where dev has fewer items, another row measures only as many samples. For a model of sentences, words take "
         "the place of characters.",
     ),
+    "export": Command(
+        "Write a model for other places: a page, ONNX, torch.export or safetensors.",
+        "mm_lightning.commands.export",
+        "Each file is loaded again and compared with the checkpoint before it takes its name. A program of onnx or pt2 "
+        "reads ids and a state, and returns the logits of the next id and the new state; a state is zeros at the "
+        "start. The metadata are the tokens, the labels and the facts of the training. docs/share.md has an example of "
+        "each format.",
+    ),
     "verify": Command(
         "Measure again what a model's card claims, and fail where a measure differs.",
         "mm_lightning.commands.verify",

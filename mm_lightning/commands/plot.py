@@ -95,6 +95,8 @@ class Gallery:
         """Update-to-data ratios of the steps after the checkpoint, at the checkpoint's learning rate."""
         if not self._model.learns_by_gradient:
             raise UserError(f"{self._network} does not learn by gradient")
+        if "optimizer_states" not in self._content:
+            raise UserError(f"{self._path} has no state of the optimiser")
         self._data.load_state_dict(self._content[checkpoint.DATA])
         batches = self._data.train_dataloader()
         step = self._content["global_step"]

@@ -6,6 +6,7 @@ The head is YAML as model hubs read it. Its `model-index` holds every measure, s
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ from mm_lightning.evaluation.comparison import Comparison, as_text
 from mm_lightning.export.facts import Facts, Loss
 
 _HEAD = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_LIBRARY = "library_name: mm-lightning"
 _UNSEEN = "nll_unseen"
 _MAX_WORDS = 10  # of an alphabet, in the card
 _TOKENS = {True: "words", False: "characters"}
@@ -77,7 +79,7 @@ def _head(facts: Facts, measures: Measures) -> str:
         dataset = {"name": facts.data_name, "type": "text", "split": part, "revision": facts.data_hash}
         results.append({"task": {"type": "text-generation"}, "dataset": dataset, "metrics": metrics})
     head: dict[str, Any] = {
-        "library_name": "mm-lightning",
+        **yaml.safe_load(_LIBRARY),
         "pipeline_tag": "text-generation",
         "tags": ["makemore", "pytorch", "lightning"],
     }
@@ -153,6 +155,16 @@ def _escaped(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text).replace("`", "'")
+
+
+def is_card(path: Path) -> bool:
+    """Check whether a file begins as a card does."""
+    start = f"---\n{_LIBRARY}".encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
 
 
 def read_card(text: str, name: str) -> Card:

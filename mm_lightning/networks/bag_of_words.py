@@ -42,7 +42,8 @@ class BagOfWords(SequenceNetwork):
 
     @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        start = self.embedding.weight.new_zeros(len(ids), self.embedding.embedding_dim), ids.new_zeros(len(ids), 1)
+        weight, num_items = self.embedding.weight, ids.shape[0]
+        start = weight.new_zeros(num_items, weight.shape[1]), ids.new_zeros(num_items, 1)
         total, count = state or start  # sum (B, E) of the vectors read so far, and their number (B, 1)
         positions = count + torch.arange(ids.shape[1], device=ids.device)  # (B, T)
         x = self.embedding(ids) + self.positions(positions)  # (B, T, E)

@@ -11,7 +11,10 @@ Items with labels: an id that a network reads is label * V + token, in [0, L * V
 position. Targets are tokens, in [0, V).
 
 Training calls only `forward`, scoring only `sequence_logits`, sampling only `advance_function` and `window_table`, and
-export only `next_logits`. Code outside this folder never asks which network it has.
+export only `context`, `advance` and `next_logits`. Code outside this folder never asks which network it has.
+
+`torch.export` traces `advance` for files of other programs, with a batch and a length of any size. So a network takes
+sizes from `x.shape[0]` and not from `len(x)`, which would fix the size to that of the example.
 """
 
 from abc import ABC, abstractmethod
@@ -91,6 +94,11 @@ class Network(nn.Module, ABC):
         """Number of last ids that the logits depend on; None for all ids."""
         return None
 
+    @property
+    def members(self) -> list["Network"]:
+        """Networks that this one is made of."""
+        return []
+
     def window_table(self, transform: Callable[[Tensor], Tensor], vocab_size: int) -> WindowTable | None:
         """Make a table of the transformed logits of all windows, or None where the table would be too large.
 
@@ -140,8 +148,9 @@ class WindowNetwork(Network):
 
     @override
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        window = torch.cat([*state, ids], 1)[:, -self.block_size :]  # the state: (B, at most C)
-        return self(_padded(window, self.block_size - window.shape[1])), (window,)
+        before = state or (ids[:, :1].expand(-1, self.block_size),)  # the boundary, with the item's label
+        window = torch.cat([*before, ids], 1)[:, -self.block_size :]  # (B, C)
+        return self(window), (window,)
 
     @property
     @override

@@ -53,12 +53,12 @@ class Mixture(Network):
 
     @override
     def sequence_logits(self, x: Tensor) -> Tensor:
-        return self._mean([network.sequence_logits(x) for network in self._parts])
+        return self._mean([network.sequence_logits(x) for network in self.members])
 
     @override
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         rest, logits, states = state, [], list[Tensor]()
-        for i, network in enumerate(self._parts):
+        for i, network in enumerate(self.members):
             size = self._state_sizes[i] if state else 0
             part_logits, part = network.advance(ids, rest[:size])
             rest = rest[size:]
@@ -70,11 +70,12 @@ class Mixture(Network):
     @property
     @override
     def context(self) -> int | None:
-        contexts = [network.context for network in self._parts]
+        contexts = [network.context for network in self.members]
         return max((context for context in contexts if context is not None), default=None) if all(contexts) else None
 
     @property
-    def _parts(self) -> list[Network]:
+    @override
+    def members(self) -> list[Network]:
         return cast(list[Network], list(self.networks))
 
     def _mean(self, logits: list[Tensor]) -> Tensor:

@@ -91,11 +91,16 @@ class MLP(WindowNetwork):
     @override
     def forward(self, x: Tensor) -> Tensor:
         first = self.hidden[0]
-        num_ids, embed_dim = self.embedding.num_embeddings * max(1, self.num_labels), self.embedding.embedding_dim
-        if isinstance(first, nn.Linear) and len(x) > 4 * num_ids and embed_dim >= _MIN_PROJECTED_EMBED_DIM:
+        if isinstance(first, nn.Linear) and self._has_many_windows(x):
             return self.output(self.hidden[1:](self._project(x, first)))  # type: ignore[no-any-return]
         embedded = self.embedding(x).flatten(1)  # (N, C * E)
         return self.output(self.hidden(embedded))  # type: ignore[no-any-return]
+
+    def _has_many_windows(self, x: Tensor) -> bool:
+        """Whether projecting each id once costs less; an exported program has one way for any number of windows."""
+        if torch.compiler.is_exporting() or self.embedding.embedding_dim < _MIN_PROJECTED_EMBED_DIM:
+            return False
+        return x.shape[0] > 4 * self.embedding.num_embeddings * max(1, self.num_labels)
 
     def _project(self, x: Tensor, first: nn.Linear) -> Tensor:
         """Compute the first layer (N, H) by projecting each id once per position and adding up the projections.

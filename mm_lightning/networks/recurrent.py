@@ -69,7 +69,9 @@ class Recurrence(nn.Module, ABC):
 
     @override
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        state = state or (x.new_zeros(self.num_layers, len(x), self.hidden_dim),) * self.num_states
+        state = state or (x.new_zeros(self.num_layers, x.shape[0], self.hidden_dim),) * self.num_states
+        if torch.compiler.is_exporting():
+            return self._scanned(x, state)
         if self.kernel is None or torch.compiler.is_compiling():
             return self._unrolled(x, state)
         weights = [weight for layer in range(self.num_layers) for weight in self._weights(layer)]
@@ -91,6 +93,24 @@ class Recurrence(nn.Module, ABC):
             x = torch.stack(outputs, 1)  # (B, T, H)
             if layer + 1 < self.num_layers:
                 x = F.dropout(x, self.dropout, self.training)
+        return x, tuple(map(torch.stack, zip(*after, strict=True)))
+
+    def _scanned(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Compute `forward` in eval mode by a loop that stays a loop in an exported program, for any length."""
+        from torch._higher_order_ops.scan import scan  # noqa: PLC0415 # imports the compiler, which takes seconds
+
+        after = []
+        for layer, layer_state in enumerate(zip(*state, strict=True)):
+            weight_ih, weight_hh, bias_ih, bias_hh = self._weights(layer)
+
+            def step(current: State, from_input: Tensor, weights: State = (weight_hh, bias_hh)) -> tuple[State, Tensor]:
+                new = self.cell(from_input, F.linear(current[0], *weights), current)
+                return new, new[0].clone()  # a loop may not hand out one tensor twice
+
+            inputs = F.linear(x, weight_ih, bias_ih).transpose(0, 1)  # (T, B, num_gates * H)
+            final, outputs = scan(step, layer_state, inputs)
+            after.append(final)
+            x = outputs.transpose(0, 1)  # (B, T, H)
         return x, tuple(map(torch.stack, zip(*after, strict=True)))
 
 

@@ -31,7 +31,7 @@ class JoinPairs(nn.Module):
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        joined = self.linear(x.reshape(len(x), -1, 2 * x.shape[2]))  # (N, C / 2, H)
+        joined = self.linear(x.reshape(x.shape[0], -1, 2 * x.shape[2]))  # (N, C / 2, H)
         normalised = self.norm(joined.flatten(0, 1)).view_as(joined)  # statistics over windows and positions
         return self.activation(normalised)  # type: ignore[no-any-return]
 

@@ -234,12 +234,12 @@ class LanguageModel(pl.LightningModule):
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the curve and the stepper, and apply changed settings of the optimiser to the checkpoint."""
+        """Restore the curve and the stepper of a fit, and apply changed settings of the optimiser to the checkpoint."""
+        if not self._is_in_fit():
+            return
         self._running_loss.load_state_dict(checkpoint["train_loss"])
         self.train_loss = checkpoint["train_loss"].get("last")  # checkpoints of version 0.1 have none
         self.stepper.resume(checkpoint.get("compiled_steps"))
-        if not self._is_in_fit():
-            return
         prepare_restart(self.trainer, checkpoint)
         if self.has_new_settings(checkpoint) or self.optimization.has_new_horizon(checkpoint, self._num_steps):
             self.optimization.restart_schedule(checkpoint, self._num_steps)

@@ -117,14 +117,14 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
     Args:
         model: The model.
         path: The checkpoint's file.
-        with_optimizer: Whether the command goes on with the checkpoint's optimiser.
+        with_optimizer: Whether the command goes on with the checkpoint's optimiser, which a folder lacks.
 
     Raises:
         UserError: If the checkpoint is damaged, or is not one of this network or optimiser.
     """
     content = checkpoint.load(path)
     checkpoint.put_weights(model, content, path)
-    if not (model.learns_by_gradient and with_optimizer):
+    if not (model.learns_by_gradient and with_optimizer and "optimizer_states" in content):
         return
     try:
         _try_optimizer(model, content)

@@ -77,7 +77,7 @@ class KneserNey(NGramCounts):
     def forward(self, x: Tensor) -> Tensor:
         self._smooth()
         label, tokens = self._split(x)
-        of_all = self.base(self._orders[0][0]).expand(len(x), -1)
+        of_all = self.base(self._orders[0][0]).expand(x.shape[0], -1)
         result = of_all
         for n, order in enumerate(self._orders):
             context = tokens[:, self.block_size - n :]

@@ -20,8 +20,19 @@ def look_up(keys: Tensor, values: Tensor, queries: Tensor) -> Tensor:
     """Look up the values of the sorted keys (K,) at queries (...); 0 where a key is absent."""
     if not len(keys):
         return torch.zeros_like(queries, dtype=values.dtype)
-    index = torch.searchsorted(keys, queries).clamp(max=len(keys) - 1)
+    search = _halving_search if torch.compiler.is_exporting() else torch.searchsorted
+    index = search(keys, queries).clamp(max=len(keys) - 1)
     return values[index].where(keys[index] == queries, 0)
+
+
+def _halving_search(keys: Tensor, queries: Tensor) -> Tensor:
+    """Compute `torch.searchsorted`, an operator that ONNX lacks, in a fixed number of steps."""
+    position = torch.zeros_like(queries)  # number of keys that are known to be below the query
+    for bit in reversed(range(len(keys).bit_length())):
+        further = position + (1 << bit)
+        is_below = (further <= len(keys)) & (keys[(further - 1).clamp(max=len(keys) - 1)] < queries)
+        position = torch.where(is_below, further, position)
+    return position
 
 
 def sum_by_key(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,8 +86,8 @@ class NGramCounts(CountedNetwork):
     def _number(self, label: Tensor, tokens: Tensor) -> Tensor:
         """Convert labels (N,) and tokens (N, n) to numbers (N,)."""
         number = label
-        for column in tokens.unbind(1):
-            number = number * self.vocab_size + column
+        for i in range(tokens.shape[1]):  # `unbind` of no columns cannot be written by torch.export
+            number = number * self.vocab_size + tokens[:, i]
         return number
 
     def _continuations(self, numbers: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from mm_lightning.training.checkpoint.content import (
     put_weights,
     read,
 )
+from mm_lightning.training.checkpoint.folder import NEEDS_EXTRA, refuse_to_resume
 from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, MADE, RANDOM_STATE, RUN_CONFIG
 from mm_lightning.training.checkpoint.transfer import OtherNetworkError, begin_from, shapes_with_one_id_more
 
@@ -19,6 +20,7 @@ __all__ = [
     "CONFIG_KEY",
     "DATA",
     "MADE",
+    "NEEDS_EXTRA",
     "RANDOM_STATE",
     "RUN_CONFIG",
     "AtomicCheckpointIO",
@@ -32,5 +34,6 @@ __all__ = [
     "load_weights",
     "put_weights",
     "read",
+    "refuse_to_resume",
     "shapes_with_one_id_more",
 ]

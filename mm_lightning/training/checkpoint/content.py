@@ -23,7 +23,9 @@ from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
+from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_folder
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG
+from mm_lightning.training.checkpoint.paths import absolute_paths, relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
@@ -49,6 +51,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
         target = Path(path)
+        content["callbacks"] = relative_paths(content.get("callbacks", {}), target)
         try:
             make_folder(target.parent)
             write_archive({FORMAT_KEY: FORMAT, **content}, target)
@@ -70,6 +73,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if weights_only is False:
             raise ValueError("checkpoints are plain data; weights_only=False is not supported")
         content = load(Path(path))
+        content["callbacks"] = absolute_paths(content["callbacks"], Path(path))
         return {_LIGHTNING_DATA if key == DATA else key: value for key, value in content.items()}
 
 
@@ -179,17 +183,18 @@ def digest(path: Path) -> str:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The whole content of a checkpoint, under the keys of this version.
+    """The whole content of a checkpoint, or of the folder of an export, under the keys of this version.
 
     Raises:
         UserError: If the file is missing or damaged.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the .ckpt file inside it")
+    is_folder = path.is_dir()
     try:
-        content = read_archive(path)
+        content, num_bytes = read_folder(path) if is_folder else (read_archive(path), path.stat().st_size)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
+    except DamagedFolderError as error:
+        raise UserError(f"{path / str(error)} is damaged or cut short; export the model again") from None
     except (OSError, DamagedArchiveError) as error:
         detail = getattr(error, "strerror", None) or "damaged, cut short, or no checkpoint at all"
         raise UserError(f"{path} cannot be read as a checkpoint: {detail}") from None
@@ -205,9 +210,9 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(model, dict) or not isinstance(data, dict) or "alphabet" not in model:
         raise UserError(f"{path} is a checkpoint of another application; mm_lightning did not write it")
     try:
-        check_size(content, path.stat().st_size)
+        check_size(content, num_bytes)
         content = upgraded(content)
-        check_content(content)
+        check_content(content, has_training_state=not is_folder)
     except SchemaError as error:
         raise UserError(f"{path} is damaged: {error}") from None
     return content

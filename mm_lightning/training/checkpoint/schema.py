@@ -176,6 +176,8 @@ _SCHEMA: dict[str, Any] = {
     "compiled_steps": _is_optional_flag,
 }
 
+_MODEL = ("epoch", "global_step", "state_dict", "hyper_parameters", "datamodule_hyper_parameters", DATA)
+
 
 def check_size(content: Any, num_bytes: int) -> None:
     """Check that a walk through nested content ends soon and needs no more memory than the file.
@@ -209,13 +211,18 @@ def _is_plain_tensor(value: Tensor) -> bool:
     return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
-def check_content(content: dict[str, Any]) -> None:
+def check_content(content: dict[str, Any], has_training_state: bool = True) -> None:
     """Check that each part is there and has its type.
+
+    Args:
+        content: The content.
+        has_training_state: Whether training must be able to go on from the content.
 
     Raises:
         SchemaError: Names the first part that is missing or wrong.
     """
-    _check(content, _SCHEMA, "")
+    expected = _SCHEMA if has_training_state else {key: _SCHEMA[key] for key in _MODEL}
+    _check(content, expected, "")
 
 
 def _check(value: Any, expected: dict[str, Any] | Callable[[Any], bool], where: str) -> None:

@@ -1,0 +1,1 @@
+"""Files of other programs: the network as sampling calls it, in the forms of ONNX and torch.export."""

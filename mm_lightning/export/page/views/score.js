@@ -1,0 +1,65 @@
+// The view Score: how surprised the model is by each token of an item.
+
+import { scoreItem } from "../sampling/score.js";
+import { byId, element, itemsPerHit, percent } from "./elements.js";
+import { tokenElement } from "./tokens.js";
+
+const FULL_SURPRISE_NATS = 6; // the deepest colour
+const MAX_LABELS = 10;
+const MAX_COLOUR_PERCENT = 85; // text stays legible on the deepest colour
+
+export class ScoreView {
+  constructor(model, page) {
+    this.model = model;
+    this.page = page;
+    byId("score-item").oninput = (event) => page.update({ item: event.target.value, ended: "" });
+    page.link(byId("score-step"), () => ({ tab: "step" }));
+    byId("score-note").textContent = `Under each ${model.names.unit}: its surprise in nats, and the probability that ` +
+      "the model gave it. The deeper the colour, the greater the surprise; probability = e to the power of −surprise.";
+  }
+
+  /** Score the item of a state. */
+  show(state) {
+    const { names } = this.model;
+    const field = byId("score-item");
+    if (field.value !== state.item) field.value = state.item;
+    const parts = ["score-note", "score-step"].map(byId);
+    for (const part of parts) part.hidden = true;
+    for (const id of ["score-tokens", "score-total", "score-labels"]) byId(id).replaceChildren();
+    if (state.item === "") {
+      byId("score-total").textContent = "Type an item to see how much each part of it surprises the model.";
+      return;
+    }
+    const { tokens, total, labels } = scoreItem(this.model, state.item, state.label || null);
+    const isEnd = (i) => i === tokens.length - 1;
+    byId("score-tokens").dir = names.direction;
+    byId("score-tokens").replaceChildren(...tokens.map(({ text, nll }, i) => this.#cell(isEnd(i) ? null : text, nll)));
+    byId("score-total").textContent = `${total.toFixed(2)} nats in total, ` +
+      `${(total / tokens.length).toFixed(2)} per ${names.unit} with the end. ` +
+      `The model makes this item about once in ${itemsPerHit(total)} items.${this.#mark(state.item)}`;
+    this.#showLabels(labels);
+    for (const part of parts) part.hidden = false;
+  }
+
+  #cell(text, nll) {
+    const cell = element("li", {},
+      tokenElement(text, "end"),
+      element("small", { textContent: nll.toFixed(2) }),
+      element("small", { textContent: percent(Math.exp(-nll)) }));
+    const depth = Math.min(1, nll / FULL_SURPRISE_NATS) * MAX_COLOUR_PERCENT;
+    cell.style.setProperty("--part", `${depth}%`);
+    return cell;
+  }
+
+  #mark(item) {
+    if (!this.model.seen) return "";
+    return this.model.seen.has(item) ? " It is in the training list." : " It is not in the training list.";
+  }
+
+  #showLabels(labels) {
+    if (labels.length < 2) return;
+    const likely = [...labels].sort((a, b) => b.probability - a.probability).slice(0, MAX_LABELS);
+    const parts = likely.map(({ label, probability }) => `${label} ${percent(probability)}`);
+    byId("score-labels").textContent = `Label of such an item: ${parts.join(", ")}.`;
+  }
+}
