@@ -117,6 +117,12 @@ def test_validate_and_test_give_the_losses_of_the_commands(folder: Path, model: 
     assert not model.network.training
 
 
+def test_a_folder_of_safetensors(folder: Path, model: mm.Model, tmp_path: Path):
+    """Catches a kind of checkpoint that the commands open and the door does not."""
+    output_of(folder, "export", "--ckpt_path", "last", "--format", "safetensors", "--output", tmp_path / "names")
+    assert mm.load(tmp_path / "names").sample(8) == model.sample(8)
+
+
 def test_plots(model: mm.Model):
     """Catches a figure that needs a Trainer's run, a display or a file."""
     for plot in (model.plot_embedding, model.plot_bigrams, model.plot_activations):

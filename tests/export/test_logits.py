@@ -16,12 +16,4 @@ def test_logits(config: Path, open_page, tmp_path: Path):
         expected = torch_logits(model, wanted)
         found = page_logits(open_page, model, wanted)
         error = (found - expected[:, None]).abs()
-        print(
-            config.stem,
-            factor,
-            f"max {error.max():.2e}",
-            f"mean {error.mean():.2e}",
-            f"spread {float(expected.std(1).mean()):.3f} largest {float(expected.abs().max()):.2f}",
-            "share",
-            float((error < 1e-5).double().mean()),
-        )
+        print(config.stem, factor, f"max {error.max():.2e}", f"mean {error.mean():.2e}", f"spread {float(expected.std(1).mean()):.3f} largest {float(expected.abs().max()):.2f}", "share", float((error<1e-5).double().mean()))

@@ -1,5 +1,6 @@
 """Sampling in the page, on tables of logits: there is no rounding, so its items must be those of `predict`."""
 
+
 import pytest
 import torch
 from in_node import Model, sampled
