@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from run_command import ROOT
-from shown_outputs import Reader, read_python
+from shown_outputs import Reader, are_alike, is_alike, keeps_conditions, read_python
 
 
 def test_readme_and_conditions(tmp_path: Path):
@@ -31,3 +31,19 @@ def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Catches a line of Python on a page that no longer works, or that gives something else."""
     monkeypatch.chdir(tmp_path)
     read_python(ROOT / "docs/share.md")
+
+
+def test_the_comparison_sees_differences():
+    """Catches a comparison that lets everything pass."""
+    assert is_alike("dev 2.12 (12.6%), ...", "dev  2.13 (12.6%), and more", "fit")
+    assert not is_alike("dev 2.12", "dev 2.22", "fit")
+    assert not is_alike("dev 2.12", "dev 2.13", "report")
+    assert not is_alike("dev 2.12", "test 2.12", "fit")
+    line = "step 7: val/loss 2.12; samples ([in training]): emma [ava]"
+    assert is_alike(line, line.replace("2.12", "2.13").replace("emma", "anna"), "fit")
+    assert not is_alike(line, line.replace("emma", "anna"), "fit")  # the numbers are repeated, the items are not
+    assert are_alike(["a", "...", "d"], ["a", "b", "c", "d"], str.__eq__)
+    assert not are_alike(["a", "...", "d"], ["a", "b", "c"], str.__eq__)
+    assert not are_alike(["a"], ["a", "b"], str.__eq__)
+    assert keeps_conditions(["maka", "mya"], ["--sampling.pattern", "m*a", "--sampling.suffix", "a"])
+    assert not keeps_conditions(["mak"], ["--sampling.pattern", "m*a"])
