@@ -9,7 +9,7 @@ import itertools
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,12 @@ class Reader:
     Args:
         folder: The folder.
         checkpoint: What C stands for.
-        repeats: Whether this processor has repeated every number of the last training.
+        repeats: Whether this processor has repeated every number of a training, for each training.
     """
 
     folder: Path
     checkpoint: str = "best"
-    repeats: bool = False
+    repeats: list[bool] = field(default_factory=list)
 
     def read(self, page: Path) -> None:
         """Run and compare the blocks of a page."""
@@ -138,8 +138,9 @@ class Reader:
         is_joined = name == "predict" and len(shown) == 1
         printed = [" ".join(printed)] if is_joined else printed
         if name == "fit":
-            self.repeats = are_alike(shown, printed, str.__eq__)
-        if name in ("predict", "quality") and self.repeats:
+            self.repeats.append(are_alike(shown, printed, str.__eq__))
+        run_number = re.search(r"/version_(\d+)/", " ".join(args))
+        if name in ("predict", "quality") and self.repeats[-1 if run_number is None else int(run_number[1])]:
             alike = are_alike(shown, printed, lambda first, second: is_alike(first, second, "report"))
         elif name == "predict":
             items = printed[0].split() if is_joined else printed
