@@ -17,7 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.cli.application import Application
 from mm_lightning.cli.arguments import ordered
 from mm_lightning.cli.guest import Prepared, Settings, WithoutBar, as_guest, data_and_recipe, options, sampling_options
-from mm_lightning.commands.lr_find import run_range_test
+from mm_lightning.commands.lr_find import prepare, run_range_test
 from mm_lightning.commands.plot import Gallery
 from mm_lightning.commands.predict import Samples
 from mm_lightning.commands.score import Score, scores, token_probabilities
@@ -205,8 +205,7 @@ def lr_find(path: str | Path | None = None, recipe: str = "mlp", settings: Setti
         app = Prepared(ordered(["lr_find", *data_and_recipe(path, recipe), *options(settings)]), "lr_find")
         exponents = app.arguments["min_exponent"], app.arguments["max_exponent"]
         num_steps = app.arguments["num_steps"]
-        if app.checkpoint is not None:
-            checkpoint.load_weights(app.model, app.checkpoint.path)
+        prepare(app.trainer, app.model, app.datamodule, app.arguments["ckpt_path"])
         test = run_range_test(app.trainer, app.model, app.datamodule, exponents, num_steps, shows_bar=False)
         return test
 

@@ -27,6 +27,19 @@ _MIN_POINTS = 10  # steps before the loss diverges
 _DPI = 120
 
 
+def prepare(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule, ckpt_path: str | None) -> None:
+    """Read the data and the weights of a checkpoint, if there is one, and set the number of threads.
+
+    Raises:
+        UserError: If data or weights cannot be used, or there are several devices.
+    """
+    trainer.require_one_device()
+    if ckpt_path is not None:
+        checkpoint.load_weights(model, Path(ckpt_path))
+    datamodule.setup("fit")
+    trainer.choose_threads(model, datamodule.targets_per_step)
+
+
 def run_range_test(
     trainer: Trainer,
     model: LanguageModel,
@@ -51,9 +64,6 @@ def run_range_test(
         UserError: If there is nothing to test, or the loss diverges at once.
     """
     _check(trainer, model, exponents)
-    trainer.require_one_device()
-    datamodule.setup("fit")
-    trainer.choose_threads(model, datamodule.targets_per_step)
     data = copy.copy(datamodule)  # with its own position
     data.trainer = trainer
     trial = TrialSteps(trainer, model, data.train_dataloader())
@@ -137,8 +147,7 @@ def run(
     check_writable(output, "output", ".png")
     table = output.with_suffix(".csv")
     check_writable(table, "output", ".csv")
-    if ckpt_path is not None:
-        checkpoint.load_weights(model, Path(ckpt_path))
+    prepare(trainer, model, datamodule, ckpt_path)
     result = run_range_test(trainer, model, datamodule, (min_exponent, max_exponent), num_steps)
     _write(result, output, table)
     print(f"suggested learning rate: {result.suggestion:.2g}")
