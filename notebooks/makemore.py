@@ -21,7 +21,7 @@
 
 # %%
 # %matplotlib inline
-# %config InlineBackend.print_figure_kwargs = dict(dpi=64)
+# %config InlineBackend.print_figure_kwargs = dict(dpi=80)
 import math
 
 import mm_lightning as mm
