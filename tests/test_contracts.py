@@ -33,6 +33,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     },
     "commands/parts/parsing.py": {"_actions"},
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
+    "networks/recurrent.py": {"_higher_order_ops"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/processes.py": {"_exit", "_launcher"},  # os._exit is documented
 }
@@ -231,3 +232,12 @@ def test_checkpoints_have_the_keys_of_lightning(watched):
     assert pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY == "datamodule_hyper_parameters"
     connector = inspect.getsource(type(trainer._checkpoint_connector))
     assert connector.count("datamodule.__class__.__qualname__") == 3, "training/checkpoint/ translates this key"
+
+
+def test_a_scan_is_a_loop_with_a_state():
+    """Catches another order of arguments or results of torch's loop, which exported recurrent networks rely on."""
+    from torch._higher_order_ops.scan import scan  # noqa: PLC0415 # imports the compiler, which takes seconds
+
+    final, outputs = scan(lambda total, x: (total + x, total * 2), torch.tensor(1.0), torch.tensor([2.0, 3.0]))
+    assert float(final) == 6
+    assert outputs.tolist() == [2, 6]

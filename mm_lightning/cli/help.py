@@ -7,7 +7,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 CKPT_PATH_HELP = {
     "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
     "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
-    "score": "Checkpoint to use: a file, or last or best for that of the newest run.",
+    "score": "Checkpoint to use: a file, a folder of export, or last or best for that of the newest run.",
 }
 INIT_FROM_HELP = (
     "Begin a new run with the weights of this checkpoint: a file, or last or best for that of the newest run. Its "

@@ -60,7 +60,7 @@ class Binary:
         rows = np.pad(bits, (0, -len(bits) % 13)).reshape(-1, 13)
         numbers = np.packbits(np.pad(rows, ((0, 0), (0, 3))), axis=1, bitorder="little").view("<u2").ravel()
         characters = np.frombuffer(_CHARACTERS, np.uint8)
-        return characters[np.stack(np.divmod(numbers, len(characters)), 1)].tobytes().decode("ascii")
+        return bytes(characters[np.stack(np.divmod(numbers, len(characters)), 1)]).decode("ascii")
 
 
 def _pack_integers(values: NDArray[np.int64]) -> tuple[str, bytes]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mm_lightning.data.items import Items
 
-_ERROR_RATE = 0.001  # of items that are wrongly said to be among the training items
+_ERROR_RATE = 0.002  # of other items, said to be among the training items; a lower one makes a page too large
 _MIN_BITS = 1 << 13  # 1 KiB; in a small filter, many items would have the same bits
 
 

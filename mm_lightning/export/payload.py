@@ -48,6 +48,8 @@ def _has_module(network: Network) -> bool:
 
 def _settings(make_network: Callable[..., Network], network: Network) -> Description:
     """Plain arguments of a network's constructor; a factory made by the command line is a `partial` of them."""
+    if not isinstance(make_network, partial | type):
+        raise TypeError(f"{make_network} does not tell the network's arguments; give a class or a functools.partial")
     given: dict[str, Any] = make_network.keywords if isinstance(make_network, partial) else {}
     defaults = {
         name: parameter.default

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from mm_lightning.data.ranges import Context
+from mm_lightning.networks.parts.unique_windows import unique_windows
 from mm_lightning.networks.parts.window_table import WindowTable
 
 State = tuple[Tensor, ...]  # a network's summary of the ids read so far, one row per item; () before the first id
@@ -143,7 +144,7 @@ class WindowNetwork(Network):
     @override
     def sequence_logits(self, x: Tensor) -> Tensor:
         windows = _padded(x, self.block_size - 1).unfold(1, self.block_size, 1)  # (B, T, C)
-        unique, inverse = _unique_windows(windows.flatten(0, 1))  # of 2,000 names, four in five windows are repeats
+        unique, inverse = unique_windows(windows.flatten(0, 1))  # of 2,000 names, four in five windows are repeats
         return self(unique)[inverse].unflatten(0, x.shape)  # type: ignore[no-any-return]
 
     @override
@@ -161,15 +162,6 @@ class WindowNetwork(Network):
 def _padded(ids: Tensor, count: int) -> Tensor:
     """Pad ids (B, T) on the left with the first id of each row, which is the boundary, with the item's label."""
     return torch.cat([ids[:, :1].expand(-1, count), ids], 1)
-
-
-def _unique_windows(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct rows (D, C) of windows (N, C), and the index (N,) of each window among them."""
-    inverse = windows.new_zeros(len(windows))
-    for column in windows.unbind(1):  # one column at a time: a number per whole window would overflow for large V ** C
-        values, inverse = torch.unique(inverse * (column.max() + 1) + column, return_inverse=True)
-    rows = torch.empty_like(values).scatter_(0, inverse, torch.arange(len(inverse), device=inverse.device))
-    return windows[rows], inverse
 
 
 class CountedNetwork(WindowNetwork):

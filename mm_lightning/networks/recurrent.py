@@ -1,7 +1,7 @@
 """Recurrent networks: plain (Elman 1990), GRU (Cho et al. 2014) and LSTM (Hochreiter and Schmidhuber 1997).
 
 Each is one of torch's kernels between an embedding and an output layer. The compiler cannot trace the kernels, so a
-compiled step computes the same equations position by position.
+compiled step computes the same equations position by position. An exported program has a loop over positions.
 """
 
 from abc import ABC, abstractmethod

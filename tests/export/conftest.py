@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -23,16 +27,16 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture
 def open_page(browser: "Browser", tmp_path: Path) -> Iterator[Callable[[str], "Page"]]:
-    """A function that opens a page from a file; in the end no page has made a request or written an error."""
+    """A function that opens a page from a file; at the end no page has made a request or written to the console."""
     complaints: list[str] = []
     pages = []
 
-    def open_file(html: str, **options: object) -> "Page":
+    def open_file(html: str, **options: Any) -> "Page":
         path = tmp_path / f"page{len(pages)}.html"
         path.write_text(html, encoding="utf-8")
         page = browser.new_page(**options)
         pages.append(page)
-        page.on("request", lambda request: complaints.append(f"request of {request.url}"))
+        page.on("request", lambda request: complaints.append(f"request of {request.url.partition('#')[0]}"))
         page.on("console", lambda message: complaints.append(f"console {message.type}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.goto(path.as_uri())

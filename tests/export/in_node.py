@@ -1,6 +1,5 @@
 """Run the page's JavaScript in node, and models whose logits need no network in JavaScript."""
 
-import base64
 import json
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from torch import Tensor
 import mm_lightning
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary
+from mm_lightning.export.binary import Binary
 from mm_lightning.networks.base import LabelView, Network
 from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection, label_sampler
 
@@ -33,7 +33,7 @@ _NAMES = {  # options of the page
     "seed": "seed",
     "label": "label",
 }
-_SAMPLE = """
+SAMPLE = """
 import { sampleItems } from "./sampling/index.js";
 import { makeOptions } from "./sampling/options.js";
 import { PageError, Vocabulary } from "./vocabulary.js";
@@ -42,7 +42,8 @@ export const answer = ({ text, isContextHidden, requests }) => {
   const model = openModel(text);
   model.vocabulary = new Vocabulary(model.vocabularyDescription);
   const { network } = model;
-  if (isContextHidden) model.network = { vocabSize: network.vocabSize, context: null, read: network.read.bind(network) };
+  const read = (ids, state) => network.read(ids, state);
+  if (isContextHidden) model.network = { vocabSize: network.vocabSize, context: null, read };
   return requests.map((request) => {
     const items = [];
     try {
@@ -89,8 +90,8 @@ class Model:
         def make_sampler(network: Network, options: SamplingOptions) -> ConditionalSampler:
             return ConditionalSampler(network, self.vocabulary, options)
 
-        sampler = label_sampler(make_sampler, self.network, len(self.vocabulary), self.labels, options)
         try:
+            sampler = label_sampler(make_sampler, self.network, len(self.vocabulary), self.labels, options)
             items = Selection(options, lambda items: [True] * len(items)).items_of(sampler.sample_batch)
         except UserError:
             return []
@@ -99,11 +100,12 @@ class Model:
     def as_table(self, context: int) -> str:
         """The model as the page carries it, with a table of the logits of all windows in double precision."""
         size = len(self.vocabulary)
-        rows = torch.stack([_logits_of_windows(self.view(number), size, context) for number in self._numbers]).double()
-        tensor = {"dtype": "float64", "shape": list(rows.shape), "offset": 0}
+        rows = torch.stack([_logits_of_windows(self.view(number), size, context) for number in self._numbers])
+        binary = Binary("float32")
+        tensor = binary.add_tensor("rows", rows.double())
         settings = {"block_size": context, "vocab_size": size}
         network = {"class": "Table", "settings": settings, "tensors": {"rows": tensor}, "members": []}
-        return self.payload(network, rows.numpy().tobytes())
+        return self.payload(network, binary.text())
 
     @property
     def _numbers(self) -> range:
@@ -112,7 +114,7 @@ class Model:
     def view(self, number: int) -> Network:
         return LabelView(self.network, len(self.vocabulary), number).eval() if self.labels else self.network
 
-    def payload(self, network: dict[str, Any], binary: bytes) -> str:
+    def payload(self, network: dict[str, Any], binary: str) -> str:
         """The model as the page carries it, with a description of a network."""
         tokens = [None, *self.vocabulary.alphabet]
         total = sum(self.labels.values())
@@ -130,7 +132,7 @@ class Model:
             "facts": {},
             "seen": None,
         }
-        return json.dumps({"json": content, "binary": base64.b64encode(binary).decode()})
+        return json.dumps({"json": content, "binary": binary})
 
 
 def _logits_of_windows(network: Network, size: int, context: int) -> Tensor:
@@ -140,7 +142,12 @@ def _logits_of_windows(network: Network, size: int, context: int) -> Tensor:
         return network.next_logits(torch.arange(size**context)[:, None] // digits % size)
 
 
+def requests_of(options: list[SamplingOptions]) -> list[dict[str, Any]]:
+    """The options under the names of the page."""
+    return [{_NAMES[key]: value for key, value in asdict(each).items() if key in _NAMES} for each in options]
+
+
 def sampled(text: str, options: list[SamplingOptions], is_context_hidden: bool = False) -> list[dict[str, Any]]:
     """Return the items, and the error or None, that the page makes for each of several options."""
-    requests = [{_NAMES[key]: value for key, value in asdict(each).items() if key in _NAMES} for each in options]
-    return in_node(_SAMPLE, {"text": text, "isContextHidden": is_context_hidden, "requests": requests})  # type: ignore[no-any-return]
+    value = {"text": text, "isContextHidden": is_context_hidden, "requests": requests_of(options)}
+    return in_node(SAMPLE, value)  # type: ignore[no-any-return]

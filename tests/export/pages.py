@@ -46,13 +46,13 @@ _LOGITS = """prefixes => {
 
 
 def trained(config: Path, folder: Path, num_lines: int = 400) -> tuple[LanguageModel, Items]:
-    """Train a recipe for five steps on some lines of its own data; return the model and the training items."""
+    """Train a recipe for a few steps on some lines of its own data; return the model and the training items."""
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     data = settings.setdefault("data", {})
     lines = (ROOT / data.get("path", "data/names.txt")).read_text(encoding="utf-8").splitlines()
     path = folder / f"{config.stem}.txt"
     path.write_text("\n".join(lines[:: len(lines) // num_lines]) + "\n", encoding="utf-8")
-    steps = {"max_steps": 5, "steps_per_execution": 1} if "optimizer" in settings["model"] else {}
+    steps = {"max_steps": 20, "steps_per_execution": 1} if "optimizer" in settings["model"] else {}
     sections = {"model": settings["model"], "data": {**data, "path": str(path)}, "seed_everything": 0}
     built = application.build({**sections, "trainer": {**settings["trainer"], **_QUIET, **steps}})
     built.trainer.callbacks = []
@@ -63,7 +63,7 @@ def trained(config: Path, folder: Path, num_lines: int = 400) -> tuple[LanguageM
 
 @torch.no_grad()
 def enlarge(model: LanguageModel, factor: float) -> None:
-    """Multiply the matrices of a model, so that its logits differ as much as after long training."""
+    """Multiply the matrices of a model, so that its logits differ as they do after long training."""
     for parameter in model.network.parameters():
         if parameter.dim() > 1:
             parameter.mul_(factor)

@@ -17,6 +17,7 @@ from mm_lightning.commands.catalogue import COMMANDS, Command
 
 _UNKNOWN_ARGUMENTS = re.compile(r"unrecognized arguments: (\S+).*", re.DOTALL)
 _UNKNOWN_OPTION = re.compile(r".*Option '(\S+)' is not accepted", re.DOTALL)
+_MISSING_OPTION = re.compile(r"(arguments are required: )\w+\.")  # of a command
 _NESTED_KEYS = re.compile(r'^Parser key "([^"]+)":\s+(?:Parser key "([^"]+)":|([\w.]+) is )')
 _REFUSAL = re.compile(r'Parser key "([^"]+)":\s+(?=Not of type|Does not validate|Expected a)(.*)', re.DOTALL)
 _TYPES = re.compile(
@@ -78,6 +79,7 @@ def readable(message: str) -> str:
     message = _NESTED_KEYS.sub(
         lambda key: f'Parser key "{key[1]}.{key[2]}":' if key[2] else f"{key[1]}.{key[3]} is ", message
     )
+    message = _MISSING_OPTION.sub(r"\1--", message)
     refusal = _REFUSAL.match(message)
     if refusal is None:
         return message

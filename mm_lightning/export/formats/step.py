@@ -126,12 +126,13 @@ def program_of(step: Step, format: str) -> ExportedProgram:
     dims = {name: Dim(name, min=0) for name in _EXAMPLE}
     ids_axes = {0: dims[BATCH], 1: dims[LENGTH]}
     state_axes = [{i: dims[axis] for i, axis in enumerate(part.axes) if isinstance(axis, str)} for part in parts]
-    label = step.labels(len(ids))
-    arguments = (ids, [part.zeros(_EXAMPLE) for part in parts], label)
-    axes = (ids_axes, state_axes, None if label is None else {0: dims[BATCH]})
+    arguments = [ids, [part.zeros(_EXAMPLE) for part in parts]]
+    axes = [ids_axes, state_axes]
+    if (label := step.labels(len(ids))) is not None:
+        arguments, axes = [*arguments, label], [*axes, {0: dims[BATCH]}]
     try:
         with quiet():
-            program = torch.export.export(step, arguments, dynamic_shapes=axes, strict=False)
+            program = torch.export.export(step, tuple(arguments), dynamic_shapes=tuple(axes), strict=False)
     except Exception as error:  # torch fails in many ways on code that it cannot trace
         raise untraceable(step, format, error) from error
     _forget_origin(program.graph_module)

@@ -10,7 +10,7 @@ import process from "node:process";
 const js = createRequire(realpathSync(process.argv[1]))("@eslint/js");
 
 const BROWSER = [
-  "Blob", "ResizeObserver", "URL", "URLSearchParams", "addEventListener", "atob", "clearTimeout", "document",
+  "Blob", "URL", "URLSearchParams", "addEventListener", "atob", "clearTimeout", "document",
   "getComputedStyle", "history", "location", "matchMedia", "navigator", "performance", "setTimeout", "window",
 ];
 

@@ -9,7 +9,7 @@ import { ScoreView } from "./views/score.js";
 import { SeeView } from "./views/see.js";
 import { StepView } from "./views/step.js";
 import { TokenNames } from "./views/tokens.js";
-import { byId, element, whole } from "./views/elements.js";
+import { byId, element, whole, write } from "./views/elements.js";
 
 const WIDE = "(min-width: 52rem)";
 const TYPING_PAUSE_MS = 120;
@@ -19,12 +19,16 @@ function loadModel() {
   const { vocabularyDescription, labels, labelShares, network, facts, seen } = openModel(byId("model").textContent);
   const vocabulary = new Vocabulary(vocabularyDescription);
   const names = new TokenNames(vocabulary, vocabularyDescription);
-  return { vocabulary, names, network, labels, labelShares, facts, seen: seen && new BloomFilter(seen), seenFacts: seen };
+  const filter = seen && new BloomFilter(seen);
+  const spaced = (text) => (vocabulary.hasWords ? vocabulary.split(text).join(" ") : text);
+  const isSeen = (text) => filter && filter.has(spaced(text)); // null if the training items are unknown
+  return { vocabulary, names, network, labels, labelShares, facts, seen, isSeen };
 }
 
 class Page {
   constructor(model) {
     this.model = model;
+    this.typed = {}; // settings that are not in the state yet
     this.#showTitle();
     this.#bindSettings();
     const views = { make: MakeView, step: StepView, score: ScoreView, see: SeeView };
@@ -35,12 +39,16 @@ class Page {
       byId("content").focus();
     };
     addEventListener("hashchange", () => this.show());
+    addEventListener("resize", () => this.show()); // drawings have a new size, or new colours
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show());
     this.show();
   }
 
   /** Change parts of the state, write the address and show it; a change of the view can be taken back by "back". */
   update(changes) {
-    const state = { ...this.state, ...changes };
+    clearTimeout(this.typing);
+    const state = { ...this.state, ...this.typed, ...changes };
+    this.typed = {};
     const isOtherTab = state.tab !== this.state.tab;
     history[isOtherTab ? "pushState" : "replaceState"](null, "", addressOf(state));
     this.show();
@@ -71,7 +79,7 @@ class Page {
       link.ariaCurrent = link.dataset.tab === tab ? "page" : null;
     }
     this.#showSettings();
-    byId("error").textContent = "";
+    write("error", "");
     try {
       this.views[tab].show(this.state);
     } catch (error) {
@@ -81,17 +89,17 @@ class Page {
 
   /** Show what the user can mend as a sentence; a bug keeps its trace in the console. */
   showError(error) {
-    byId("error").textContent = error instanceof PageError ? error.message : `The page has a bug: ${error.message}`;
+    write("error", error instanceof PageError ? error.message : `The page has a bug: ${error.message}`);
     if (!(error instanceof PageError)) throw error;
   }
 
   #showTitle() {
     const { facts, network, names } = this.model;
     document.title = facts.title ? `New ${facts.title}` : "New items";
-    byId("title").textContent = document.title;
+    write("title", document.title);
     const source = facts.data_name ? ` that learned ${facts.num_lines ? `the ${whole(facts.num_lines)} lines of ` : ""}${facts.data_name}` : "";
     const sight = network.context === null ? "" : ` It sees ${network.context} ${names.unit}${network.context === 1 ? "" : "s"} at a time.`;
-    byId("tagline").textContent = `Made by a small network${source}.${sight}`;
+    write("tagline", `Made by a language model${source}.${sight}`);
     for (const place of document.querySelectorAll(".unit")) place.textContent = names.unit;
     for (const place of document.querySelectorAll(".units, .pair small .unit")) place.textContent = `${names.unit}s`;
   }
@@ -105,8 +113,9 @@ class Page {
     form.oninput = (event) => {
       clearTimeout(this.typing);
       const { name, value } = event.target;
-      if (name === "temperature") byId("temperature-value").textContent = Number(value).toFixed(2);
-      this.typing = setTimeout(() => this.update({ [name]: value, count: DEFAULT_STATE.count }), TYPING_PAUSE_MS);
+      if (name === "temperature") write("temperature-value", Number(value).toFixed(2));
+      this.typed = { ...this.typed, [name]: value };
+      this.typing = setTimeout(() => this.update({ count: DEFAULT_STATE.count }), TYPING_PAUSE_MS);
     };
     byId("reset").onclick = () => {
       const { tab, item, ended, token } = this.state;
@@ -122,7 +131,7 @@ class Page {
       const value = this.state[field.name];
       if (field.value !== value && document.activeElement !== field) field.value = value;
     }
-    byId("temperature-value").textContent = Number(this.state.temperature).toFixed(2);
+    write("temperature-value", Number(this.state.temperature).toFixed(2));
     for (const part of form.querySelectorAll("[data-tabs]")) {
       part.hidden = !part.dataset.tabs.split(" ").includes(this.state.tab) || part.dataset.has === "";
     }
@@ -135,7 +144,7 @@ function startPage() {
   try {
     return new Page(loadModel());
   } catch (error) {
-    byId("tagline").textContent = `This page cannot be shown: ${error.message}`;
+    write("tagline", `This page cannot be shown: ${error.message}`);
     throw error;
   }
 }

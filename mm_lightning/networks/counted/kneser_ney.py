@@ -72,12 +72,13 @@ class KneserNey(NGramCounts):
         super().__init__(vocab_size, block_size, num_labels)
         self._orders: list[SmoothedOrder] = []  # shortest n-grams first; computed on first use
         self._label_orders: list[SmoothedOrder] = []  # likewise, of n-grams with labels
+        self._base = torch.empty(0)  # likewise
 
     @override
     def forward(self, x: Tensor) -> Tensor:
         self._smooth()
         label, tokens = self._split(x)
-        of_all = self.base(self._orders[0][0]).expand(x.shape[0], -1)
+        of_all = self._base.expand(x.shape[0], -1)
         result = of_all
         for n, order in enumerate(self._orders):
             context = tokens[:, self.block_size - n :]
@@ -107,6 +108,7 @@ class KneserNey(NGramCounts):
         if not self._orders or self._orders[0][0].keys.device != self.grams.device:
             orders = self.order_counts(*self._counts_of_all())
             self._orders = list(zip(orders, self.smoothings(orders), strict=True))
+            self._base = self.base(orders[0])
             orders = self.order_counts(self.grams, self.counts) if self.num_labels else []
             self._label_orders = list(zip(orders, self.smoothings(orders), strict=True)) if orders else []
 

@@ -3,7 +3,7 @@
 // A network has: context, the number of ids that the logits depend on, or null; vocabSize; embedding; and
 // - read(ids, state) -> {logits, state}: state null at the start, where the first id is the boundary;
 // - windowLogits(window) -> logits, if context is not null;
-// - inside(ids) -> {window, hidden, embedding}: what the page shows.
+// - inside(ids) -> {window, hidden}: what the page shows of the network after these ids.
 // An id is label * V + token for a network with labels. Results may be kept by the network: nobody writes into them.
 
 import { BagOfWords } from "./bag_of_words.js";

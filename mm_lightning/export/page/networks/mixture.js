@@ -1,6 +1,7 @@
 // Average of networks: the weighted mean of their probabilities.
 
 import { logSumExp } from "./parts/arithmetic.js";
+import { windowOf } from "./parts/windows.js";
 
 export class Mixture {
   constructor(settings, _tensors, members) {
@@ -22,8 +23,7 @@ export class Mixture {
   }
 
   inside(ids) {
-    const window = this.context && [...Array(Math.max(0, this.context - ids.length)).fill(ids[0]), ...ids].slice(-this.context);
-    return { window, hidden: null, embedding: null };
+    return { window: this.context && windowOf(ids, this.context), hidden: null };
   }
 
   /** Logarithms of the weighted mean of the probabilities under each member's logits. */

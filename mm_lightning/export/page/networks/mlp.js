@@ -1,6 +1,6 @@
 // The multi-layer perceptron of Bengio et al. 2003.
 
-import { addProduct, addTo, gelu, linear } from "./parts/arithmetic.js";
+import { addProduct, addTo, biasOrZeros, gelu, linear } from "./parts/arithmetic.js";
 import { TokenEmbedding } from "./parts/embedding.js";
 import { WindowNetwork } from "./parts/windows.js";
 
@@ -39,11 +39,20 @@ export class MLP extends WindowNetwork {
     return this.isTanh ? Float32Array.from(this.hidden(window)) : null;
   }
 
+  /** Outputs of the last hidden layer. */
   hidden(window) {
-    const [first, ...others] = this.layers;
-    const sum = first.bias ? Float64Array.from(first.bias.values) : new Float64Array(first.weight.shape[0]);
+    return this.layers.reduce((below, layer) => {
+      const sum = below ? linear(layer.weight, layer.bias, below) : this.firstSum(window);
+      return this.activate(layer, sum);
+    }, null);
+  }
+
+  /** Output of the first matrix: a sum of products, since the window is the vectors of its ids end to end. */
+  firstSum(window) {
+    const { weight, bias } = this.layers[0];
+    const sum = biasOrZeros(weight, bias);
     window.forEach((id, position) => addTo(sum, this.product(position, id)));
-    return others.reduce((x, layer) => this.activate(layer, linear(layer.weight, layer.bias, x)), this.activate(first, sum));
+    return sum;
   }
 
   /** Product of an id's vector and its part of the first matrix, computed once per position. */

@@ -24,8 +24,8 @@ function parseMixture(text) {
   return shares;
 }
 
-// Return a model as a mixture of networks without labels: {network, share, name, number} of each label that has samples.
-// A model without labels is one such network.
+// Return a model as a mixture of networks without labels: {network, share, name, number} of each label that has
+// samples. A model without labels is one such network.
 export function labelParts(model, mixture) {
   const { labels, network } = model;
   if (!labels.length) {

@@ -5,7 +5,8 @@
 
 const SEED_POOL_SIZE = 4;
 const NUM_LIMBS = 8; // of 16 bits: their products and sums are exact in a double
-const PCG_MULTIPLIER = Float64Array.of(0xf645, 0x9fcc, 0xdf64, 0x4385, 0x5da4, 0x1fc6, 0xed05, 0x2360); // low limb first
+// The low limb first.
+const PCG_MULTIPLIER = Float64Array.of(0xf645, 0x9fcc, 0xdf64, 0x4385, 0x5da4, 0x1fc6, 0xed05, 0x2360);
 
 // Return a function that mixes 32-bit words with a constant, which each call changes.
 function makeHash(constant, multiplier) {

@@ -35,7 +35,10 @@ export function scoreItem(model, text, label = null) {
     before = after;
     return { text: model.vocabulary.token(id), nll };
   });
-  const labels = parts.map(({ name }, k) => ({ label: name, probability: Math.exp(sums[k] - before) }));
+  const isPossible = before > -Infinity; // else the item says nothing about its label
+  const labels = parts.map(({ name, share }, k) => {
+    return { label: name, probability: isPossible ? Math.exp(sums[k] - before) : share };
+  });
   return { tokens, total: -before, labels: model.labels.length ? labels : [] };
 }
 

@@ -1,21 +1,24 @@
 // The choice of a way to sample under conditions, as `predict` chooses.
 //
-// Rejection is exact for every network; it is chosen where enough rows meet the condition. Sampling by messages is exact
-// too, and fast for rare conditions; it needs all windows, so a short context. Resampling approximates.
+// Rejection is exact for every network; it is chosen where enough rows meet the condition. Sampling by messages is
+// exact too, and fast for rare conditions; it needs all windows, so a short context. Resampling approximates.
 
 import { PageError } from "../vocabulary.js";
 import { Condition } from "./conditions/condition.js";
 import { ExactSampler, nodeProbabilities } from "./conditions/exact.js";
 import { makeGraph } from "./conditions/graph.js";
 import { MAX_MESSAGE_NUMBERS, Messages } from "./conditions/messages.js";
-import { proposalModel } from "./conditions/proposal.js";
-import { Resampler } from "./conditions/resampling.js";
+import { approximateSampler } from "./conditions/resampling.js";
 import { BATCH_SIZE } from "./random_stream.js";
 import { RejectionSampler } from "./sampler.js";
 
 const MIN_ROW_RATE = 1 / 32; // of accepted rows; below, another strategy is chosen
 const MAX_TABLE_NUMBERS = 2 ** 24; // in a table of all windows
 const MAX_GRAPH_EDGES = 2 ** 24;
+// The page of a model with a short context leaves this entry out, see `html.py`: exact messages serve nearly always.
+const APPROXIMATIONS = [
+  approximateSampler,
+];
 const MIN_MESSAGES = 32; // that must have room, each with a number per node of the graph
 
 // Return the graph of a condition for the network's own windows; null if there is no room for exact messages.
@@ -47,19 +50,21 @@ export class ConditionalSampler {
     const graph = exactGraph(this.network, this.condition);
     if ((!this.condition.hasRules || graph === null) && (yield* this.isRejectionFast())) return this.rejection;
     const { network, condition, options } = this;
-    const model =
-      graph === null
-        ? yield* proposalModel(network, condition, options)
-        : { table: yield* nodeProbabilities(network, graph, condition.vocabulary, options), graph };
-    const messages = new Messages(model.table, model.graph, condition);
-    yield* messages.compute();
-    if (graph !== null && messages.acceptanceRate === 0) {
-      throw new PageError("The model never makes such an item: loosen the conditions, temperature, top-k or top-p.");
+    const [approximate] = APPROXIMATIONS;
+    let messages = null;
+    if (graph !== null) {
+      const table = yield* nodeProbabilities(network, graph, condition.vocabulary, options);
+      messages = new Messages(table, graph, condition);
+      yield* messages.compute();
+      if (messages.acceptanceRate === 0) {
+        throw new PageError("The model never makes such an item: loosen the conditions, temperature, top-k or top-p.");
+      }
+      if (messages.acceptanceRate >= MIN_ROW_RATE || !approximate) {
+        return new ExactSampler(messages, condition, options.seed);
+      }
     }
-    const isExact = graph !== null && messages.acceptanceRate >= MIN_ROW_RATE;
-    return isExact
-      ? new ExactSampler(messages, condition, options.seed)
-      : new Resampler(network, messages, condition, options);
+    if (!approximate) throw new PageError("The conditions are too long together for this page: shorten them.");
+    return yield* approximate(network, condition, options, messages);
   }
 
   // Check whether enough rows of the first batch have an item; looks at no more rows than the answer needs.

@@ -7,6 +7,7 @@ export const DEFAULT_STATE = Object.freeze({
   item: "", ended: "",
   token: "",
 });
+export const MAX_ITEMS = 5000; // that are shown
 export const TABS = ["make", "step", "score", "see"];
 const OPTION_NAMES = ["temperature", "topK", "topP", "prefix", "suffix", "contains", "minLength", "maxLength", "seed"];
 
@@ -17,7 +18,7 @@ export function readAddress(hash) {
     if (Object.hasOwn(DEFAULT_STATE, name)) state[name] = value;
   }
   if (!TABS.includes(state.tab)) state.tab = DEFAULT_STATE.tab;
-  if (!(Number(state.count) >= 1)) state.count = DEFAULT_STATE.count;
+  if (!(Number(state.count) >= 1 && Number(state.count) <= MAX_ITEMS)) state.count = DEFAULT_STATE.count;
   return state;
 }
 

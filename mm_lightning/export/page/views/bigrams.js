@@ -8,7 +8,6 @@ import { makeOptions } from "../sampling/options.js";
 import { withLabel } from "../networks/index.js";
 
 const NUM_ITEMS = 300;
-const MAX_TABLE_TOKENS = 60; // of the heat map
 
 /** Add the distributions after each token of an item to the rows. */
 function addItem(rows, network, ids, share, unsampled) {
@@ -45,12 +44,12 @@ export function* collectBigrams(model, rows) {
   }
 }
 
-/** The table of the most frequent tokens: their ids, rising, and rows of probabilities. */
-export function bigramTable(rows) {
+/** The table of the `count` most frequent tokens: their ids, rising, and rows of probabilities. */
+export function bigramTable(rows, count) {
   const sums = new Map();
   for (const row of rows.values()) row.forEach((value, id) => sums.set(id, (sums.get(id) ?? 0) + value));
   const order = [...sums.keys()].sort((a, b) => sums.get(b) - sums.get(a));
-  const ids = order.slice(0, MAX_TABLE_TOKENS).sort((a, b) => a - b);
+  const ids = order.slice(0, count).sort((a, b) => a - b);
   return { ids, rows: ids.map((id) => distributionAfter(rows, id)).map((row) => ids.map((id) => row?.[id] ?? 0)) };
 }
 

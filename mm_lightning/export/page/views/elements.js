@@ -5,6 +5,11 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
+/** Write the text of the element with an id. */
+export function write(id, text) {
+  byId(id).textContent = text;
+}
+
 /** Make an element with properties and children; text becomes text nodes, never markup. */
 export function element(tag, properties, ...children) {
   const result = Object.assign(document.createElement(tag), properties);

@@ -19,7 +19,7 @@ export function showFacts(facts) {
     ["Command", facts.command && element("code", { textContent: facts.command })],
     ["Settings", facts.config && element("details", {},
       element("summary", { textContent: "config.yaml" }), element("pre", { textContent: facts.config }))],
-    ["Notes", (facts.notes ?? []).join(" ")],
+    ["Notes", (facts.notes ?? []).join("\n")],
     ["Versions", Object.entries(facts.versions ?? {}).map(([name, version]) => `${name} ${version}`).join(", ")],
     ["SHA-256 of the data", facts.data_hash && element("code", { textContent: facts.data_hash })],
   ];

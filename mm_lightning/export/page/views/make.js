@@ -2,13 +2,14 @@
 
 import { conditionKind, sampleItems } from "../sampling/index.js";
 import { makeOptions } from "../sampling/options.js";
-import { optionsOf } from "./address.js";
-import { byId, element, percent, whole } from "./elements.js";
+import { MAX_ITEMS, optionsOf } from "./address.js";
+import { byId, element, percent, whole, write } from "./elements.js";
 import { Job } from "./slices.js";
 
 const ITEMS_AT_ONCE = 20;
 const MAX_SEED = 2 ** 32 - 1;
-const LONG_ITEM_CHARACTERS = 24;
+const REM_PER_CHARACTER = 0.6; // width of the columns
+const MAX_COLUMN_REM = 24;
 const CONDITIONS = {
   none: "",
   exact: "Conditions are exact: items have the probabilities that the model gives them among all items that fit.",
@@ -40,7 +41,7 @@ export class MakeView {
     byId("make-more").onclick = () => page.update({ count: String(Number(page.state.count) + ITEMS_AT_ONCE) });
     byId("make-copy").onclick = () => this.#copy();
     byId("make-download").download = `${model.facts.title || "items"}.txt`;
-    byId("make-seen").textContent = this.#seenNote();
+    write("make-seen", this.#seenNote());
     byId("make-items").dir = model.names.direction;
   }
 
@@ -62,16 +63,17 @@ export class MakeView {
     this.#items = [];
     this.#shown = "";
     byId("make-items").replaceChildren();
-    byId("make-conditions").textContent = "";
+    write("make-conditions", "");
     this.#report("");
     const options = makeOptions(partial);
-    byId("make-conditions").textContent = CONDITIONS[conditionKind(this.model, options)];
+    this.kind = conditionKind(this.model, options);
+    write("make-conditions", CONDITIONS[this.kind]);
     this.iterator = sampleItems(this.model, options);
     this.#shown = wanted;
   }
 
   async #fill(count) {
-    this.#report("Making items …");
+    this.#report(`Making items …${this.kind === "none" ? "" : " Rare conditions take a while."}`);
     try {
       const isEnough = (taken) => this.#items.length + taken >= count;
       await this.#job.run(this.iterator, isEnough, (items, isDone) => this.#add(items, isDone));
@@ -83,12 +85,14 @@ export class MakeView {
   }
 
   #add(items, isDone) {
-    const made = items.map((item) => ({ ...item, isSeen: this.model.seen?.has(item.text) ?? null }));
+    const made = items.map((item) => ({ ...item, isSeen: this.model.isSeen(item.text) }));
     this.#items.push(...made);
     byId("make-items").append(...made.map((item) => this.#row(item)));
     if (!isDone) return;
-    const isLong = this.#items.some((item) => item.text.length > LONG_ITEM_CHARACTERS);
-    byId("make-items").classList.toggle("long", isLong);
+    const least = this.model.labels.length ? 9.5 : 7.5; // room for the marks
+    const lengths = this.#items.map((item) => item.text.length).sort((a, b) => a - b);
+    const width = REM_PER_CHARACTER * lengths[Math.floor(0.8 * (lengths.length - 1))]; // the longest may break
+    byId("make-items").style.setProperty("--column", `${Math.min(Math.max(width, least), MAX_COLUMN_REM)}rem`);
     const text = this.#items.map((item) => `${item.text}\n`).join("");
     URL.revokeObjectURL(byId("make-download").href);
     byId("make-download").href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
@@ -97,9 +101,9 @@ export class MakeView {
   }
 
   #row({ text, label, isSeen }) {
-    const link = (tab, words) => {
+    const link = (tab, properties) => {
       const changes = { tab, item: text, ended: "", ...(label ? { label } : {}) };
-      return this.page.link(element("a", { ariaLabel: `${words}: ${text}`, textContent: words }), () => changes);
+      return this.page.link(element("a", properties), () => changes);
     };
     const marks = [];
     if (isSeen !== null) {
@@ -107,19 +111,20 @@ export class MakeView {
     }
     if (label) marks.push(element("i", { textContent: label, dir: "auto" }));
     return element("li", {},
-      element("b", { textContent: text, dir: "auto" }),
-      element("span", {}, ...marks, link("score", "score"), link("step", "steps")));
+      element("b", { dir: "auto" }, link("score", { textContent: text, title: "Score this item" })),
+      element("span", {}, ...marks, link("step", { textContent: "steps", ariaLabel: `steps: ${text}` })));
   }
 
   #report(text) {
-    byId("make-status").textContent = text;
-    for (const id of ["make-more", "make-copy"]) byId(id).disabled = this.#items.length === 0;
+    write("make-status", text);
+    byId("make-copy").disabled = this.#items.length === 0;
+    byId("make-more").disabled = this.#items.length === 0 || this.#items.length + ITEMS_AT_ONCE > MAX_ITEMS;
     if (this.#items.length === 0) byId("make-download").removeAttribute("href");
   }
 
   async #copy() {
     await copyText(this.#items.map((item) => `${item.text}\n`).join(""));
-    byId("make-status").textContent = `Copied ${whole(this.#items.length)} items.`;
+    write("make-status", `Copied ${whole(this.#items.length)} items.`);
   }
 
   #nextSeed() {
@@ -127,9 +132,9 @@ export class MakeView {
   }
 
   #seenNote() {
-    const { seen, seenFacts } = this.model;
+    const { seen } = this.model;
     if (!seen) return "The training list was not at hand when the page was made, so no item is marked as new.";
-    return `“New” means: not among the ${whole(seenFacts.numItems)} training items. “New” is always right; ` +
-      `a new item is marked “in the list” by mistake in ${percent(seenFacts.errorRate)} of cases.`;
+    return `“New” means: not among the ${whole(seen.numItems)} training items. “New” is always right; ` +
+      `a new item is marked “in the list” by mistake in ${percent(seen.errorRate)} of cases.`;
   }
 }

@@ -1,10 +1,11 @@
 // The view Score: how surprised the model is by each token of an item.
 
 import { scoreItem } from "../sampling/score.js";
-import { byId, element, itemsPerHit, percent } from "./elements.js";
+import { byId, element, itemsPerHit, percent, write } from "./elements.js";
 import { tokenElement } from "./tokens.js";
 
 const FULL_SURPRISE_NATS = 6; // the deepest colour
+export const SEEN = { true: " It is in the training list.", false: " It is not in the training list.", null: "" };
 const MAX_LABELS = 10;
 const MAX_COLOUR_PERCENT = 85; // text stays legible on the deepest colour
 
@@ -14,8 +15,8 @@ export class ScoreView {
     this.page = page;
     byId("score-item").oninput = (event) => page.update({ item: event.target.value, ended: "" });
     page.link(byId("score-step"), () => ({ tab: "step" }));
-    byId("score-note").textContent = `Under each ${model.names.unit}: its surprise in nats, and the probability that ` +
-      "the model gave it. The deeper the colour, the greater the surprise; probability = e to the power of −surprise.";
+    write("score-note", `Under each ${model.names.unit}: its surprise in nats, and the probability that the model gave ` +
+      "it, which is e to the power of −surprise. A deep colour is a great surprise.");
   }
 
   /** Score the item of a state. */
@@ -27,16 +28,16 @@ export class ScoreView {
     for (const part of parts) part.hidden = true;
     for (const id of ["score-tokens", "score-total", "score-labels"]) byId(id).replaceChildren();
     if (state.item === "") {
-      byId("score-total").textContent = "Type an item to see how much each part of it surprises the model.";
+      write("score-total", "Type an item to see how much each part of it surprises the model.");
       return;
     }
     const { tokens, total, labels } = scoreItem(this.model, state.item, state.label || null);
     const isEnd = (i) => i === tokens.length - 1;
     byId("score-tokens").dir = names.direction;
     byId("score-tokens").replaceChildren(...tokens.map(({ text, nll }, i) => this.#cell(isEnd(i) ? null : text, nll)));
-    byId("score-total").textContent = `${total.toFixed(2)} nats in total, ` +
+    write("score-total", `${total.toFixed(2)} nats in total, ` +
       `${(total / tokens.length).toFixed(2)} per ${names.unit} with the end. ` +
-      `The model makes this item about once in ${itemsPerHit(total)} items.${this.#mark(state.item)}`;
+      `The model makes this item about once in ${itemsPerHit(total)} items.${SEEN[this.model.isSeen(state.item)]}`);
     this.#showLabels(labels);
     for (const part of parts) part.hidden = false;
   }
@@ -51,15 +52,10 @@ export class ScoreView {
     return cell;
   }
 
-  #mark(item) {
-    if (!this.model.seen) return "";
-    return this.model.seen.has(item) ? " It is in the training list." : " It is not in the training list.";
-  }
-
   #showLabels(labels) {
     if (labels.length < 2) return;
     const likely = [...labels].sort((a, b) => b.probability - a.probability).slice(0, MAX_LABELS);
     const parts = likely.map(({ label, probability }) => `${label} ${percent(probability)}`);
-    byId("score-labels").textContent = `Label of such an item: ${parts.join(", ")}.`;
+    write("score-labels", `Label of such an item: ${parts.join(", ")}.`);
   }
 }

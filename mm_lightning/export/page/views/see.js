@@ -4,50 +4,58 @@ import { bigramTable, collectBigrams, distributionAfter } from "./bigrams.js";
 import { HeatMap } from "./drawing/heatmap.js";
 import { Scatter } from "./drawing/scatter.js";
 import { inTwoDimensions } from "./drawing/components.js";
-import { byId, element, percent, whole } from "./elements.js";
+import { byId, element, percent, whole, write } from "./elements.js";
 import { showFacts } from "./facts.js";
 import { Job } from "./slices.js";
 
 const MAX_POINTS = 1000;
 const NUM_NEAREST = 5;
 const REDRAW_MS = 300;
+const MAX_TABLE_TOKENS = 60;
+const MIN_CELL_WIDTH = 9; // of the heat map, in CSS pixels
 
 export class SeeView {
   #job = new Job();
-  #rows = new Map();
+  #rows = null; // of the bigrams
   #isComplete = false;
+  #isPrepared = false;
   #heatMap = new HeatMap(byId("bigrams"));
 
   constructor(model, page) {
     this.model = model;
     this.page = page;
-    showFacts(model.facts);
-    const { texts } = model.names;
-    const options = texts.map((_, id) => element("option", { value: String(id), textContent: model.names.text(id, "start") }));
-    byId("see-token").append(...options);
     byId("see-token").onchange = (event) => page.update({ token: event.target.value });
     this.#onPick("bigrams", (x, y) => {
       const cell = this.#heatMap.pick(x, y);
       return cell && this.table.ids[cell.row];
     });
     byId("see-embedding").hidden = !model.network.embedding;
-    if (model.network.embedding) this.#prepareEmbedding(model.network.embedding);
-    new ResizeObserver(() => page.state.tab === "see" && this.#draw()).observe(byId("see"));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page.state.tab === "see" && this.#draw());
   }
 
-  /** Show the token of a state in both drawings; the bigrams are collected once. */
+  /** Show the token of a state in both drawings; the work for them is done once. */
   show(state) {
-    const id = Number(state.token);
-    this.selected = Number.isInteger(id) && id > 0 && id < this.model.names.texts.length ? id : state.token === "0" ? 0 : 1;
+    if (!this.#isPrepared) this.#prepare();
+    const count = this.model.names.texts.length;
+    const id = state.token === "" ? 1 : Number(state.token);
+    this.selected = Number.isInteger(id) && id >= 0 && id < count ? id : 1;
     byId("see-token").value = String(this.selected);
     this.#draw();
-    if (!this.#isComplete) this.#collect();
+    if (!this.#rows) this.#collect();
   }
 
   /** End work that nobody waits for. */
   hide() {
     this.#job.stop();
+    if (!this.#isComplete) this.#rows = null;
+  }
+
+  #prepare() {
+    const { facts, names, network } = this.model;
+    this.#isPrepared = true;
+    showFacts(facts);
+    const option = (_, id) => element("option", { value: String(id), textContent: names.text(id, "start") });
+    byId("see-token").append(...names.texts.map(option));
+    if (network.embedding) this.#prepareEmbedding(network.embedding);
   }
 
   #onPick(canvasId, find) {
@@ -64,8 +72,8 @@ export class SeeView {
     const texts = this.vectors.map((_, id) => this.model.names.text(id, "start"));
     this.scatter = new Scatter(byId("embedding"), points, texts);
     const { unit } = this.model.names;
-    byId("embedding-note").textContent = `Each ${unit} is ${whole(width)} numbers that the network has learned. ` +
-      (share === null ? "Both are drawn as they are." : `The drawing shows ${percent(share)} of their variance.`);
+    write("embedding-note", `Each ${unit} is ${whole(width)} numbers that the network has learned. ` +
+      (share === null ? "Both are drawn as they are." : `The drawing shows ${percent(share)} of their variance.`));
     this.#onPick("embedding", (x, y) => this.scatter.pick(x, y));
   }
 
@@ -95,8 +103,9 @@ export class SeeView {
 
   #drawBigrams() {
     const { names } = this.model;
-    if (this.#rows.size === 0) return;
-    this.table = bigramTable(this.#rows);
+    if (!this.#rows?.size) return;
+    const room = Math.floor(byId("bigrams").clientWidth / MIN_CELL_WIDTH);
+    this.table = bigramTable(this.#rows, Math.min(MAX_TABLE_TOKENS, room));
     const { ids, rows } = this.table;
     const texts = (edge) => ids.map((id) => names.text(id, edge));
     this.#heatMap.draw(rows, texts("start"), texts("end"), ids.indexOf(this.selected));
@@ -106,8 +115,8 @@ export class SeeView {
     byId("bigrams-next").replaceChildren("After ", this.#name(this.selected, "start"), ": ", ...(next ? parts : ["no item that the model made has it"]));
     byId("bigrams").ariaLabel = `Heat map of pairs. ${byId("bigrams-next").textContent}`;
     const all = names.texts.length;
-    byId("bigrams-note").textContent = `Row: the ${names.unit} before. Column: the one after. Deeper means likelier` +
-      `, on average over 300 items that the model made.${ids.length < all ? ` The ${ids.length} most frequent of ${whole(all)} are drawn.` : ""}`;
+    write("bigrams-note", `Row: the ${names.unit} before. Column: the one after. Deeper means likelier` +
+      `, on average over 300 items that the model made.${ids.length < all ? ` The ${ids.length} most frequent of ${whole(all)} are drawn.` : ""}`);
   }
 
   async #collect() {

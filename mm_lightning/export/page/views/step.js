@@ -4,13 +4,15 @@ import { makeOptions } from "../sampling/options.js";
 import { nextProbabilities } from "../sampling/score.js";
 import { withLabel } from "../networks/index.js";
 import { drawOptionsOf } from "./address.js";
-import { byId, element, percent, whole } from "./elements.js";
+import { byId, element, percent, whole, write } from "./elements.js";
+import { SEEN } from "./score.js";
+import { Job } from "./slices.js";
 import { tokenElement } from "./tokens.js";
 import { drawUnits } from "./drawing/units.js";
 
 const NUM_BARS = 12;
 const MAX_BARS = 300;
-const MAX_FINISHED_TOKENS = 1000; // of an item that chance finishes
+const MAX_FINISHED_TOKENS = 200; // of an item that chance finishes
 
 /** Draw an index by its probability. */
 function drawIndex(probabilities) {
@@ -21,17 +23,18 @@ function drawIndex(probabilities) {
 
 export class StepView {
   #bars = [];
+  #job = new Job();
   #ids = [];
   #showsAll = false;
 
   constructor(model, page) {
     this.model = model;
     this.page = page;
-    byId("step-item").oninput = (event) => page.update({ item: event.target.value, ended: "" });
+    byId("step-item").oninput = (event) => this.#change({ item: event.target.value, ended: "" });
     byId("step-chance").onclick = () => this.#take(drawIndex(this.#probabilities(this.#ids)));
     byId("step-finish").onclick = () => this.#finish();
     byId("step-undo").onclick = () => this.#undo();
-    byId("step-restart").onclick = () => page.update({ item: "", ended: "" });
+    byId("step-restart").onclick = () => this.#change({ item: "", ended: "" });
     byId("step-all").onclick = () => {
       this.#showsAll = !this.#showsAll;
       this.show(page.state);
@@ -42,20 +45,32 @@ export class StepView {
   show(state) {
     const field = byId("step-item");
     if (field.value !== state.item) field.value = state.item;
-    const parts = ["step-context", "step-bars", "step-inside", "step-all"].map(byId);
-    const buttons = ["step-chance", "step-finish"].map(byId);
     const hasEnded = state.ended !== "";
-    for (const button of buttons) button.disabled = true;
-    byId("step-undo").disabled = state.item === "" && !hasEnded;
-    for (const part of parts) part.hidden = true;
-    byId("step-status").textContent = "";
-    this.#ids = this.model.vocabulary.encode(state.item);
-    const probabilities = this.#probabilities(this.#ids);
-    for (const part of parts) part.hidden = false;
-    for (const button of buttons) button.disabled = hasEnded;
+    const focused = document.activeElement;
+    write("step-status", "");
+    let probabilities = null;
+    try {
+      this.#ids = this.model.vocabulary.encode(state.item);
+      probabilities = this.#probabilities(this.#ids);
+    } finally {
+      for (const id of ["step-context", "step-bars", "step-inside", "step-all"]) byId(id).hidden = !probabilities;
+      for (const id of ["step-chance", "step-finish"]) byId(id).disabled = !probabilities || hasEnded;
+      byId("step-undo").disabled = !probabilities || (this.#ids.length === 0 && !hasEnded);
+    }
     this.#showContext();
     this.#showBars(probabilities, hasEnded);
-    if (hasEnded) byId("step-status").textContent = `The item has ended. ${this.#mark(state.item)}`;
+    if (focused?.disabled) byId(hasEnded ? "step-undo" : "step-chance").focus(); // else the keyboard loses its place
+    if (hasEnded) write("step-status", `The item has ended.${SEEN[this.model.isSeen(state.item)]}`);
+  }
+
+  /** End work that nobody waits for. */
+  hide() {
+    this.#job.stop();
+  }
+
+  #change(changes) {
+    this.#job.stop();
+    this.page.update(changes);
   }
 
   #probabilities(ids) {
@@ -63,29 +78,39 @@ export class StepView {
     return nextProbabilities(this.model, ids, options);
   }
 
-  #mark(item) {
-    if (!this.model.seen || item === "") return "";
-    return this.model.seen.has(item) ? "It is in the training list." : "It is new.";
-  }
-
   #take(id) {
-    if (id === 0) this.page.update({ ended: "1" });
-    else this.page.update({ item: this.model.vocabulary.decode([...this.#ids, id]), ended: "" });
+    if (id === 0) this.#change({ ended: "1" });
+    else this.#change({ item: this.model.vocabulary.decode([...this.#ids, id]), ended: "" });
   }
 
   #undo() {
-    if (this.page.state.ended) this.page.update({ ended: "" });
-    else this.page.update({ item: this.model.vocabulary.decode(this.#ids.slice(0, -1)) });
+    if (this.page.state.ended) this.#change({ ended: "" });
+    else this.#change({ item: this.model.vocabulary.decode(this.#ids.slice(0, -1)) });
   }
 
-  #finish() {
+  async #finish() {
     const ids = [...this.#ids];
-    let id = drawIndex(this.#probabilities(ids));
-    while (id !== 0 && ids.length < MAX_FINISHED_TOKENS) {
-      ids.push(id);
-      id = drawIndex(this.#probabilities(ids));
+    const show = (drawn, isDone) => {
+      ids.push(...drawn);
+      const hasEnded = isDone && ids.length < MAX_FINISHED_TOKENS;
+      this.page.update({ item: this.model.vocabulary.decode(ids), ended: hasEnded ? "1" : "" });
+    };
+    try {
+      await this.#job.run(this.#drawRest(ids), () => false, show);
+    } catch (error) {
+      this.page.showError(error);
     }
-    this.page.update({ item: this.model.vocabulary.decode(ids), ended: id === 0 ? "1" : "" });
+  }
+
+  /** Draw tokens to the end of an item. */
+  *#drawRest(start) {
+    const ids = [...start];
+    while (ids.length < MAX_FINISHED_TOKENS) {
+      const id = drawIndex(this.#probabilities(ids));
+      if (id === 0) return;
+      ids.push(id);
+      yield id;
+    }
   }
 
   #showContext() {
@@ -94,9 +119,9 @@ export class StepView {
     const view = labels.length ? withLabel(network, label) : network;
     const { window, hidden } = view.inside([0, ...this.#ids]);
     const ids = window ?? [0, ...this.#ids];
-    byId("step-context-title").textContent = window
-      ? `The network sees the last ${whole(ids.length)} ${names.unit}${ids.length === 1 ? "" : "s"}`
-      : "The network has read the whole item";
+    write("step-context-title", window
+      ? `The network sees the last ${ids.length === 1 ? names.unit : `${whole(ids.length)} ${names.unit}s`}`
+      : "The network has read the whole item");
     byId("step-context").dir = names.direction;
     byId("step-context").replaceChildren(
       ...Array.from(ids, (id) => element("li", {}, tokenElement(names.texts[id], "start"))));

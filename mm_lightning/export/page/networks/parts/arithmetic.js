@@ -27,10 +27,14 @@ export function addProduct(result, weight, x, start = 0) {
   return result;
 }
 
-/** Compute weight * x + bias; the tensor `bias` may be absent. */
+/** A new vector (rows,) with the bias; zeros where a matrix (rows, columns) has no bias. */
+export function biasOrZeros(weight, bias) {
+  return bias ? Float64Array.from(bias.values) : new Float64Array(weight.shape[0]);
+}
+
+/** Compute weight * x + bias; a layer may have no bias. */
 export function linear(weight, bias, x) {
-  const result = bias ? Float64Array.from(bias.values) : new Float64Array(weight.shape[0]);
-  return addProduct(result, weight, x);
+  return addProduct(biasOrZeros(weight, bias), weight, x);
 }
 
 /** Return row `index` of a tensor (rows, width), without a copy. */

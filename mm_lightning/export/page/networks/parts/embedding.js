@@ -17,13 +17,6 @@ export class TokenEmbedding {
     const row = rowOf(this.tokens, id % this.vocabSize);
     return this.labels ? addTo(Float64Array.from(row), rowOf(this.labels, Math.floor(id / this.vocabSize))) : row;
   }
-
-  /** Vectors of several ids, end to end. */
-  vectors(ids) {
-    const result = new Float32Array(ids.length * this.width);
-    ids.forEach((id, i) => result.set(this.vector(id), i * this.width));
-    return result;
-  }
 }
 
 /** Vector of a position; positions beyond the table share its last vector. */

@@ -2,6 +2,11 @@
 
 const MAX_KEPT_LOGITS = 1 << 22;
 
+/** The last `context` ids; the first id, which is a boundary, fills the places before an item. */
+export function windowOf(ids, context) {
+  return [...Array(Math.max(0, context - ids.length)).fill(ids[0]), ...ids].slice(-context);
+}
+
 /** A network whose logits depend on the last C ids. A subclass has `compute(window)`, and `units(window)` or null. */
 export class WindowNetwork {
   constructor(context, vocabSize, embedding) {
@@ -13,7 +18,7 @@ export class WindowNetwork {
   }
 
   read(ids, state) {
-    const window = this.windowOf(state ? state.concat(ids) : ids);
+    const window = windowOf(state ? state.concat(ids) : ids, this.context);
     return { logits: this.windowLogits(window), state: window };
   }
 
@@ -31,23 +36,22 @@ export class WindowNetwork {
   }
 
   inside(ids) {
-    const window = this.windowOf(ids);
-    const embedding = this.tokenEmbedding && this.tokenEmbedding.vectors(window);
-    return { window, hidden: this.units(window), embedding };
+    const window = windowOf(ids, this.context);
+    return { window, hidden: this.units(window) };
   }
 
   /** Values in [-1, 1] of the units before the output layer. */
   units() {
     return null;
   }
-
-  /** The last C ids; the first id, which is a boundary, fills the places before an item. */
-  windowOf(ids) {
-    return [...Array(Math.max(0, this.context - ids.length)).fill(ids[0]), ...ids].slice(-this.context);
-  }
 }
 
-/** A network whose logits depend on all ids. A subclass has `start()` and `step(id, state) -> {logits, state, hidden}`. */
+/**
+ * A network whose logits depend on all ids.
+ *
+ * A subclass has `start()`, a state, and `step(id, state, hasLogits) -> {logits, state, hidden}`, without logits if they
+ * are not wanted.
+ */
 export class SequenceNetwork {
   constructor(vocabSize, embedding) {
     this.context = null;
@@ -63,6 +67,6 @@ export class SequenceNetwork {
 
   inside(ids) {
     const { hidden } = this.read(ids, null);
-    return { window: null, hidden: hidden ? Float32Array.from(hidden) : null, embedding: this.tokenEmbedding.vectors(ids) };
+    return { window: null, hidden: hidden ? Float32Array.from(hidden) : null };
   }
 }

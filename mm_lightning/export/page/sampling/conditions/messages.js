@@ -1,8 +1,8 @@
 // Backward messages: the probability that a prefix continues to an item that meets the condition.
 //
 // The message of a prefix depends on its node and its length alone. Messages are computed from the end backwards, as in
-// hidden Markov models (Baum et al. 1970). An upper bound needs one message for all lengths: the recursion starts with 1
-// for every node that can still accept. Samples by the bound favour long items by a known factor, which rejection
+// hidden Markov models (Baum et al. 1970). An upper bound needs one message for all lengths: the recursion starts with
+// 1 for every node that can still accept. Samples by the bound favour long items by a known factor, which rejection
 // removes. These are the steps of `predict`, in the same order, so that both choose the same items.
 
 import { BOUNDARY } from "../../vocabulary.js";

@@ -1,29 +1,38 @@
 // Approximate sampling under a condition, for a network whose context is too long for a table.
 //
-// This is sequential Monte Carlo (Doucet et al. 2001), as in `predict`. The proposal for the next id is the network's own
-// probability times the backward message of a table model. Each particle carries an importance weight that corrects the
-// errors of the messages. Where the weights become uneven, copies of particles of high weight replace particles of low
-// weight. In the end, one particle becomes the sample. Every sample has particles of its own.
+// This is sequential Monte Carlo (Doucet et al. 2001), as in `predict`. The proposal for the next id is the
+// network's own probability times the backward message of a table model. Each particle carries an importance weight
+// that corrects the errors of the messages. Where the weights become uneven, copies of particles of high weight
+// replace particles of low weight. In the end, one particle becomes the sample. Every sample has particles of its
+// own.
 
 import { BOUNDARY } from "../../vocabulary.js";
 import { inverseCdf, normalisedProbabilities } from "../probabilities.js";
 import { BATCH_SIZE, RandomStream } from "../random_stream.js";
+import { Messages } from "./messages.js";
+import { proposalModel } from "./proposal.js";
 
 const NUM_PARTICLES = 64; // per sample
 const NUM_GROUPS = BATCH_SIZE / NUM_PARTICLES; // samples per batch
 
-// What was read, shared by all particles that have read the same; the network reads `unread` once, on first use.
+// What a particle has read, shared by all its copies; the network reads `unread` once, on first use.
 class Reading {
-  constructor(ids, unread, state, node) {
-    this.ids = ids;
-    this.unread = unread;
+  constructor(parent, unread, state, node) {
+    this.parent = parent; // without the last id
+    this.unread = unread; // null for an item that has ended
     this.state = state;
     this.node = node;
     this.probabilities = null;
   }
+
+  get ids() {
+    const ids = [];
+    for (let reading = this; reading.parent !== null; reading = reading.parent) ids.push(...(reading.unread ?? []));
+    return ids.reverse();
+  }
 }
 
-export class Resampler {
+class Resampler {
   constructor(network, messages, condition, options) {
     this.network = network;
     this.messages = messages;
@@ -35,7 +44,7 @@ export class Resampler {
   *sampleBatch(batch) {
     const { condition, messages } = this;
     const stream = new RandomStream([this.options.seed, batch]);
-    const start = new Reading(condition.prefix, [BOUNDARY, ...condition.prefix], null, messages.graph.start);
+    const start = new Reading(null, [BOUNDARY, ...condition.prefix], null, messages.graph.start);
     let particles = new Array(BATCH_SIZE).fill(start);
     let weights = new Float64Array(BATCH_SIZE).fill(1);
     for (let length = messages.firstLength; length <= condition.maxLength; length++) {
@@ -45,13 +54,18 @@ export class Resampler {
         moved.push(this.move(particles, weights, row, uniform[row], length));
         if (row % NUM_PARTICLES === 0) yield null;
       }
+      for (const particle of particles) particle.state = particle.probabilities = null; // frees memory
       const parents = resampleParticles(weights, stream.doubles(NUM_GROUPS));
       particles = parents.rows.map((row) => moved[row]);
       weights = parents.weights;
       if (!particles.some(isOpenParticle)) break;
     }
-    particles.forEach((particle, row) => isOpenParticle(particle) && (weights[row] = 0)); // they are over the maximum length
-    for (const row of chooseParticles(weights, stream.doubles(NUM_GROUPS))) yield row === null ? null : particles[row].ids;
+    particles.forEach((particle, row) => {
+      if (isOpenParticle(particle)) weights[row] = 0; // over the maximum length
+    });
+    for (const row of chooseParticles(weights, stream.doubles(NUM_GROUPS))) {
+      yield row === null ? null : [...condition.prefix, ...particles[row].ids];
+    }
   }
 
   // Return a particle with one more id, and change its weight; a particle whose item has ended stays.
@@ -64,9 +78,9 @@ export class Resampler {
     const gain = cumulative[cumulative.length - 1] / messages.ofLength(length)[particle.node];
     weights[row] *= Number.isFinite(gain) ? gain : 0; // 0 / 0 where the condition is impossible
     const id = weights[row] > 0 ? inverseCdf(cumulative, uniform) : BOUNDARY;
-    if (id === BOUNDARY) return new Reading(particle.ids, null, null, null);
+    if (id === BOUNDARY) return new Reading(particle, null, null, null);
     const node = messages.graph.nextNodes[particle.node * condition.vocabulary.size + id];
-    return new Reading([...particle.ids, id], [id], particle.state, node);
+    return new Reading(particle, [id], particle.state, node);
   }
 
   read(particle) {
@@ -111,8 +125,8 @@ function resampleParticles(weights, uniform) {
   return { rows, weights: result };
 }
 
-// Return the first index whose sum is above the target; where rounding lifts the target to the last sum, the first index
-// that reaches this sum.
+// Return the first index whose sum is above the target; where rounding lifts the target to the last sum, the first
+// index that reaches this sum.
 function firstAbove(sums, target) {
   const last = sums[sums.length - 1];
   return sums.findIndex((sum) => (target < last ? sum > target : sum >= last));
@@ -123,4 +137,14 @@ function chooseParticles(weights, uniform) {
   return groupSums(weights).map((sums, group) =>
     sums[NUM_PARTICLES - 1] > 0 ? group * NUM_PARTICLES + inverseCdf(sums, uniform[group]) : null,
   );
+}
+
+// Make the approximate sampler of a network; `messages` are exact ones, or null for those of a proposal.
+export function* approximateSampler(network, condition, options, messages) {
+  if (messages === null) {
+    const { table, graph } = yield* proposalModel(network, condition, options);
+    messages = new Messages(table, graph, condition);
+    yield* messages.compute();
+  }
+  return new Resampler(network, messages, condition, options);
 }

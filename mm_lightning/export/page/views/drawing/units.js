@@ -12,7 +12,7 @@ export function drawUnits(canvas, note, hidden, label) {
   const { context, width } = openCanvas(canvas, (all) => all / numColumns * numRows);
   const side = width / numColumns;
   canvas.style.height = `${side * numRows}px`;
-  const colours = { above: themeColour("warm"), below: themeColour("accent"), rest: themeColour("surface") };
+  const colours = { above: themeColour("lit"), below: themeColour("accent"), rest: themeColour("surface") };
   hidden.forEach((value, unit) => {
     const x = unit % numColumns * side;
     const y = Math.floor(unit / numColumns) * side;
@@ -25,7 +25,7 @@ export function drawUnits(canvas, note, hidden, label) {
   });
   const numAbove = hidden.filter((value) => value > STRONG).length;
   const numBelow = hidden.filter((value) => value < -STRONG).length;
-  const counts = `${label ? `Given the label ${label}: ` : ""}${whole(hidden.length)} tanh units: ${whole(numAbove)} are above ${STRONG} (warm), ` +
+  const counts = `${label ? `Given the label ${label}: ` : ""}${whole(hidden.length)} hidden units, each between −1 and 1: ${whole(numAbove)} are above ${STRONG} (warm), ` +
     `${whole(numBelow)} below −${STRONG} (cool), the others near 0 (pale).`;
   note.textContent = counts;
   canvas.ariaLabel = counts;
