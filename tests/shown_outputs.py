@@ -156,7 +156,8 @@ class Reader:
 
 def read_python(page: Path) -> None:
     """Run and compare the Python blocks of a page, in which each statement is a line that begins with >>>."""
-    text = "".join(re.findall(r"^```python\n(>>> .*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE))
+    blocks = re.findall(r"^```python\n(>>> .*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    text = "".join(blocks)
     quoted = re.compile(r"'\w+'")  # items, and tokens in the order of their probabilities
     names: dict[str, Any] = {}
     repeats = True  # whether this processor has repeated every loss so far
