@@ -32,6 +32,12 @@ def find_shipped(path: str) -> str:
     return path
 
 
+def shipped_recipes() -> list[str]:
+    """Names of the shipped recipes, sorted."""
+    folder = next(root / "configs" for root in _ROOTS if (root / "configs").is_dir())
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
 @contextmanager
 def write_atomically(path: Path, setting: str) -> Iterator[BinaryIO]:
     """Yield a file to write to, which takes its name when complete; after an error, the path is as before.

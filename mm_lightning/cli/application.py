@@ -8,7 +8,6 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
-from lightning.pytorch.utilities.memory import is_oom_error
 from lightning_utilities.core.rank_zero import rank_zero_only
 from typing_extensions import override
 
@@ -20,6 +19,7 @@ from mm_lightning.cli.devices import with_devices
 from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
+from mm_lightning.cli.out_of_memory import refuse_out_of_memory
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
@@ -236,11 +236,6 @@ def main(args: list[str]) -> None:
         Stopped: After SIGINT or SIGTERM.
     """
     silence_library_warnings()
-    with one_line_errors(MisconfigurationException):
-        try:
-            line = ordered(args)
-            Application(name_card(line) if args[0] == "verify" else line, args[0])
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, MemoryError) or is_oom_error(error):
-                raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None
-            raise
+    with one_line_errors(MisconfigurationException), refuse_out_of_memory():
+        line = ordered(args)
+        Application(name_card(line) if args[0] == "verify" else line, args[0])

@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:
@@ -28,3 +30,15 @@ def silence_library_warnings() -> None:
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a missing CUDA is no news
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)  # once, though called often
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the log of the libraries, which tells of devices and limits."""
+    silence_library_warnings()
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from lightning_utilities.core.rank_zero import rank_zero_info
 from tqdm import tqdm
 
-from mm_lightning import UserError, plots
+from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Exponent, RangeTestSteps
 from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
@@ -27,12 +27,26 @@ _MIN_POINTS = 10  # steps before the loss diverges
 _DPI = 120
 
 
+def prepare(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule, ckpt_path: str | None) -> None:
+    """Read the data and the weights of a checkpoint, if there is one, and set the number of threads.
+
+    Raises:
+        UserError: If data or weights cannot be used, or there are several devices.
+    """
+    trainer.require_one_device()
+    if ckpt_path is not None:
+        checkpoint.load_weights(model, Path(ckpt_path))
+    datamodule.setup("fit")
+    trainer.choose_threads(model, datamodule.targets_per_step)
+
+
 def run_range_test(
     trainer: Trainer,
     model: LanguageModel,
     datamodule: ItemsDataModule,
     exponents: tuple[float, float],
     num_steps: int,
+    shows_bar: bool = True,
 ) -> RangeTest:
     """Carry out optimiser steps on a copy of the model, each at a higher learning rate, until the loss diverges.
 
@@ -44,6 +58,7 @@ def run_range_test(
         datamodule: The data.
         exponents: First and last learning rate, as powers of 10.
         num_steps: Optimiser steps.
+        shows_bar: Whether a bar on stderr counts the steps.
 
     Raises:
         UserError: If there is nothing to test, or the loss diverges at once.
@@ -55,7 +70,7 @@ def run_range_test(
     rates = learning_rates(exponents, num_steps)
     losses: list[float] = []
     divergence = DivergenceCheck()
-    with isolate_rng(), tqdm(rates, "range test", unit="step") as progress:
+    with isolate_rng(), tqdm(rates, "range test", unit="step", disable=not shows_bar) as progress:
         for rate in progress:
             trial.set_learning_rate(rate)
             loss = trial.step()
@@ -97,7 +112,7 @@ def _write(result: RangeTest, picture: Path, table: Path) -> None:
     Raises:
         UserError: If there is no suggestion, or a file cannot be written.
     """
-    figure = plots.range_test_curve(result.rates, result.losses, result.smoothed, result.suggestion)
+    figure = result.plot()
     columns = np.stack([result.rates, result.losses, result.smoothed], 1)
     with write_together([table, picture], "output") as (table_file, picture_file):
         np.savetxt(table_file, columns, "%.6g", ",", newline="\r\n", header="lr,loss,smoothed_loss", comments="")
@@ -132,11 +147,7 @@ def run(
     check_writable(output, "output", ".png")
     table = output.with_suffix(".csv")
     check_writable(table, "output", ".csv")
-    trainer.require_one_device()
-    if ckpt_path is not None:
-        checkpoint.load_weights(model, Path(ckpt_path))
-    datamodule.setup("fit")
-    trainer.choose_threads(model, datamodule.targets_per_step)
+    prepare(trainer, model, datamodule, ckpt_path)
     result = run_range_test(trainer, model, datamodule, (min_exponent, max_exponent), num_steps)
     _write(result, output, table)
     print(f"suggested learning rate: {result.suggestion:.2g}")

@@ -32,23 +32,76 @@ from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
 
+class Samples:
+    """Samples of a model as the options say, as rows with the columns that the output needs.
+
+    Args:
+        model: The model, with its weights when the first batch is sampled.
+        datamodule: The data, with the training items.
+        options: The sampling options.
+
+    Raises:
+        UserError: If an option does not suit the model.
+    """
+
+    def __init__(self, model: LanguageModel, datamodule: ItemsDataModule, options: SamplingOptions) -> None:
+        self._model = model
+        self.options = options
+        self.format = OutputFormat(options, model.vocabulary, has_labels=bool(model.labels))
+        self.sampler = label_sampler(self._make_sampler, model.network, len(model.vocabulary), model.labels, options)
+        needs_training_items = options.only_new or (self.format.has_columns and _has_training_items(datamodule))
+        self._is_new = datamodule.is_new if needs_training_items else None
+        self.selection = Selection(options, datamodule.is_new)
+
+    def _make_sampler(self, network: Network, options: SamplingOptions) -> ConditionalSampler:
+        return ConditionalSampler(network, self._model.vocabulary, options)
+
+    def accept(self, items: list[str]) -> list[Row]:
+        """Return the rows of the accepted items among sampled ones, in order."""
+        items = self.selection.accept(items)
+        labels = [item.label if isinstance(item, LabelledItem) else None for item in items]
+        is_new: Sequence[bool | None] = [None] * len(items)
+        if self.format.has_columns and self._is_new is not None:
+            is_new = self._is_new(items)
+        return [Row(*row) for row in zip(items, self._nll(items, labels), is_new, labels, strict=True)]
+
+    def _nll(self, items: list[str], labels: list[str | None]) -> Sequence[float | None]:
+        """NLL of each item; None where neither a column nor the order needs it."""
+        if not self.format.needs_nll:
+            return [None] * len(items)
+        scored, names = Items.from_strings(items), list(self._model.labels)
+        if names:
+            numbers = [names.index(label) for label in labels if label is not None]
+            scored = replace(scored, labels=np.array(numbers, np.int32))
+        return [round(x, 4) for x in score(self._model.network, self._model.vocabulary, scored).tolist()]
+
+    def all_rows(self) -> list[Row]:
+        """Sample all rows, in the order of the options.
+
+        Raises:
+            UserError: If fewer items than requested were found.
+        """
+        rows = [row for i in self.selection.batches() for row in self.accept(self.sampler.sample_batch(i))]
+        if shortfall := self.selection.shortfall():
+            raise UserError(shortfall)
+        return rows if self.options.sort == "none" else self.format.ordered(rows)
+
+
 class SampleBatches:
     """The loader of `predict`: pairs of the sampler and the index of a batch.
 
     Args:
-        sampler: Samples each batch in `predict_step`.
-        selection: Determines the number of batches.
+        samples: The samples; each batch is sampled in `predict_step`.
     """
 
-    def __init__(self, sampler: BatchSampler, selection: Selection) -> None:
-        self._sampler = sampler  # Lightning takes a public `sampler` for the one of a DataLoader
-        self.selection = selection
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
 
     def __len__(self) -> int:
-        return self.selection.max_batches
+        return self._samples.selection.max_batches
 
     def __iter__(self) -> Iterator[tuple[BatchSampler, int]]:
-        return ((self._sampler, batch) for batch in self.selection.batches())
+        return ((self._samples.sampler, batch) for batch in self._samples.selection.batches())
 
 
 class SampleWriter(BasePredictionWriter):
@@ -58,44 +111,31 @@ class SampleWriter(BasePredictionWriter):
     as they are found.
 
     Args:
-        selection: The selection of accepted items.
-        format: Order, columns and format of the items.
-        is_new: Returns, for each of a list of items, whether the item is absent from the training split; None if the
-            training items are unknown.
-        labels: Labels of the model, in the order of their numbers.
+        samples: The samples.
 
     Raises:
         UserError: If the file cannot be written.
     """
 
-    def __init__(
-        self,
-        selection: Selection,
-        format: OutputFormat,
-        is_new: Callable[[list[str]], list[bool]] | None,
-        labels: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, samples: Samples) -> None:
         super().__init__(write_interval="batch")
-        self._labels = labels
-        self.selection = selection
-        self._format = format
-        self._is_new = is_new
-        self._is_sorted = selection.options.sort != "none"
+        self._samples = samples
+        self._is_sorted = samples.options.sort != "none"
         self._unsorted: list[Row] = []
-        self._output = output = selection.options.output
+        self._output = output = samples.options.output
         self._write_text: Callable[[str], object] = sys.stdout.write
         self._exit_stack = ExitStack()  # gives the file its name, or removes the file
         self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
         if output is not None:
             file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
             self._write_text = lambda text: file.write(text.encode())
-        self._write_text(format.header)
+        self._write_text(samples.format.header)
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         shows_items = self._output is None and not self._is_sorted and sys.stdout.isatty()
         self._bar = tqdm(
-            total=self.selection.options.num_samples,
+            total=self._samples.options.num_samples,
             unit="item",
             mininterval=0.5,  # seconds
             dynamic_ncols=True,
@@ -114,34 +154,19 @@ class SampleWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        assert isinstance(pl_module, LanguageModel)
-        items = self.selection.accept(prediction)
-        rows = self._rows_of(items, pl_module)
+        rows = self._samples.accept(prediction)
         if self._is_sorted:
             self._unsorted += rows
         else:
-            self._write_text(self._format.lines(rows))
-        self._bar.update(len(items))
-
-    def _rows_of(self, items: list[str], model: LanguageModel) -> list[Row]:
-        labels = [item.label if isinstance(item, LabelledItem) else None for item in items]
-        nll: Sequence[float | None] = [None] * len(items)
-        if self._format.needs_nll:
-            scored = Items.from_strings(items)
-            if self._labels:
-                numbers = [self._labels.index(label) for label in labels if label is not None]
-                scored = replace(scored, labels=np.array(numbers, np.int32))
-            nll = [round(x, 4) for x in score(model.network, model.vocabulary, scored).tolist()]
-        is_new: Sequence[bool | None] = [None] * len(items)
-        if self._format.has_columns and self._is_new is not None:
-            is_new = self._is_new(items)
-        return [Row(*row) for row in zip(items, nll, is_new, labels, strict=True)]
+            self._write_text(self._samples.format.lines(rows))
+        self._bar.update(len(rows))
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.close()
         if self._is_sorted:
-            self._write_text(self._format.lines(self._format.ordered(self._unsorted)))
+            output = self._samples.format
+            self._write_text(output.lines(output.ordered(self._unsorted)))
         self._exit_stack.close()
 
     @override
@@ -172,20 +197,11 @@ def run(
     trainer.require_one_device()
     if trainer.progress_bar_callback is not None:
         raise UserError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
-    output_format = OutputFormat(sampling, model.vocabulary, has_labels=bool(model.labels))
-
-    def make_sampler(network: Network, options: SamplingOptions) -> ConditionalSampler:
-        return ConditionalSampler(network, model.vocabulary, options)
-
-    sampler = label_sampler(make_sampler, model.network, len(model.vocabulary), model.labels, sampling)
-    needs_training_items = sampling.only_new or (output_format.has_columns and _has_training_items(datamodule))
-    selection = Selection(sampling, datamodule.is_new)
-    is_new = datamodule.is_new if needs_training_items else None
-    writer = SampleWriter(selection, output_format, is_new, list(model.labels))
-    trainer.callbacks.append(writer)  # type: ignore[attr-defined] # set by a connector
-    batches = SampleBatches(sampler, selection)
+    samples = Samples(model, datamodule, sampling)
+    trainer.callbacks.append(SampleWriter(samples))  # type: ignore[attr-defined] # set by a connector
+    batches = SampleBatches(samples)
     pl.Trainer.predict(trainer, model, batches, ckpt_path=ckpt_path, return_predictions=False, weights_only=True)
-    if shortfall := selection.shortfall():
+    if shortfall := samples.selection.shortfall():
         raise UserError(shortfall)
 
 

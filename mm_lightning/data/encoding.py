@@ -5,6 +5,7 @@ window. The ids before the position are its context. A boundary inside the conte
 windows need no offsets.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -14,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
+from typing_extensions import override
 
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 
+_MAX_PRINTED_ROWS = 20
 IGNORE = -100  # target of a padded position; the default of torch's cross_entropy
 
 
@@ -128,6 +131,31 @@ class Windows:
             spans[:, i] *= spans[:, i + 1] != BOUNDARY
         x, y = spans[:, :-1].long(), spans[:, -1].long()
         return (x if self._offsets is None else x + self._offsets[rows, None]), y
+
+
+@dataclass(frozen=True)
+class WindowRows:
+    """Windows and the tokens that follow them, printed one per line as in the lectures.
+
+    Args:
+        x: (N, C) int64, ids of the windows.
+        y: (N,) int64, ids of the next tokens.
+        symbols: Symbol of each id; the boundary is a dot.
+    """
+
+    x: Tensor
+    y: Tensor
+    symbols: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @override
+    def __repr__(self) -> str:
+        pairs = zip(self.x[:_MAX_PRINTED_ROWS].tolist(), self.y[:_MAX_PRINTED_ROWS].tolist(), strict=True)
+        lines = [f"{''.join(self.symbols[i] for i in window)} --> {self.symbols[target]}" for window, target in pairs]
+        more = len(self) - _MAX_PRINTED_ROWS
+        return "\n".join([*lines, *([f"and {more:,} more"] if more > 0 else [])])
 
 
 class PaddedItems:

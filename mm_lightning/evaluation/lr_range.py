@@ -3,11 +3,15 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SMOOTHING_DECADES = 0.2  # of the learning rate; standard deviation of the weights
 _LOSS_CEILING = 1.5  # multiple of the first loss
@@ -100,6 +104,12 @@ class RangeTest:
     def is_still_falling(self) -> bool:
         """Whether the smoothed loss is lowest at the last rate; higher rates may then lower the loss further."""
         return bool(self.smoothed.argmin() == len(self.rates) - 1)
+
+    def plot(self) -> "Figure":
+        """Plot the loss over the learning rate, with the suggestion."""
+        from mm_lightning.plots.lr_range import range_test_curve  # noqa: PLC0415 # imports torch, a second
+
+        return range_test_curve(self.rates, self.losses, self.smoothed, self.suggestion)
 
 
 def _local_line(exponent: float, exponents: NDArray[np.float64], losses: NDArray[np.float64]) -> float:

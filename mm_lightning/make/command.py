@@ -1,7 +1,6 @@
 """The make command: its options, the list, and what it prints."""
 
 import hashlib
-import logging
 import os
 import secrets
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning import UserError
+from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.items import Items
@@ -197,20 +197,6 @@ def _tell(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the log of the libraries, which tells of devices and limits."""
-    from mm_lightning.cli.library_warnings import silence_library_warnings  # noqa: PLC0415 # imports Lightning
-
-    silence_library_warnings()
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
 def main(args: list[str]) -> None:
     """Learn a list if that is to be done, and print new items.
 
@@ -222,7 +208,7 @@ def main(args: list[str]) -> None:
     source = _read(config["lists"], config["data.item"])
     options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
     path = checkpoint_of(source.folder, BEST)
-    with _quiet():
+    with quiet():
         lines = _learned(path, config["minutes"])
         if lines is None:
             with _writable(path):

@@ -31,7 +31,7 @@ def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
         return Path(name)
     runs = _runs(root)
     if not runs:
-        raise UserError(f"{option} {name}: no run in {root}; start one without {option}, or give a path")
+        raise UserError(f"{option} {name}: no run in {root}; begin one with fit, or give a path")
     paths = [checkpoint_of(run, name) for run in runs]
     if not paths[-1].is_file():
         earlier = [path for path in paths if path.is_file()]

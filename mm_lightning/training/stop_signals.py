@@ -69,7 +69,12 @@ class StopSignals:
         self._replaced_handlers: dict[int, Any] = {}
 
     def listen(self) -> None:
-        """Handle both signals; call again where a library has set handlers of its own."""
+        """Handle both signals; call again where a library has set handlers of its own.
+
+        Python lets only the main thread handle signals, so a fit in another thread leaves them alone.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
         for signum in _STOP_SIGNALS:
             handler = signal.signal(signum, self._on_signal)
             self._replaced_handlers.setdefault(signum, handler)

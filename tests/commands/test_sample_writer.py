@@ -1,20 +1,18 @@
 """The writer of sampled items: the file appears complete or not at all."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from mm_lightning import UserError
 from mm_lightning.commands.predict import SampleWriter
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.sampling import OutputFormat, SamplingOptions, Selection
-
-
-def all_new(items):
-    return [True] * len(items)
+from mm_lightning.sampling import OutputFormat, SamplingOptions
 
 
 def make_writer(path):
     options = SamplingOptions(output=path)
-    return SampleWriter(Selection(options, all_new), OutputFormat(options, Vocabulary("ab")), None)
+    return SampleWriter(SimpleNamespace(options=options, format=OutputFormat(options, Vocabulary("ab"))))
 
 
 def test_the_file_appears_when_complete(tmp_path):

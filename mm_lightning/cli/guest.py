@@ -1,0 +1,128 @@
+"""The command line as a guest in another program's process: quiet, with exceptions for exits, and without traces."""
+
+import json
+import os
+import warnings
+from argparse import ArgumentError
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import fields
+from io import StringIO
+from pathlib import Path
+from signal import SIGINT
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.seed import isolate_rng
+from typing_extensions import override
+
+from mm_lightning import UserError
+from mm_lightning.cli.application import Application
+from mm_lightning.cli.library_warnings import quiet
+from mm_lightning.cli.nulls import refuse_nulls
+from mm_lightning.cli.out_of_memory import refuse_out_of_memory
+from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean
+from mm_lightning.files import find_shipped, shipped_recipes
+from mm_lightning.sampling import SamplingOptions
+from mm_lightning.training.stop_signals import Stopped
+from mm_lightning.training.trainer import Trainer
+
+Settings = Mapping[str, object]  # by name on the command line
+
+
+@contextmanager
+def as_guest() -> Iterator[None]:
+    """Do the work of a command without output, and leave random state, threads, variables and filters as they were.
+
+    Raises:
+        UserError: For each error that a command would report in one line.
+        KeyboardInterrupt: After Ctrl-C.
+    """
+    with _unchanged_process(), warnings.catch_warnings(), quiet(), redirect_stdout(StringIO()):
+        try:
+            with refuse_out_of_memory():
+                yield
+        except (ArgumentError, MisconfigurationException) as error:
+            raise UserError(str(error)) from None
+        except Stopped as stop:
+            if stop.signum != SIGINT:
+                raise
+            raise KeyboardInterrupt(str(stop)) from None
+
+
+@contextmanager
+def _unchanged_process() -> Iterator[None]:
+    num_threads, variables, random_state = torch.get_num_threads(), set(os.environ), isolate_rng()
+    random_state.__enter__()
+    try:
+        yield
+    finally:
+        random_state.__exit__(None, None, None)  # as a `with` block it would restore nothing after an error
+        torch.set_num_threads(num_threads)
+        for name in set(os.environ) - variables:  # Lightning passes its seed on to other processes
+            del os.environ[name]
+
+
+class Prepared(Application):
+    """An application that parses a command and builds its objects, and leaves the command's work to its caller."""
+
+    arguments: dict[str, Any]
+
+    def _keep(self, **arguments: Any) -> None:
+        self.arguments = arguments
+
+    predict = lr_find = _keep  # called by Lightning in place of the Trainer's methods
+
+
+class WithoutBar(Application):
+    """An application whose Trainer shows no progress bar; the run's configuration stays that of the command."""
+
+    @override
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
+
+
+def options(settings: Settings) -> list[str]:
+    """Settings as options of the command line."""
+    texts = {
+        name: str(value) if isinstance(value, str | Path) else json.dumps(value) for name, value in settings.items()
+    }
+    return [f"--{name}={text}" for name, text in texts.items()]
+
+
+def data_and_recipe(path: str | Path | None, recipe: str) -> list[str]:
+    """Options of the data and of a recipe, which is a file or the name of a shipped one.
+
+    Raises:
+        UserError: If there is no such recipe.
+    """
+    config = recipe if recipe.endswith((".yaml", ".yml")) else find_shipped(f"configs/{recipe}.yaml")
+    if not Path(config).is_file():
+        known = shipped_recipes()
+        remedy = did_you_mean(recipe, known) or f"; give one of {', '.join(known)}"
+        raise UserError(f"recipe {recipe}: no such recipe{remedy}")
+    return [f"--config={config}", *([] if path is None else [f"--data.path={path}"])]
+
+
+def sampling_options(values: dict[str, Any]) -> SamplingOptions:
+    """Check sampling options as the command line does.
+
+    Raises:
+        UserError: If there is no such option or value, or the option is about columns that nobody sees.
+    """
+    known = [field.name for field in fields(SamplingOptions)]
+    for name in values:
+        if name not in known:
+            raise UserError(f"sampling.{name}: no such option{did_you_mean(name, known)}")
+    parser = OneLineParser()
+    parser.add_class_arguments(SamplingOptions, "sampling")
+    try:
+        config = parser.parse_object({"sampling": values})
+    except ArgumentError as error:
+        raise UserError(str(error)) from None
+    refuse_nulls(config.as_dict())
+    options: SamplingOptions = parser.instantiate_classes(config)["sampling"]
+    if options.show_nll and options.output is None:
+        raise UserError("sampling.show_nll is true, but sample returns items alone; give output, or use score")
+    return options
