@@ -73,7 +73,7 @@ def _read(lists: list[str], item: str | None) -> Source:
     is_stdin = _STDIN in lists
     if is_stdin and len(lists) > 1:
         raise UserError("LIST is - and files; give one of them")
-    name = "stdin" if is_stdin else ", ".join(lists)
+    name = "stdin" if is_stdin else ", ".join(Path(path).name for path in lists)  # without folders: exports carry it
     paths = ["/dev/stdin"] if is_stdin else lists
     items = join_files(read_files(paths, Columns(item)))[0].unique()
     if len(items) < _MIN_ITEMS:

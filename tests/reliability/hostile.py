@@ -36,14 +36,15 @@ VALUES = [  # of the command line; some are accepted by many options
 ]
 BOUNDS = ("--trainer.max_time", "00:00:00:10", "--trainer.steps_per_execution", 1)
 TINY = (*FIT, "--data.path", "words.txt", "--trainer.max_steps", 4, "--model.network.init_args.hidden_dim", 4, *BOUNDS)
-KEPT = {"words.txt", "run.ckpt", "base.yaml"}
+EXPORT = ("export", "--ckpt_path", "run.ckpt", "--output", "page.html")
+KEPT = {"words.txt", "run.ckpt", "base.yaml", "page.card.md"}
 NOT_TRIED = {  # start other processes, which fork from no prepared process, or have no bound by design
     *("trainer.devices", "trainer.num_nodes", "trainer.max_time", "config", "minutes", "lists"),
 }
 
 
 def prepared(folder):
-    """Make words, a checkpoint and a base for sweeps in a folder."""
+    """Make words, a checkpoint, a card and a base for sweeps in a folder."""
     names = (ROOT / "data/names.txt").read_text().splitlines()[:60]
     (folder / "words.txt").write_text("\n".join(names), encoding="utf-8")
     done = run(*TINY, cwd=folder)
@@ -53,6 +54,8 @@ def prepared(folder):
     base["data"] = {"path": "words.txt"}
     base["trainer"] = {"max_steps": 2, "max_time": "00:00:00:10"}
     (folder / "base.yaml").write_text(yaml.safe_dump(base))
+    done = run(*EXPORT, cwd=folder)
+    assert done.returncode == 0, done.stderr
     clean(folder, KEPT)
     return folder
 
@@ -64,6 +67,8 @@ COMMAND_LINES = {  # that work, to which a hostile option is added
     "lr_find": ("lr_find", *TINY[1:], "--num_steps", 100),
     "score": ("score", "--ckpt_path", "run.ckpt", "anna"),
     "quality": ("quality", "--ckpt_path", "run.ckpt", "--num_samples", 50),
+    "export": EXPORT,
+    "verify": ("verify", "page.card.md", "--ckpt_path", "run.ckpt"),
     "make": ("make", "words.txt", "--minutes", 0),
     "report": ("report", "--data.path", "words.txt"),
     "sweep": ("sweep", "--base", "base.yaml", "--space", SPACE, "--trials", 1),
