@@ -66,7 +66,7 @@ def name_card(args: list[str]) -> list[str]:
         ArgumentError: If there is no card, or the model is not beside it and not given.
     """
     given = [arg for arg in args[1:] if not arg.startswith("-")]
-    if set(_FLAGS) & set(args):
+    if not given and set(_FLAGS) & set(args):
         return args
     if len(given) != 1:
         raise ArgumentError(None, "verify needs one card: a Markdown file, or the folder of it and the weights")
