@@ -22,7 +22,7 @@ from mm_lightning.sampling import SamplingOptions
 from mm_lightning.training.module import LanguageModel
 
 MAX_SHARE_OF_OTHER_ITEMS = 0.01  # of a recipe's items; of 20,000 of the lectures' MLP, none was another one
-FAST = {"mlp", "ngram", "gru", "mlp_labels", "mlp_sentences"}
+FAST = {"mlp", "ngram_labels", "mlp_sentences"}
 LONG_CONTEXT = {"mlp_context8", "gru", "bag_of_words"}  # rare conditions by resampling; it takes minutes for others
 
 

@@ -78,6 +78,7 @@ def test_a_table_samples_the_items_of_predict(model: Model):
         assert len(answer["items"]) == each.num_samples and answer["error"] is None
 
 
+@pytest.mark.slow
 def test_a_long_context_samples_the_items_of_predict(model: Model):
     """Catches resampling that differs from that of `predict` in a count, a weight or the order of random numbers."""
     options = [replace(each, num_samples=min(each.num_samples, 40)) for each in OPTIONS]

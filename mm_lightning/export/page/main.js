@@ -97,7 +97,8 @@ class Page {
     const { facts, network, names } = this.model;
     document.title = facts.title ? `New ${facts.title}` : "New items";
     write("title", document.title);
-    const source = facts.data_name ? ` that learned ${facts.num_lines ? `the ${whole(facts.num_lines)} lines of ` : ""}${facts.data_name}` : "";
+    const size = facts.num_lines ? `, a list of ${whole(facts.num_lines)} items` : "";
+    const source = facts.data_name ? ` of ${facts.data_name}${size}` : "";
     const sight = network.context === null ? "" : ` It sees ${network.context} ${names.unit}${network.context === 1 ? "" : "s"} at a time.`;
     write("tagline", `Made by a language model${source}.${sight}`);
     for (const place of document.querySelectorAll(".unit")) place.textContent = names.unit;

@@ -22,7 +22,7 @@ from mm_lightning.export.formats.step import Step, make_step
 from mm_lightning.networks import LSTM, MLP, Mixture, PitmanYor, Transformer
 from mm_lightning.training.module import LanguageModel
 
-SHORT = {"bigram_counts", "gru", "mlp_labels"}  # counts, a state, labels; the others are slow tests
+SHORT = {"gru", "ngram_labels"}  # a state; counts and labels; the others are slow tests
 RECIPES = [pytest.param(path, marks=() if path.stem in SHORT else pytest.mark.slow, id=path.stem) for path in CONFIGS]
 METADATA = {"tokens": json.dumps([None, "a"])}
 TYPES = {"tensor(int64)": torch.int64, "tensor(float)": torch.float32, "tensor(double)": torch.float64}
@@ -100,7 +100,8 @@ def test_pt2(recipe: tuple[LanguageModel, Items]):
     check(read_pt2(content, step), model, items)
 
 
-@pytest.mark.parametrize("short", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("short", [True, False])
 def test_mixtures(short: bool):
     """Catches a mixture, which `make` makes, whose networks share or lose their states."""
     torch.manual_seed(0)
