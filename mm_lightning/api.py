@@ -85,18 +85,18 @@ class Model:
                 file.write(f"{samples.format.header}{samples.format.lines(rows)}".encode())
         return [row.word for row in rows]
 
-    def score(self, items: Sequence[str], label: str | None = None) -> list[Score]:
+    def score(self, items: str | Sequence[str], label: str | None = None) -> list[Score]:
         """Compute the negative log-likelihood of items in nats, in total and per target, as the command `score` does.
 
         Args:
-            items: The items.
+            items: The items, or one item.
             label: Label of the items; None for items of unknown label, in a model with labels.
 
         Raises:
             UserError: If an item has a character outside the alphabet, or the model does not have the label.
         """
         with self._trainer.strategy.precision_plugin.forward_context():
-            return scores(self._model, items, label)
+            return scores(self._model, _listed(items), label)
 
     def next(self, prefix: str = "", label: str | None = None) -> dict[str, float]:
         """Compute the probability of each token after the beginning of an item, most likely first.
@@ -219,11 +219,16 @@ def read(path: str | Path) -> list[str]:
     return list(read_items(find_shipped(str(path))))
 
 
-def windows(items: Iterable[str], block_size: int = 3, alphabet: str | None = None) -> WindowRows:
+def _listed(items: str | Iterable[str]) -> list[str]:
+    """The items; one item is no list of its letters."""
+    return [items] if isinstance(items, str) else list(items)
+
+
+def windows(items: str | Iterable[str], block_size: int = 3, alphabet: str | None = None) -> WindowRows:
     """Make the training examples of items: X, the windows of ids, and Y, the ids that follow them.
 
     Args:
-        items: The items.
+        items: The items, or one item.
         block_size: Context C in characters.
         alphabet: The characters with ids 1, 2 and so on; None for a to z, or for the sorted characters of the items
             if others occur.
@@ -231,7 +236,7 @@ def windows(items: Iterable[str], block_size: int = 3, alphabet: str | None = No
     Raises:
         UserError: If there is no item, a character is outside of the alphabet, or block_size is below 1.
     """
-    encoded = Items.from_strings(items)
+    encoded = Items.from_strings(_listed(items))
     if not len(encoded) or block_size < 1:
         raise UserError("windows: give at least one item, and a block_size of at least 1")
     if alphabet is None:

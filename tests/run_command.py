@@ -34,7 +34,7 @@ class Command:
         self.process = _CONTEXT.Process(target=_child, args=([str(a) for a in args], str(cwd), *names, prepare))
         self.process.start()
 
-    def wait(self, timeout=120):
+    def wait(self, timeout=240):
         self.process.join(timeout)
         has_ended = self.process.exitcode is not None
         if not has_ended:
@@ -47,7 +47,7 @@ class Command:
         return Result(self.process.exitcode, stdout, stderr)
 
 
-def run(*args, cwd, timeout=120, prepare=None):
+def run(*args, cwd, timeout=240, prepare=None):
     return Command(*args, cwd=cwd, prepare=prepare).wait(timeout)
 
 
@@ -65,7 +65,7 @@ def _child(args, cwd, stdout, stderr, prepare):
     main()
 
 
-def fork(function, *args, timeout=120):
+def fork(function, *args, timeout=240):
     """Exit code of a function in a process of its own."""
     process = _CONTEXT.Process(target=function, args=args)
     process.start()

@@ -76,6 +76,12 @@ def test_score_gives_the_numbers_of_score(folder: Path, model: mm.Model):
     assert scores[0].label is None
 
 
+def test_one_item_is_no_list_of_letters(model: mm.Model):
+    """Catches eight scores of letters where a user gives one name."""
+    assert model.score("emma") == model.score(["emma"])
+    assert repr(mm.windows("emma")) == repr(mm.windows(["emma"]))
+
+
 def test_next_agrees_with_score(model: mm.Model):
     """Catches probabilities of another position, or tokens that stand beside the numbers of others."""
     nll = -sum(math.log(model.next("emma"[:i])["emma"[i : i + 1]]) for i in range(5))

@@ -128,7 +128,7 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
 def test_a_recipe_can_be_drawn(config: Path, some_data: Path, tmp_path: Path):
     """A network of which the pictures are an error, or an optimiser whose steps cannot be gone on with."""
     checkpoint = fit(config, some_data, tmp_path, *(() if counts(config) else ("--trainer.max_steps", "20")))
-    drawn = run("plot", "--ckpt_path", checkpoint, cwd=tmp_path)
+    drawn = run("plot", "--ckpt_path", checkpoint, cwd=tmp_path, timeout=600)  # minutes for the largest LSTM
     assert drawn.returncode == 0, drawn.stderr
     expected = {"bigrams.png"} if counts(config) else {"bigrams.png", "updates.png"}
     assert expected <= {picture.name for picture in (tmp_path / "plots").iterdir()}

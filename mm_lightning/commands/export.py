@@ -64,7 +64,7 @@ def _check(trainer: Trainer, output: Path, format: Format, weights: Weights) -> 
 
 
 def _card_of(output: Path, format: Format) -> Path:
-    return output / CARD if format == "safetensors" else output.with_suffix(f".card{Path(CARD).suffix}")
+    return output / CARD if format == "safetensors" else output.with_name(f"{output.name}.card{Path(CARD).suffix}")
 
 
 def _check_card(path: Path) -> None:
@@ -205,6 +205,8 @@ def run(
     checkpoint.put_weights(model, checkpoint.load(source.path), source.path)
     model.cpu().eval()
     data = _own_data(datamodule, source)
+    if data is not None:
+        rank_zero_info("measuring losses and samples for the card ...")
     facts = gather(source, model, data, {} if data is None else split_losses(model, data))
     made = _files(chosen, model, source, data, facts, weights)
     quality = None if data is None else sample_quality(model, data)

@@ -91,9 +91,9 @@ def _head(facts: Facts, measures: Measures) -> str:
 def _use(facts: Facts) -> str:
     return (
         "## Use\n\n"
-        "With the weights of this model (`model.safetensors` and `config.json`, or a checkpoint) in FOLDER:\n\n"
+        "Where mm_lightning is installed, with the weights of this model (`model.safetensors` and `config.json`) in "
+        "FOLDER:\n\n"
         "```bash\n"
-        "pip install mm-lightning\n"
         "python -m mm_lightning predict --ckpt_path FOLDER\n"
         f"python -m mm_lightning verify FOLDER --data.path {facts.data_name}\n"
         "```"

@@ -186,6 +186,12 @@ def _sampling(source: Source, num_samples: int, temperature: float, seed: int | 
     }
 
 
+def _as_options(options: dict[str, Any]) -> str:
+    """Sampling options but number and seed as text, to which a user adds conditions."""
+    kept = {name: value for name, value in options.items() if name not in ("num_samples", "seed")}
+    return " ".join(f"--sampling.{name} {str(value).lower()}" for name, value in kept.items())
+
+
 def _sample(path: Path, options: dict[str, Any]) -> None:
     """Write items to stdout."""
     from mm_lightning.cli.application import Application  # noqa: PLC0415 # imports Lightning, which takes seconds
@@ -215,6 +221,7 @@ def main(args: list[str]) -> None:
                 _learn(source, config["minutes"], path, options)
         for line in lines or ():
             _tell(line)
-        _tell(f"seed {options['seed']}; the same command makes others, and this one makes them under conditions:")
-        _tell(f"  python -m mm_lightning predict --ckpt_path {os.path.relpath(path)} --sampling.only_new true")
+        _tell(f"seed {options['seed']}; the same command makes other items, and these take the model further:")
+        _tell(f"  python -m mm_lightning predict --ckpt_path {os.path.relpath(path)} {_as_options(options)}")
+        _tell(f"  python -m mm_lightning export --ckpt_path {os.path.relpath(path)} --output page.html")
         _sample(path, options)

@@ -37,7 +37,7 @@ VALUES = [  # of the command line; some are accepted by many options
 BOUNDS = ("--trainer.max_time", "00:00:00:10", "--trainer.steps_per_execution", 1)
 TINY = (*FIT, "--data.path", "words.txt", "--trainer.max_steps", 4, "--model.network.init_args.hidden_dim", 4, *BOUNDS)
 EXPORT = ("export", "--ckpt_path", "run.ckpt", "--output", "page.html")
-KEPT = {"words.txt", "run.ckpt", "base.yaml", "page.card.md"}
+KEPT = {"words.txt", "run.ckpt", "base.yaml", "page.html.card.md"}
 NOT_TRIED = {  # start other processes, which fork from no prepared process, or have no bound by design
     *("trainer.devices", "trainer.num_nodes", "trainer.max_time", "config", "minutes", "lists"),
 }
@@ -68,7 +68,7 @@ COMMAND_LINES = {  # that work, to which a hostile option is added
     "score": ("score", "--ckpt_path", "run.ckpt", "anna"),
     "quality": ("quality", "--ckpt_path", "run.ckpt", "--num_samples", 50),
     "export": EXPORT,
-    "verify": ("verify", "page.card.md", "--ckpt_path", "run.ckpt"),
+    "verify": ("verify", "page.html.card.md", "--ckpt_path", "run.ckpt"),
     "make": ("make", "words.txt", "--minutes", 0),
     "report": ("report", "--data.path", "words.txt"),
     "sweep": ("sweep", "--base", "base.yaml", "--space", SPACE, "--trials", 1),

@@ -14,6 +14,7 @@ export function showFacts(facts) {
     ["Network", facts.network && `${facts.network}, ${whole(facts.num_parameters ?? 0)} numbers`],
     ["Data", facts.data_name && facts.data_name + (facts.num_lines ? `, ${whole(facts.num_lines)} items` : "")],
     ["Split", facts.split && (SPLITS[facts.split] ?? facts.split)],
+    ["Loss", facts.split === "all" && "of the training items: it says little, as no item was held out"],
     ["Training", facts.steps ? `${whole(facts.steps)} steps, seed ${facts.seed}` : facts.network && "counted in one pass"],
     ["Exported", facts.date],
     ["Command", facts.command && element("code", { textContent: facts.command })],
