@@ -42,7 +42,7 @@ def test_nothing_says_where_it_was_made(exports: Path):
     """Catches a path, a user's or a machine's name in a file that is given away."""
     names = [*exports.glob("names*"), *exports.rglob("*.ckpt")]
     files = [file for path in names for file in (files_of(path) if path.is_dir() else [path])]
-    cards, folder = 2, 2
+    cards, folder = len(FORMATS), 2
     assert len([path for path in files if path.suffix != ".ckpt"]) == len(FORMATS) - 1 + folder + cards
     assert len([path for path in files if path.suffix == ".ckpt"]) >= 5
     secrets = [str(exports), str(Path.home()) + "/", str(ROOT), sys.prefix, f"/{getpass.getuser()}/", "site-packages"]
