@@ -38,8 +38,8 @@ def _is_text(value: Any) -> bool:
     return type(value) is str
 
 
-def _is_optional_text(value: Any) -> bool:
-    return value is None or type(value) is str
+def _is_optional_column(value: Any) -> bool:
+    return value is None or (type(value) is str and value != "")
 
 
 def _is_paths(value: Any) -> bool:
@@ -167,9 +167,9 @@ _SCHEMA: dict[str, Any] = {
         "tokens": _is_text,
         "max_vocab": _is_optional_count,
         "seed": _is_count,
-        "item": _is_optional_text,
-        "label": _is_optional_text,
-        "weight": _is_optional_text,
+        "item": _is_optional_column,
+        "label": _is_optional_column,
+        "weight": _is_optional_column,
     },
     DATA: {"position": _is_count, "digest": _is_text},
     "train_loss": {"sum": _is_scalar, "count": _is_count},
