@@ -24,6 +24,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from typing_extensions import override
 
 from mm_lightning import UserError
@@ -198,10 +199,11 @@ def _open(url: URL) -> RDBStorage:
     Raises:
         UserError: If the driver is missing, or the database cannot be used.
     """
-    engine = {"pool_pre_ping": True, "connect_args": _connect_args(url)}
+    text, connect_args = url.render_as_string(hide_password=False), _connect_args(url)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=dict(engine))
+            RDBStorage(text, {"poolclass": NullPool, "connect_args": connect_args})  # a failure leaves no connection
+            return RDBStorage(text, {"pool_pre_ping": True, "connect_args": connect_args})
         except ImportError as error:
             raise _missing_driver(url, error) from None
         except NoSuchModuleError:
