@@ -116,13 +116,13 @@ def test_a_trial_without_a_heartbeat_is_tried_again(start, monkeypatch):
 def test_a_living_worker_keeps_its_trial(start, monkeypatch):
     """Catches heartbeats that end, or that another time zone shifts."""
     monkeypatch.setattr(database_module, "HEARTBEAT_SECONDS", 0.05)
-    monkeypatch.setattr(database_module, "SILENCE_SECONDS", 1)
+    monkeypatch.setattr(database_module, "SILENCE_SECONDS", 2)
     monkeypatch.setenv("PGTZ", "Asia/Tokyo")
     first = start("a")
     trial = first.next_trial()
     monkeypatch.setenv("PGTZ", "America/New_York")
     second = start("b")
-    time.sleep(1.2)
+    time.sleep(2.3)
     before = second.heartbeats()
     other = second.next_trial()
     assert other.number == 1
