@@ -181,6 +181,8 @@ def fit(path: str | Path | None = None, recipe: str = "mlp_fast", settings: Sett
         UserError: If the data, the recipe or a setting cannot be used, or training diverges.
         KeyboardInterrupt: After Ctrl-C; the same call with the setting {"ckpt_path": "last"} goes on.
     """
+    if "seeds" in settings:
+        raise UserError(f"seeds is {settings['seeds']}, but fit returns one model; call it with each seed_everything")
     kind = Application if _PROGRESS_BAR in settings else WithoutBar
     with as_guest():
         run = kind(ordered(["fit", *data_and_recipe(path, recipe), *options(settings)]), "fit").trainer.run_folder

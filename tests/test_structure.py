@@ -27,6 +27,7 @@ LAYERS = [  # lowest first; a folder imports only from those above it in this li
     "cli",
     "make",
     "sweep",
+    "compare",
     "api",
     "__main__",
 ]
@@ -55,6 +56,8 @@ LIGHT = [
     "make.command",
     "make.recipe",
     "sweep.command",
+    "compare.command",
+    "compare.spread",
     "__main__",
 ]
 

@@ -16,7 +16,7 @@ from mm_lightning.cli import precedence
 from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
 from mm_lightning.cli.devices import with_devices
-from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, arrange_help
+from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, SEED_HELP, SEEDS_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.out_of_memory import refuse_out_of_memory
@@ -24,8 +24,9 @@ from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
 from mm_lightning.commands.parts.errors import one_line_errors
+from mm_lightning.commands.parts.seeds import Seeds, train_each
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.ranges import Seed
+from mm_lightning.data.ranges import Count, Seed
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.callbacks import (
     BestCheckpoint,
@@ -96,12 +97,7 @@ class Application(CommandLine):
     @override
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the option of the seed; the default is fixed, so that every run can be repeated."""
-        parser.add_argument(
-            "--seed_everything",
-            type=Seed,
-            default=42,
-            help="Seed of initial weights, order of training and dropout.",
-        )
+        parser.add_argument("--seed_everything", type=Seed, default=42, help=SEED_HELP)
 
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -124,6 +120,8 @@ class Application(CommandLine):
             parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
             if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
+            if name == "fit":
+                parser.add_argument("--seeds", type=Count, default=1, help=SEEDS_HELP)
             if name == "score":
                 parser.add_argument("words", nargs="*", help="Items to score.")
 
@@ -211,7 +209,13 @@ class Application(CommandLine):
 
     def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
-        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start)
+        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start, self.seeds)
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds that `fit` trains, from this run's on."""
+        config = self.config["fit"]
+        return Seeds(config["seed_everything"], config["seeds"])
 
 
 def build(settings: dict[str, Any]) -> Application:
@@ -238,4 +242,7 @@ def main(args: list[str]) -> None:
     silence_library_warnings()
     with one_line_errors(MisconfigurationException), refuse_out_of_memory():
         line = ordered(args)
-        Application(name_card(line) if args[0] == "verify" else line, args[0])
+        if args[0] == "fit":
+            train_each(lambda options: Application([*line, *options], "fit"))
+        else:
+            Application(name_card(line) if args[0] == "verify" else line, args[0])

@@ -9,6 +9,8 @@ CKPT_PATH_HELP = {
     "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
     "score": "Checkpoint to use: a file, a folder of export, or last or best for that of the newest run.",
 }
+SEED_HELP = "Seed of initial weights, order of training and dropout."
+SEEDS_HELP = "Train this many runs, one after the other: with seed_everything, with the next seed, and so on."
 INIT_FROM_HELP = (
     "Begin a new run with the weights of this checkpoint: a file, or last or best for that of the newest run. Its "
     "alphabet can be another: each token takes the weights that it has there. Settings that are not given are its own."

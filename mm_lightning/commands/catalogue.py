@@ -63,6 +63,17 @@ COMMANDS = {
         "where dev has fewer items, another row measures only as many samples. For a model of sentences, words take "
         "the place of characters.",
     ),
+    "compare": Command(
+        "Compare runs: settings, losses, curves, quality, and whether seeds alone explain the difference.",
+        "mm_lightning.compare.command",
+        "Runs that differ in the seed alone are one group; fit --seeds 3 trains such runs. Each group has its mean "
+        "loss and the standard deviation over its seeds. unseen is the loss on items that the train split lacks. A "
+        "difference is more than the spread of seeds where Welch's t-test gives p below 0.05: p is the probability of "
+        "such a difference if only the seeds differ. With more than two groups, p is multiplied by the number of "
+        "pairs. A group of one seed takes the spread of the other group. The checkpoint of a run is best.ckpt, or "
+        "last.ckpt where there is no best. docs/runs.md has an example.",
+        is_light=True,
+    ),
     "export": Command(
         "Write a model for other places: a page, ONNX, torch.export or safetensors.",
         "mm_lightning.commands.export",

@@ -9,6 +9,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
+from mm_lightning.commands.parts.seeds import ONE_SEED, Seeds, best_loss
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.lists import split_paths
 from mm_lightning.files import remove_partials
@@ -64,6 +65,7 @@ def run(
     resumed: Checkpoint | None,
     lock: Callable[[Path], None],
     start: Checkpoint | None = None,
+    seeds: Seeds = ONE_SEED,
 ) -> None:
     """Train what is left of a run, and print the next commands.
 
@@ -74,10 +76,12 @@ def run(
         resumed: The checkpoint to resume from, if any. If it is the last of its run, that run is locked already.
         lock: Locks a new run folder until the command ends.
         start: The checkpoint that a new run begins from, if any.
+        seeds: The seeds to train, of which this run has the first.
 
     Raises:
         UserError: If the data, the settings or the run folder cannot be used.
     """
+    seeds.check(trainer, resumed)
     prepare(trainer, model, datamodule, resumed)
     if start is not None:
         begin_from(model, start)
@@ -87,7 +91,8 @@ def run(
         trainer.run_folder = run_folders.run_of(resumed.path)
     else:
         trainer.claim_run(resumed)
-        _train(trainer, model, datamodule, resumed, lock)
+        with seeds.telling_rest():
+            _train(trainer, model, datamodule, resumed, lock)
     if trainer.run_folder is not None:
         _print_next_commands(trainer.run_folder, datamodule.loss_note)
 
@@ -159,9 +164,8 @@ def _train(
 
 def _print_next_commands(run_folder: Path, loss_note: str) -> None:
     """Print where a run's best checkpoint is, if there is one, and the command that samples from it."""
-    best = run_folders.checkpoint_of(run_folder, run_folders.BEST)
-    if best.is_file():
-        loss = float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
+    best, loss = run_folders.checkpoint_of(run_folder, run_folders.BEST), best_loss(run_folder)
+    if loss is not None:
         path = os.path.relpath(best)
         print(f"best checkpoint: {path} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
         print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")

@@ -97,7 +97,8 @@ def compare(
     return Comparison(rows, _neighbours(reference, samples, num_neighbours))
 
 
-def _format(column: str, value: float | None) -> str:
+def formatted(column: str, value: float | None) -> str:
+    """Format a measure, by its name."""
     if value is None:
         return "-"
     if column in ("words", "edits_of"):
@@ -110,7 +111,7 @@ def _format(column: str, value: float | None) -> str:
 def as_text(comparison: Comparison) -> str:
     """Format the measures as a table, and below it new items beside their nearest training items."""
     columns = next(iter(comparison.rows.values()))
-    rows = [[name, *(_format(*cell) for cell in row.items())] for name, row in comparison.rows.items()]
+    rows = [[name, *(formatted(*cell) for cell in row.items())] for name, row in comparison.rows.items()]
     lines = aligned([["", *columns], *rows], num_left=1)
     if comparison.neighbours:
         neighbours = [[item, nearest, str(edits)] for item, nearest, edits in comparison.neighbours]

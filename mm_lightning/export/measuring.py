@@ -1,5 +1,7 @@
 """Measures of a trained model for its card: losses of the splits, and quality of samples."""
 
+from collections.abc import Collection
+
 import torch
 
 from mm_lightning.data.datamodule import ItemsDataModule
@@ -16,13 +18,15 @@ from mm_lightning.training.module import LanguageModel
 
 _MAX_ITEMS = 100_000  # of a split: a minute of a Transformer
 _NUM_SAMPLES = 10_000
+_SPLITS = ("train", "dev", "test")
 
 
-def split_losses(model: LanguageModel, datamodule: ItemsDataModule) -> dict[str, Loss]:
-    """Compute the loss of each split that has items: of its first items where it has too many."""
-    names = ("train", "dev", "test")
-    splits = {name: items[:_MAX_ITEMS] for name, items in zip(names, datamodule.splits.all, strict=True)}
-    return {name: _loss(model, datamodule, items) for name, items in splits.items() if len(items)}
+def split_losses(
+    model: LanguageModel, datamodule: ItemsDataModule, wanted: Collection[str] = _SPLITS
+) -> dict[str, Loss]:
+    """Compute the loss of each wanted split that has items: of its first items where it has too many."""
+    splits = {name: items[:_MAX_ITEMS] for name, items in zip(_SPLITS, datamodule.splits.all, strict=True)}
+    return {name: _loss(model, datamodule, items) for name, items in splits.items() if name in wanted and len(items)}
 
 
 def _loss(model: LanguageModel, datamodule: ItemsDataModule, items: Items) -> Loss:
@@ -34,8 +38,8 @@ def _loss(model: LanguageModel, datamodule: ItemsDataModule, items: Items) -> Lo
     return Loss(measures["loss"], measures.get("loss_unseen"), len(items))
 
 
-def sample_quality(model: LanguageModel, datamodule: ItemsDataModule) -> Comparison:
+def sample_quality(model: LanguageModel, datamodule: ItemsDataModule, num_samples: int = _NUM_SAMPLES) -> Comparison:
     """Measure samples as the command `quality` does by default, beside the items of the dev split."""
-    options = SamplingOptions(_NUM_SAMPLES, max_length=int(datamodule.train_lengths.max()))
+    options = SamplingOptions(num_samples, max_length=int(datamodule.train_lengths.max()))
     samples, valid = sample_valid(model.network, model.vocabulary, model.labels, options)
     return compare(TrainingReference.of(datamodule), datamodule.splits, samples, valid, num_neighbours=0)

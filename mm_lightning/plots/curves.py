@@ -1,5 +1,6 @@
 """Loss curves of a run."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -65,6 +66,31 @@ def loss_curves(train: Curve, val: Curve | None, step: int, note: str = "") -> "
     axes.secondary_yaxis("right", functions=(_power_of_10, _log10)).set_ylabel("nats")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def compared_curves(groups: Mapping[str, Sequence[Curve]], title: str) -> "Figure":
+    """Plot the loss curves of several groups of runs, each group in one colour.
+
+    Args:
+        groups: The curves of each group, by its label.
+        title: Title of the figure.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415 # see above
+
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots()
+    for number, (label, curves) in enumerate(groups.items()):
+        for curve in curves:
+            format_ = "o" if len(curve.steps) == 1 else "-"
+            (line,) = axes.plot(curve.steps, curve.losses, format_, linewidth=1, color=f"C{number % 10}")
+        line.set_label(label)  # one entry of the legend for a group
+    axes.set(title=title, xlabel="optimiser steps", ylabel="nats", yscale="log")
+    axes.yaxis.set_major_formatter("{x:.2f}")
+    axes.yaxis.set_minor_formatter("{x:.2f}")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(alpha=0.3, which="both")
     axes.legend()
     return figure
 

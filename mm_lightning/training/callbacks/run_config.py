@@ -38,4 +38,5 @@ class RunConfig(SaveConfigCallback):
         config = self.config.clone()
         if "ckpt_path" in config:  # absent without a command
             config["ckpt_path"] = None  # this describes the run, not how it was last started
+        config.pop("seeds", None)  # as above; other seeds are other runs
         return str(self.parser.dump(config, skip_none=False))

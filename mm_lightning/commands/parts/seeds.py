@@ -1,0 +1,109 @@
+"""Runs of several seeds, one after the other: `fit --seeds 3`.
+
+Each run is the one that `fit` trains with its `--seed_everything`: its folder, its config and its checkpoints are the
+same, and `fit --ckpt_path last` resumes it. A sweep over seeds would keep no run folders, which `compare` needs.
+"""
+
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from mm_lightning import UserError
+from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.stop_signals import Stopped
+from mm_lightning.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Seeds of runs that are trained one after the other.
+
+    Args:
+        first: Seed of the next run.
+        count: Number of runs.
+    """
+
+    first: int
+    count: int
+
+    def options_of_rest(self) -> list[str]:
+        """Options of the command that trains the runs after the first; none if there are none."""
+        rest = self.count - 1
+        return [f"--seed_everything={self.first + 1}", f"--seeds={rest}"] if rest else []
+
+    def check(self, trainer: Trainer, resumed: Checkpoint | None) -> None:
+        """Refuse several runs that resume, or that run on several devices.
+
+        Raises:
+            UserError: Names the setting.
+        """
+        if self.count > 1 and resumed is not None:
+            raise UserError(
+                f"--seeds {self.count} trains new runs, and --ckpt_path {resumed.path} resumes one; leave one out"
+            )
+        if self.count > 1:
+            trainer.require_one_device()
+
+    @contextmanager
+    def telling_rest(self) -> Iterator[None]:
+        """Say after a stop signal which command trains the runs that have not begun."""
+        try:
+            yield
+        except Stopped:
+            if options := self.options_of_rest():
+                shown = " ".join(options).replace("=", " ")
+                rank_zero_info(
+                    f"{self.count - 1} of the seeds have not begun; train them: the same command with {shown}"
+                )
+            raise
+
+
+ONE_SEED = Seeds(first=0, count=1)
+
+
+class Fitted(Protocol):
+    """A finished `fit`."""
+
+    trainer: Trainer
+
+    @property
+    def seeds(self) -> Seeds:
+        """The seeds to train, of which this run has the first."""
+
+
+def train_each(fit: Callable[[list[str]], Fitted]) -> None:
+    """Train a run of each seed, and print their spread.
+
+    Args:
+        fit: Trains a run, with more options on the command line.
+    """
+    done = fit([])
+    runs = [done.trainer.run_folder]
+    while options := done.seeds.options_of_rest():
+        done = fit(options)
+        runs.append(done.trainer.run_folder)
+    _print_spread([run for run in runs if run is not None])
+
+
+def best_loss(run: Path) -> float | None:
+    """Lowest val/loss of a run; None if there is no best checkpoint."""
+    best = run_folders.checkpoint_of(run, run_folders.BEST)
+    if not best.is_file():
+        return None
+    return float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
+
+
+def _print_spread(runs: list[Path]) -> None:
+    """Print the spread of the lowest val/loss over several runs, and the command that compares them."""
+    losses = [loss for run in runs if (loss := best_loss(run)) is not None]
+    if len(losses) > 1:
+        mean, deviation = statistics.fmean(losses), statistics.stdev(losses)
+        print(f"val/loss of {len(losses)} seeds: mean {mean:.4f}, standard deviation {deviation:.4f}")
+        print(f"compare them:    python -m mm_lightning compare {' '.join(map(os.path.relpath, runs))}")

@@ -1,0 +1,94 @@
+"""The compare command: its options, and its work in order. `--help` needs no torch."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm_lightning import UserError, plots
+from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.data.ranges import BatchLimit
+from mm_lightning.evaluation.logged_losses import logged_losses
+from mm_lightning.files import check_writable, write_atomically
+
+if TYPE_CHECKING:  # imports torch
+    from mm_lightning.compare.runs import Group
+
+_DPI = 150
+_CURVE = "val/loss"
+
+
+def make_parser() -> OneLineParser:
+    """Make the parser of the command's options."""
+    parser = OneLineParser(
+        prog="mm_lightning compare",
+        description=COMMANDS["compare"].summary,
+        epilog=COMMANDS["compare"].details,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="Run folder, its number in lightning_logs, a checkpoint, or last or best for that of the newest run.",
+    )
+    parser.add_argument(
+        "--test", type=bool, default=False, help="Look at the test split too; it is for the last look only."
+    )
+    parser.add_argument(
+        "--num_samples", type=BatchLimit, default=10_000, help="Samples of each run for the quality; 0 for none."
+    )
+    parser.add_argument("--output", type=Path, default=Path("compare.png"), help="Picture of the curves of val/loss.")
+    parser.add_argument("--data.path", type=str | None, help="Place of the data of all runs, if it has changed.")
+    return parser
+
+
+def main(args: list[str]) -> None:
+    """Compare runs.
+
+    Raises:
+        UserError: If a run cannot be used or measured, or the picture cannot be written.
+        SystemExit: 2 for arguments that cannot be parsed.
+    """
+    config = make_parser().parse_args(args)
+    check_writable(config["output"], "output", ".png")
+    if len(config["runs"]) < 2:
+        raise UserError(f"compare needs two runs or more, and {config['runs'][0]} is one; give another")
+    from mm_lightning.cli.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
+    from mm_lightning.compare.measuring import measure  # noqa: PLC0415
+    from mm_lightning.compare.runs import find_path, group_runs, read_run  # noqa: PLC0415
+    from mm_lightning.compare.text import MeasuredGroup, as_text  # noqa: PLC0415
+
+    with quiet():
+        runs = [read_run(find_path(name)) for name in config["runs"]]
+        groups = group_runs(runs)
+        measured = [
+            MeasuredGroup(
+                group,
+                [measure(run, config["data.path"], config["num_samples"], config["test"]) for run in group.runs],
+            )
+            for group in groups
+        ]
+        print(as_text(measured, config["test"]))
+        _draw(groups, config["output"])
+
+
+def _draw(groups: list["Group"], output: Path) -> None:
+    """Write the picture of the curves, and say which runs it lacks."""
+    from mm_lightning.compare.runs import differing_settings  # noqa: PLC0415 # as above
+    from mm_lightning.compare.text import label  # noqa: PLC0415
+
+    settings = differing_settings(groups)
+    curves, left_out = {}, []
+    for number, group in enumerate(groups):
+        logged = {run.name: {} if run.folder is None else logged_losses(run.folder) for run in group.runs}
+        left_out += [name for name, losses in logged.items() if _CURVE not in losses]
+        found = [losses[_CURVE] for losses in logged.values() if _CURVE in losses]
+        if found:
+            curves[label(group, settings, number)] = found
+    if curves:
+        with write_atomically(output, "output") as file:
+            plots.compared_curves(curves, "val/loss of each run").savefig(file, dpi=_DPI, format="png")
+        print(output)
+    if left_out:
+        sys.stderr.write(f"without a curve of {_CURVE}: {', '.join(left_out)}\n")

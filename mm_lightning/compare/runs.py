@@ -1,0 +1,177 @@
+"""Runs to compare: the checkpoint and the settings of each."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm_lightning import UserError
+from mm_lightning.sweep.settings import flatten
+from mm_lightning.training import checkpoint
+from mm_lightning.training.run_folders import BEST, LAST, LOGS, SETTINGS, checkpoint_of, find_checkpoint, run_of
+
+_PATH = "data.path"  # compared by the items, as one file can have several paths
+_SECTIONS_WITHOUT_EFFECT = ("seed_everything", "last", "samples", "histograms", "ckpt_path")
+_SETTINGS_WITHOUT_EFFECT = (  # on the weights
+    "data.seed",
+    "data.block_size",  # of the network
+    "data.alphabet",  # of the items
+    "data.labels",
+    "model.alphabet",
+    "model.labels",
+    "trainer.default_root_dir",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+)
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, or a checkpoint without its run.
+
+    Args:
+        name: Name of the folder below lightning_logs, or else the path.
+        path: The checkpoint to measure, the best if there is one.
+        folder: The run folder; None for a checkpoint outside of one.
+        seed: Seed of the run.
+        step: Optimiser steps of the checkpoint.
+        settings: Settings by dotted key, without the seed and without those that have no effect on the weights.
+        digest: Digest of the training items.
+        note: What is odd about the run; empty if nothing is.
+    """
+
+    name: str
+    path: Path
+    folder: Path | None
+    seed: int
+    step: int
+    settings: Settings
+    digest: str
+    note: str
+
+
+def find_path(name: str) -> Path:
+    """Find the checkpoint of a run: of a folder, of a number below lightning_logs, of a file, or last or best.
+
+    Raises:
+        UserError: If there is no such run, or it has no checkpoint.
+    """
+    if name in (LAST, BEST):
+        return find_checkpoint(name, Path(LOGS), "RUN")
+    try:
+        path = Path(name)
+        if re.fullmatch(r"(version_)?\d+", name) and not path.exists():
+            path = Path(LOGS) / f"version_{name.removeprefix('version_')}"
+        if path.is_file() or (path / SETTINGS).is_file():
+            return path
+        found = [file for kind in (BEST, LAST) if (file := checkpoint_of(path, kind)).is_file()]
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}; give a run folder, its number, or a checkpoint") from None
+    if not found:
+        reason = "is a folder without checkpoints/best.ckpt and last.ckpt" if path.is_dir() else "does not exist"
+        raise UserError(f"{path} {reason}; give a run folder, its number in {LOGS}, or a checkpoint")
+    return found[0]
+
+
+def _name(path: Path) -> str:
+    """Name of a run for people: a checkpoint other than the one that `find_path` takes is named as a file."""
+    folder = run_of(path)
+    shown = Path(os.path.relpath(path if folder is None or find_path(str(folder)) != path.absolute() else folder))
+    return str(shown.relative_to(LOGS) if shown.is_relative_to(LOGS) else shown)
+
+
+def read_run(path: Path) -> Run:
+    """Read the settings of a run from a checkpoint.
+
+    Raises:
+        UserError: If the checkpoint cannot be used.
+    """
+    source = checkpoint.read(path)
+    settings = {**source.config, "model": source.model, "data": source.data}
+    return Run(
+        name=_name(path),
+        path=path,
+        folder=run_of(path),
+        seed=source.data["seed"],
+        step=source.step,
+        settings={key: value for key, value in flatten(settings) if _has_effect(key)},
+        digest=checkpoint.digest(path),
+        note=_unfinished(path, source.config),
+    )
+
+
+def _has_effect(key: str) -> bool:
+    """Whether a setting can have an effect on the weights."""
+    is_in_section = key.partition(".")[0] in _SECTIONS_WITHOUT_EFFECT or key.startswith("trainer.logger")
+    return not is_in_section and key not in _SETTINGS_WITHOUT_EFFECT
+
+
+def _unfinished(path: Path, config: Settings) -> str:
+    """Say that a run has not done its steps; empty where it has, or where that is not known."""
+    folder = run_of(path)
+    last = None if folder is None else checkpoint_of(folder, LAST)
+    wanted = config.get("trainer", {}).get("max_steps")
+    if last is None or not last.is_file() or not isinstance(wanted, int):
+        return ""
+    done = checkpoint.load(last)["global_step"]
+    return f"has done {done:,} of {wanted:,} steps" if done < wanted else ""
+
+
+def grouping_key(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Key that is equal for runs that differ in the seed alone."""
+    settings = ((key, repr(value)) for key, value in run.settings.items() if key != _PATH)
+    return run.digest, tuple(sorted(settings))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in the seed alone.
+
+    Args:
+        name: A letter.
+        runs: The runs.
+    """
+
+    name: str
+    runs: list[Run]
+
+
+def group_runs(runs: list[Run]) -> list[Group]:
+    """Put runs that differ in the seed alone into one group, named A, B and so on.
+
+    Raises:
+        UserError: If two runs have the same settings and the same seed, or there are too many groups.
+    """
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        group = groups.setdefault(grouping_key(run), [])
+        twin = next((other for other in group if other.seed == run.seed), None)
+        if twin is not None:
+            raise UserError(
+                f"{twin.name} and {run.name} have the same settings and the same seed, {run.seed}; leave one out, or "
+                "train it with another --seed_everything"
+            )
+        group.append(run)
+    return [Group(_letters(number), group) for number, group in enumerate(groups.values())]
+
+
+def _letters(number: int) -> str:
+    """A to Z, then AA, AB and so on."""
+    rest, last = divmod(number, 26)
+    return (_letters(rest - 1) if rest else "") + chr(ord("A") + last)
+
+
+def differing_settings(groups: list[Group]) -> dict[str, list[Any]]:
+    """The value that each group has for each setting that differs; None where a group does not have the setting."""
+    firsts = [group.runs[0] for group in groups]
+    has_same_items = len({run.digest for run in firsts}) == 1
+    result = {}
+    for key in dict.fromkeys(key for run in firsts for key in run.settings):
+        values = [run.settings.get(key) for run in firsts]
+        if any(value != values[0] for value in values) and not (key == _PATH and has_same_items):
+            result[key] = values
+    return result
