@@ -62,13 +62,13 @@ def main(args: list[str]) -> None:
     with quiet():
         runs = [read_run(find_path(name)) for name in config["runs"]]
         groups = group_runs(runs)
-        measured = [
-            MeasuredGroup(
-                group,
-                [measure(run, config["data.path"], config["num_samples"], config["test"]) for run in group.runs],
-            )
-            for group in groups
-        ]
+        measured = []
+        for group in groups:
+            measures = []
+            for run in group.runs:
+                measures.append(measure(run, config["data.path"], config["num_samples"], config["test"]))
+                sys.stderr.write(f"measured {run.name}\n")
+            measured.append(MeasuredGroup(group, measures))
         print(as_text(measured, config["test"]))
         _draw(groups, config["output"])
 

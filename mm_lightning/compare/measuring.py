@@ -20,6 +20,7 @@ class Measures:
 
     Args:
         num_weights: Number of learned weights and of counts.
+        is_counted: Whether the network is counted, so that the seed changes nothing.
         losses: Loss of each measured split.
         quality: Measures of samples; empty without samples.
         task: Data and units that must be equal for losses to be comparable.
@@ -27,6 +28,7 @@ class Measures:
     """
 
     num_weights: int
+    is_counted: bool
     losses: dict[str, Loss]
     quality: Row
     task: tuple[str, ...]
@@ -57,6 +59,7 @@ def measure(run: Run, data_path: str | None, num_samples: int, has_test: bool) -
         quality = next(iter(sample_quality(model, data, num_samples).rows.values())) if num_samples else {}
     return Measures(
         num_weights=model.network.num_parameters,
+        is_counted=model.network.learning == "counting",
         losses=losses,
         quality={name: value for name, value in quality.items() if has_test or name != _TEST_MEASURE},
         task=(data.digest, data.splits.dev.digest(), data.tokens, str(data.max_vocab)),

@@ -11,6 +11,7 @@ from mm_lightning.sweep.settings import flatten
 from mm_lightning.training import checkpoint
 from mm_lightning.training.run_folders import BEST, LAST, LOGS, SETTINGS, checkpoint_of, find_checkpoint, run_of
 
+_ARGUMENTS = ".init_args."  # of a class
 _PATH = "data.path"  # compared by the items, as one file can have several paths
 _SECTIONS_WITHOUT_EFFECT = ("seed_everything", "last", "samples", "histograms", "ckpt_path")
 _SETTINGS_WITHOUT_EFFECT = (  # on the weights
@@ -91,7 +92,8 @@ def read_run(path: Path) -> Run:
         UserError: If the checkpoint cannot be used.
     """
     source = checkpoint.read(path)
-    settings = {**source.config, "model": source.model, "data": source.data}
+    settings = {"model": source.model, "data": source.data}
+    settings |= {key: value for key, value in source.config.items() if key not in settings}
     return Run(
         name=_name(path),
         path=path,
@@ -166,12 +168,18 @@ def _letters(number: int) -> str:
 
 
 def differing_settings(groups: list[Group]) -> dict[str, list[Any]]:
-    """The value that each group has for each setting that differs; None where a group does not have the setting."""
-    firsts = [group.runs[0] for group in groups]
-    has_same_items = len({run.digest for run in firsts}) == 1
+    """The value that each group has for each setting that differs; None where a group does not have the setting.
+
+    Where classes differ, an argument that only some of them have is left out if they agree on it.
+    """
+    firsts = [group.runs[0].settings for group in groups]
+    has_same_items = len({group.runs[0].digest for group in groups}) == 1
     result = {}
-    for key in dict.fromkeys(key for run in firsts for key in run.settings):
-        values = [run.settings.get(key) for run in firsts]
-        if any(value != values[0] for value in values) and not (key == _PATH and has_same_items):
+    for key in dict.fromkeys(key for settings in firsts for key in settings):
+        values = [settings.get(key) for settings in firsts]
+        owner = f"{key.partition(_ARGUMENTS)[0]}.class_path"
+        is_of_one_class = len({repr(settings.get(owner)) for settings in firsts}) == 1
+        compared = values if is_of_one_class else [settings[key] for settings in firsts if key in settings]
+        if any(value != compared[0] for value in compared) and not (key == _PATH and has_same_items):
             result[key] = values
     return result

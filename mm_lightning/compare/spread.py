@@ -21,9 +21,11 @@ class Spread:
 
     Args:
         values: The measure of each seed, at least one.
+        is_fixed: Whether seeds change nothing, as in a counted network.
     """
 
     values: tuple[float, ...]
+    is_fixed: bool = False
 
     @property
     def mean(self) -> float:
@@ -31,9 +33,11 @@ class Spread:
         return statistics.fmean(self.values)
 
     @property
-    def deviation(self) -> float | None:
-        """Standard deviation, estimated from the seeds (n - 1); None for one seed."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+    def variance(self) -> float | None:
+        """Variance, estimated from the seeds (n - 1); None for one seed."""
+        if self.is_fixed:
+            return 0.0
+        return statistics.variance(self.values) if len(self.values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Judgement:
 
     Args:
         difference: Mean of the second group minus mean of the first.
-        p: Probability of a difference as large if only seeds differ; None where no group has two seeds.
+        p: Probability of a difference as large if only seeds differ; None where the seeds are too few.
     """
 
     difference: float
@@ -76,18 +80,24 @@ def judge(first: Spread, second: Spread, num_pairs: int = 1) -> Judgement:
         num_pairs: Number of pairs that are looked at; p is multiplied by it (Bonferroni), as chance has more tries.
     """
     difference = second.mean - first.mean
-    groups = [spread for spread in (first, second) if len(spread.values) > 1]
-    if not groups:
+    squares, freedom = _error(first, second)
+    if squares is None:
         return Judgement(difference, None)
-    sizes = len(first.values), len(second.values)
-    variances = [statistics.variance(group.values) for group in groups]
-    if len(groups) == 1:
-        squares, freedom = variances[0] * (1 / sizes[0] + 1 / sizes[1]), len(groups[0].values) - 1.0
-    else:
-        parts = [variance / size for variance, size in zip(variances, sizes, strict=True)]
-        squares = sum(parts)
-        rest = sum(part**2 / (size - 1) for part, size in zip(parts, sizes, strict=True))
-        freedom = squares**2 / rest if rest else 1.0
-    if squares == 0:  # seeds change nothing, as in a counted network
+    if squares == 0:
         return Judgement(difference, 0.0 if difference else 1.0)
     return Judgement(difference, min(1.0, num_pairs * two_sided_p(difference / math.sqrt(squares), freedom)))
+
+
+def _error(first: Spread, second: Spread) -> tuple[float | None, float]:
+    """The squared standard error of a difference of means, None where it is not known; and its degrees of freedom."""
+    pair = (first, second)
+    known = [(spread, spread.variance) for spread in pair if spread.variance is not None]
+    estimated = [(variance, len(spread.values)) for spread, variance in known if not spread.is_fixed]
+    if not estimated:
+        return (0.0 if len(known) == len(pair) else None), 1.0
+    if len(known) < len(pair):  # the other group has one seed
+        (variance, size), *_ = estimated
+        return variance * (1 / size + 1), size - 1.0
+    squares = sum(variance / size for variance, size in estimated)
+    rest = sum((variance / size) ** 2 / (size - 1) for variance, size in estimated)
+    return squares, squares**2 / rest if rest else 1.0

@@ -1,5 +1,6 @@
 """The comparison as text: groups, settings that differ, losses, quality, and a judgement of each difference."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,6 +14,8 @@ from mm_lightning.evaluation.text_table import aligned
 from mm_lightning.export.facts import Loss
 
 _MAX_VALUE_WIDTH = 40  # characters
+_MAX_SETTINGS_OF_LABEL = 3
+_MIN_SHOWN_P = 0.0001
 _HIDDEN_MEASURES = ("words", "edits_of")  # the same in each run
 
 Column = Callable[[Measures], float | None]
@@ -35,10 +38,16 @@ class MeasuredGroup:
         """Data and units, equal for all runs of a group."""
         return self.measures[0].task
 
+    @property
+    def has_one_seed(self) -> bool:
+        """Whether the spread over seeds is not known."""
+        return len(self.measures) == 1 and not self.measures[0].is_counted
+
     def spread(self, column: Column) -> Spread | None:
         """The values of a measure over seeds; None if a run does not have the measure."""
         values = [column(measures) for measures in self.measures]
-        return None if None in values else Spread(tuple(value for value in values if value is not None))
+        known = tuple(value for value in values if value is not None)
+        return Spread(known, self.measures[0].is_counted) if len(known) == len(values) else None
 
 
 def _loss(split: str, part: str) -> Column:
@@ -65,8 +74,12 @@ def value_text(value: Any) -> str:
 
 def label(group: Group, settings: dict[str, list[Any]], number: int) -> str:
     """The name of a group with the first settings that differ, for a legend."""
-    shown = [f"{key.rpartition('.')[2]} {value_text(values[number])}" for key, values in settings.items()]
-    return f"{group.name}: {', '.join(shown[:3])}" if shown else group.name
+    values = {key: value_text(value[number]) for key, value in settings.items() if value[number] is not None}
+    shown = [
+        value.rpartition(".")[2] if key.endswith(".class_path") else f"{key.rpartition('.')[2]} {value}"
+        for key, value in values.items()
+    ]
+    return f"{group.name}: {', '.join(shown[:_MAX_SETTINGS_OF_LABEL])}" if shown else group.name
 
 
 def _runs(groups: Sequence[Group]) -> list[str]:
@@ -89,7 +102,7 @@ def _settings(groups: Sequence[Group]) -> list[str]:
 def _with_spread(spread: Spread | None) -> str:
     if spread is None:
         return "-"
-    deviation = "" if spread.deviation is None else f" ± {spread.deviation:.4f}"
+    deviation = f" ± {math.sqrt(spread.variance):.4f}" if spread.variance is not None and not spread.is_fixed else ""
     return f"{spread.mean:.4f}{deviation}"
 
 
@@ -145,11 +158,12 @@ def _sentence(name: str, pair: tuple[MeasuredGroup, MeasuredGroup], found: Judge
     lower, higher = pair if found.difference >= 0 else pair[::-1]
     start = f"{name}: {higher.group.name} is {abs(found.difference):.4f} above {lower.group.name}"
     if found.p is None:
-        return f"{start}; with one seed each, seeds alone can explain that or not: train more with fit --seeds 3"
-    single = [each for each in pair if len(each.measures) == 1]
-    p = f"p = {found.p:.2g}" if found.p >= 0.0001 else "p < 0.0001"
-    p += f" with the spread of the other group, as {single[0].group.name} has one seed" if single else ""
-    p += f", times {num_pairs} pairs" if num_pairs > 1 else ""
+        return f"{start}; one seed cannot tell whether that is more than the spread of seeds: train with fit --seeds 3"
+    p = f"p = {found.p:.2g}" if found.p >= _MIN_SHOWN_P else f"p < {_MIN_SHOWN_P}"
+    p += f" over {num_pairs} pairs" if num_pairs > 1 else ""
+    if single := [each.group.name for each in pair if each.has_one_seed]:
+        other = next(each.group.name for each in pair if each.group.name not in single)
+        p += f", by the spread of {other}, as {single[0]} has one seed"
     verdict = "more than" if found.is_more else "no more than"
     return f"{start}, {verdict} the spread of seeds ({p})"
 

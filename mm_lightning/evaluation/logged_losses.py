@@ -1,6 +1,9 @@
-"""Loss curves of a run, read from the event files that the run writes for TensorBoard."""
+"""Loss curves of a run, read from the event files for TensorBoard, or from the table of a CSVLogger."""
 
+import csv
 import logging
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +26,23 @@ def logged_losses(run: Path) -> dict[str, Curve]:
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # hiding the last points of a killed run is intended
     accumulator = event_accumulator.EventAccumulator(str(run), size_guidance={"scalars": 0})  # 0: keep all
     accumulator.Reload()
-    curves = {}
+    points = _table(run / "metrics.csv")
     for tag in set(_TAGS).intersection(accumulator.Tags()["scalars"]):
-        events = accumulator.Scalars(tag)
-        points = dict(sorted((event.step, event.value) for event in events if 0 < event.value < float("inf")))
-        if points:
-            curves[tag] = Curve(np.array(list(points), np.int64), np.array(list(points.values())))
-    return curves
+        points[tag] = [(event.step, event.value) for event in accumulator.Scalars(tag)]
+    return {tag: curve for tag, values in points.items() if len((curve := _curve(values)).steps)}
+
+
+def _table(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """The points of each tag in the table of a CSVLogger; none without a table, or where it is damaged."""
+    result: dict[str, list[tuple[int, float]]] = {}
+    with suppress(FileNotFoundError, ValueError, KeyError), path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            for tag in _TAGS:
+                if row.get(tag):
+                    result.setdefault(tag, []).append((int(row["step"]), float(row[tag])))
+    return result
+
+
+def _curve(values: Iterable[tuple[int, float]]) -> Curve:
+    points = dict(sorted((step, value) for step, value in values if 0 < value < float("inf")))
+    return Curve(np.array(list(points), np.int64), np.array(list(points.values())))

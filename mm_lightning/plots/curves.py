@@ -83,8 +83,7 @@ def compared_curves(groups: Mapping[str, Sequence[Curve]], title: str) -> "Figur
     axes = figure.subplots()
     for number, (label, curves) in enumerate(groups.items()):
         for curve in curves:
-            format_ = "o" if len(curve.steps) == 1 else "-"
-            (line,) = axes.plot(curve.steps, curve.losses, format_, linewidth=1, color=f"C{number % 10}")
+            (line,) = axes.plot(curve.steps, curve.losses, "o-", markersize=3, linewidth=1, color=f"C{number % 10}")
         line.set_label(label)  # one entry of the legend for a group
     axes.set(title=title, xlabel="optimiser steps", ylabel="nats", yscale="log")
     axes.yaxis.set_major_formatter("{x:.2f}")

@@ -59,9 +59,7 @@ class Seeds:
         except Stopped:
             if options := self.options_of_rest():
                 shown = " ".join(options).replace("=", " ")
-                rank_zero_info(
-                    f"{self.count - 1} of the seeds have not begun; train them: the same command with {shown}"
-                )
+                rank_zero_info(f"{self.count - 1} more seeds have not begun; the same command with {shown} trains them")
             raise
 
 
