@@ -246,6 +246,7 @@ def test_windows_of_the_lecture():
         (lambda model: mm.fit(recipe="mlp_fats"), "recipe mlp_fats: no such recipe; did you mean mlp_fast?"),
         (lambda model: mm.fit(recipe="x/y.yaml"), "recipe x/y.yaml: no such recipe; give one of bag_of_words, "),
         (lambda model: mm.fit(settings={"trainer.max_step": 3}), "did you mean --trainer.max_steps?"),
+        (lambda model: mm.fit(settings={"seeds": 3}), "seeds is 3, but fit returns one model"),
         (lambda model: mm.lr_find(recipe="ngram"), "KneserNey does not learn by gradient"),
         (lambda model: mm.lr_find(settings={"output": "x.png"}), "lr_find writes no files; leave it out"),
         (lambda model: mm.windows([]), "give at least one item, and a block_size of at least 1"),

@@ -2,20 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mm_lightning import UserError, plots
+from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.ranges import BatchLimit
-from mm_lightning.evaluation.logged_losses import logged_losses
-from mm_lightning.files import check_writable, write_atomically
-
-if TYPE_CHECKING:  # imports torch
-    from mm_lightning.compare.runs import Group
-
-_DPI = 150
-_CURVE = "val/loss"
+from mm_lightning.files import check_writable
 
 
 def make_parser() -> OneLineParser:
@@ -55,6 +47,7 @@ def main(args: list[str]) -> None:
     if len(config["runs"]) < 2:
         raise UserError(f"compare needs two runs or more, and {config['runs'][0]} is one; give another")
     from mm_lightning.cli.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
+    from mm_lightning.compare.drawing import draw  # noqa: PLC0415
     from mm_lightning.compare.measuring import measure  # noqa: PLC0415
     from mm_lightning.compare.runs import find_path, group_runs, read_run  # noqa: PLC0415
     from mm_lightning.compare.text import MeasuredGroup, as_text  # noqa: PLC0415
@@ -70,25 +63,4 @@ def main(args: list[str]) -> None:
                 sys.stderr.write(f"measured {run.name}\n")
             measured.append(MeasuredGroup(group, measures))
         print(as_text(measured, config["test"]))
-        _draw(groups, config["output"])
-
-
-def _draw(groups: list["Group"], output: Path) -> None:
-    """Write the picture of the curves, and say which runs it lacks."""
-    from mm_lightning.compare.runs import differing_settings  # noqa: PLC0415 # as above
-    from mm_lightning.compare.text import label  # noqa: PLC0415
-
-    settings = differing_settings(groups)
-    curves, left_out = {}, []
-    for number, group in enumerate(groups):
-        logged = {run.name: {} if run.folder is None else logged_losses(run.folder) for run in group.runs}
-        left_out += [name for name, losses in logged.items() if _CURVE not in losses]
-        found = [losses[_CURVE] for losses in logged.values() if _CURVE in losses]
-        if found:
-            curves[label(group, settings, number)] = found
-    if curves:
-        with write_atomically(output, "output") as file:
-            plots.compared_curves(curves, "val/loss of each run").savefig(file, dpi=_DPI, format="png")
-        print(output)
-    if left_out:
-        sys.stderr.write(f"without a curve of {_CURVE}: {', '.join(left_out)}\n")
+        draw(groups, config["output"])

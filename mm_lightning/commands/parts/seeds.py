@@ -58,8 +58,9 @@ class Seeds:
             yield
         except Stopped:
             if options := self.options_of_rest():
-                shown = " ".join(options).replace("=", " ")
-                rank_zero_info(f"{self.count - 1} more seeds have not begun; the same command with {shown} trains them")
+                rank_zero_info(
+                    f"seeds not begun: {self.count - 1}; train them: the same command with {' '.join(options)}"
+                )
             raise
 
 
