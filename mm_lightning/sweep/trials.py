@@ -16,8 +16,10 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.cli import application
 from mm_lightning.cli.application import Application
+from mm_lightning.cli.devices import on_one_device
 from mm_lightning.cli.precedence import refuse_derived
 from mm_lightning.commands import fit
+from mm_lightning.commands.parts.one_process import tell_alone
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.settings import Settings
 from mm_lightning.sweep.space import extremes
@@ -69,8 +71,8 @@ def build(settings: Settings) -> Application:
         ArgumentError: If a setting cannot be parsed.
         UserError: If a value is invalid.
     """
-    built = application.build({**settings, "trainer": {**(settings.get("trainer") or {}), **_QUIET}})
-    built.trainer.require_one_device()
+    trainer, _ = on_one_device(settings.get("trainer") or {})
+    built = application.build({**settings, "trainer": {**trainer, **_QUIET}})
     fit.prepare(built.trainer, built.model, built.datamodule)
     return built
 
@@ -133,7 +135,7 @@ def _name_setting(setting: str, is_expected: Callable[[Exception], bool]) -> Ite
 
 
 def check(plan: Plan) -> Trainer:
-    """Refuse a plan whose trials cannot start, before any file of it is written.
+    """Refuse a plan whose trials cannot start, before any file of it is written; say which settings have no effect.
 
     Returns:
         The Trainer of its base.
@@ -149,6 +151,9 @@ def check(plan: Plan) -> Trainer:
             with _name_setting(f"space {key} at {value}", can_be_refusal):  # the base without this value is valid
                 build(plan.settings({key: value}))
     _check_pruner(plan, trainer)
+    _, without_effect = on_one_device(plan.settings({}).get("trainer") or {})
+    if without_effect:
+        tell_alone("sweep", without_effect)
     return trainer
 
 

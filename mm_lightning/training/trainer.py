@@ -2,9 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -28,6 +29,7 @@ from mm_lightning.training.optimization import GradientClipping
 from mm_lightning.training.run_folders import CHECKPOINTS, LOGS
 from mm_lightning.training.steppers import Stepper, default_stepper
 
+T = TypeVar("T")
 _SMALL_STEP_MULTIPLY_ADDS = 50_000_000  # below, a second thread costs more than it saves
 
 
@@ -119,7 +121,6 @@ class Trainer(pl.Trainer):
         """
         if resumed is not None:
             raise UserError(f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path")
-        self.require_one_device()
         for name, value, wanted in (
             ("data.batch_size", datamodule.batch_size, None),
             ("trainer.max_epochs", self.max_epochs, 1),
@@ -161,11 +162,24 @@ class Trainer(pl.Trainer):
         if self.run_folder is not None and not any((self.run_folder / CHECKPOINTS).glob("*.ckpt")):
             shutil.rmtree(self.run_folder)
 
-    def require_one_device(self) -> None:
-        """Refuse several devices.
+    @property
+    def share(self) -> tuple[int, int]:
+        """Number of this process, and number of processes, which share the work of a run."""
+        return self.global_rank, self.world_size
 
-        Raises:
-            UserError: If there are several.
+    def in_every_process(self, function: Callable[[], T]) -> T:
+        """Call a function in every process of the run, after all have been started and have met.
+
+        Returns:
+            The result in this process.
         """
-        if self.world_size > 1:
-            raise UserError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
+        launcher = self.strategy.launcher
+        if launcher is None:
+            return function()
+
+        def meet() -> T:
+            self.strategy.setup_environment()
+            return function()
+
+        result: T = launcher.launch(meet, trainer=self)
+        return result
