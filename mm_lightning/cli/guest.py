@@ -94,12 +94,17 @@ class Prepared(Guest):
     predict = lr_find = _keep  # called by Lightning in place of the Trainer's methods
 
 
-class WithoutBar(Guest):
+class _WithoutBar(Guest):
     """An application whose Trainer shows no progress bar; the run's configuration stays that of the command."""
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
+
+
+def fit_class(settings: Settings) -> type[Guest]:
+    """The application for a fit: without a progress bar, unless the settings say whether there is one."""
+    return Guest if "trainer.enable_progress_bar" in settings else _WithoutBar
 
 
 def options(settings: Settings) -> list[str]:
