@@ -22,6 +22,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning import UserError
@@ -31,6 +32,13 @@ _PARENT = "MM_LIGHTNING_FIRST_PROCESS"  # variable with the number of the first 
 _POLL_SECONDS = 0.5
 _REPORT_SECONDS = 5  # for the first process to kill a child that failed in the same way
 _GRACE_SECONDS = 15  # for a process to end by itself after the loss of another one
+
+
+def over_processes(trainer: pl.Trainer, value: Tensor, operation: str) -> Tensor:
+    """Compute the `sum` or the `mean` of a float64 tensor of the CPU over all processes."""
+    if trainer.world_size == 1:
+        return value  # on its device, which can lack float64
+    return trainer.strategy.reduce(value.to(trainer.strategy.root_device), reduce_op=operation).cpu()
 
 
 def use_launcher(strategy: Strategy) -> None:
