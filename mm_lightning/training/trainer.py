@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import UserError
@@ -57,6 +58,10 @@ class Trainer(pl.Trainer):
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise UserError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):  # copies hold no open files and locks
+            raise UserError(
+                f"trainer.strategy {kwargs.get('strategy')} copies this process; set ddp, which starts others"
+            )
         self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
         processes.use_launcher(self.strategy)
         self.run_folder: Path | None = None
