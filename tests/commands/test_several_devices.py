@@ -15,7 +15,7 @@ from run_command import ROOT, run
 
 slow = pytest.mark.slow
 ONE = ("--trainer.accelerator", "cpu", "--trainer.devices", 1)
-TORCHRUN = ("torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m")
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
 @pytest.fixture
