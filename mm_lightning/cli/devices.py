@@ -29,12 +29,12 @@ def on_one_device(settings: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     devices = settings.get("devices", "auto")
     ignored = {"devices": devices, "num_nodes": settings.get("num_nodes", 1)}
     ignored = {key: value for key, value in ignored.items() if _count(value) > 1}
-    result = {**settings, "devices": 1} if devices == "auto" else dict(settings)
     if not ignored:
-        return result, ""
+        return dict(settings), ""
     one = {"devices": devices[:1] if isinstance(devices, list) else 1, "num_nodes": 1, "strategy": "auto"}
     names = " and ".join(f"trainer.{key} {value}" for key, value in ignored.items())
-    return {**result, **one}, f"{names} {'has' if len(ignored) == 1 else 'have'} no effect"
+    settled = {key: one.get(key, value) for key, value in settings.items()}
+    return settled, f"{names} {'has' if len(ignored) == 1 else 'have'} no effect"
 
 
 def _count(value: Any) -> int:

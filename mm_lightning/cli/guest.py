@@ -80,7 +80,8 @@ class Guest(Application):
             raise UserError(f"Python works on one device, so {without_effect}; leave it out, or run the command")
         if self.subcommand == "fit" and (count := started_processes()[1]) > 1:
             raise UserError(f"fit in Python works in one process, and {count} were started; run the command fit")
-        return with_devices(settings, self.model, self.datamodule)
+        devices = 1 if settings["devices"] == "auto" else settings["devices"]  # torchrun may have started more
+        return with_devices({**settings, "devices": devices}, self.model, self.datamodule)
 
 
 class Prepared(Guest):

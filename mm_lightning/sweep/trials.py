@@ -16,7 +16,6 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.cli import application
 from mm_lightning.cli.application import Application
-from mm_lightning.cli.devices import on_one_device
 from mm_lightning.cli.precedence import refuse_derived
 from mm_lightning.commands import fit
 from mm_lightning.commands.parts.one_process import tell_alone
@@ -71,8 +70,7 @@ def build(settings: Settings) -> Application:
         ArgumentError: If a setting cannot be parsed.
         UserError: If a value is invalid.
     """
-    trainer, _ = on_one_device(settings.get("trainer") or {})
-    built = application.build({**settings, "trainer": {**trainer, **_QUIET}})
+    built = application.build({**settings, "trainer": {**(settings.get("trainer") or {}), **_QUIET}})
     fit.prepare(built.trainer, built.model, built.datamodule)
     return built
 
@@ -151,9 +149,8 @@ def check(plan: Plan) -> Trainer:
             with _name_setting(f"space {key} at {value}", can_be_refusal):  # the base without this value is valid
                 build(plan.settings({key: value}))
     _check_pruner(plan, trainer)
-    _, without_effect = on_one_device(plan.settings({}).get("trainer") or {})
-    if without_effect:
-        tell_alone("sweep", without_effect)
+    if plan.without_effect:
+        tell_alone("sweep", plan.without_effect)
     return trainer
 
 

@@ -81,7 +81,7 @@ def test_a_sweep_ends_with_a_recipe_that_keeps_its_promise(sweep, tmp_path):
         assert start.session_start_info.hparams[HIDDEN].number_value == params[HIDDEN]
     config = yaml.safe_load((folder / "best.yaml").read_text())
     assert config["model"]["optimizer"]["init_args"]["lr"] == trials[best][0][RATE]
-    assert config["trainer"] == {**BASE["trainer"], "max_steps": 30}
+    assert config["trainer"] == {**BASE["trainer"], "max_steps": 30, "devices": 1}
     fitted = run("fit", "--config", folder / "best.yaml", cwd=tmp_path)
     assert f"(val/loss {trials[best][1]:.4f})" in fitted.stdout
 
