@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import threading
 from argparse import ArgumentError
@@ -14,6 +15,7 @@ from mm_lightning import UserError
 
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
 _MAX_CHARACTERS = 1000  # of an error
+_PASSWORD = re.compile(r"(://[^:/@\s]*:).+(?=@)|(\bpassword=)[^&\s'\"]+")  # in user:password@host, or an option
 _REMEDIES = {  # for limits of the machine, by error number; other errors of the system are bugs
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in the quota",
@@ -24,9 +26,14 @@ _REMEDIES = {  # for limits of the machine, by error number; other errors of the
 }
 
 
+def hide_passwords(text: str) -> str:
+    """Replace the passwords of URLs, and of their options, by asterisks."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
+
+
 def fail(message: str, status: int) -> NoReturn:
     """Print an error of one line and exit; the middle of a very long line is left out."""
-    line = " ".join(message.split())
+    line = hide_passwords(" ".join(message.split()))
     if len(line) > _MAX_CHARACTERS:
         line = f"{line[: _MAX_CHARACTERS // 2]} ... {line[-_MAX_CHARACTERS // 2 :]}"
     sys.stderr.write(f"error: {line}\n")
