@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from mm_lightning.commands.catalogue import COMMANDS, overview
 from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, one_line_errors
+from mm_lightning.commands.parts.one_process import go_on_alone
 from mm_lightning.training.stop_signals import Stopped, stop_at_once
 
 
@@ -39,6 +40,7 @@ def _run(args: list[str]) -> None:
             print(overview(), end="")
     elif command is not None and command.is_light:
         assert command.module is not None
+        go_on_alone(name)
         with one_line_errors():
             import_module(command.module).main(args[1:])
     elif command is not None:

@@ -188,18 +188,27 @@ class EveryExample:
 class ItemBatches:
     """Batches of whole items for scoring, each item once, sorted by length to save padding.
 
+    All processes have equally many batches: DDP sends the buffers of a network from process to process with each batch.
+
     Args:
         items: Items to score.
         tags: (num_items, ...) values per item, returned with the item's batch.
         rank: Index of this process's share of the items, in [0, world_size).
         world_size: Number of shares.
+
+    Raises:
+        UserError: If items are fewer than shares.
     """
 
     def __init__(self, items: EncodedItems, tags: Tensor, rank: int = 0, world_size: int = 1) -> None:
+        if len(items.lengths) < world_size > 1:
+            raise UserError(f"{len(items.lengths)} items cannot be shared by {world_size} devices; use fewer")
         self.examples = PaddedItems(items)
         self.tags = tags
-        order = items.lengths.argsort(stable=True)[rank::world_size]
-        widths = (items.lengths[order] + 1).tolist()
+        order = items.lengths.argsort(stable=True)
+        widest = order[world_size - 1 :: world_size]  # of the items that the processes take at the same place
+        widths = (items.lengths[widest] + 1).tolist()
+        order = order[rank::world_size]
         limit = min(_MAX_SCORED_POSITIONS, _MAX_SCORED_LOGITS // items.vocab_size)
         cuts = [0]
         for i, width in enumerate(widths):

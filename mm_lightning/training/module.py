@@ -1,6 +1,7 @@
 """The one LightningModule: any network, any optimiser, one loss."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, item_nll
 from mm_lightning.evaluation.split_loss import BY_LABEL, SplitLoss
 from mm_lightning.networks.building import NetworkFactory, build
-from mm_lightning.sampling import BatchSampler
 from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
     limited_batches,
@@ -215,10 +215,10 @@ class LanguageModel(pl.LightningModule):
             rank_zero_info(f"{name} is far above {guess:.2f} for a uniform guess: training had diverged")
 
     @override
-    def predict_step(self, batch: tuple[BatchSampler, int], batch_idx: int) -> list[str]:
-        """Items of one batch of samples."""
-        sampler, index = batch
-        return sampler.sample_batch(index)
+    def predict_step(self, batch: tuple[Callable[[int], Any], int], batch_idx: int) -> Any:
+        """One batch of samples."""
+        sample, number = batch
+        return sample(number)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

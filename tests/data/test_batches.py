@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 
+from mm_lightning import UserError
 from mm_lightning.data import batches
 from mm_lightning.data.batches import ItemBatches, TrainBatches
 from mm_lightning.data.encoding import IGNORE, EncodedItems, PaddedItems, Windows, encode
@@ -114,24 +115,33 @@ def test_padded_items_make_batches_too():
     assert sum(len(y) for _, y in TrainBatches(PaddedItems(items), 5, seed=1)) == 20
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 50])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 41])
 @pytest.mark.parametrize("limit", [1, 40, 1 << 14])
 def test_scoring_batches_hold_each_item_once(monkeypatch: pytest.MonkeyPatch, world_size: int, limit: int):
     """Catches items missed or counted twice in a validation loss, by batching or by sharing among ranks."""
     monkeypatch.setattr(batches, "_MAX_SCORED_POSITIONS", limit)
-    items, seen = random_items(41), []
+    items, seen, counts = random_items(41), [], set()
     padded = PaddedItems(items)
     for rank in range(world_size):
         loader = ItemBatches(items, torch.arange(41), rank, world_size)
         found = list(loader)
         assert len(found) == len(loader)
-        for x, y, indices in found:
-            assert len(indices) == 1 or x.numel() <= limit
+        counts.add(len(found))
+        for number, (x, y, indices) in enumerate(found, 1):
+            has_rest = world_size > 1 and number == len(found)  # an item that the last process has no match for
+            assert len(indices) - has_rest == 1 or x[has_rest:].numel() <= limit
             x_expected, y_expected = padded.gather(indices)
             assert torch.equal(x, x_expected)
             assert torch.equal(y, y_expected)
             seen += indices.tolist()
     assert sorted(seen) == list(range(41))
+    assert len(counts) == 1  # or one process would wait for the buffers of another
+
+
+def test_fewer_items_than_ranks_is_an_error():
+    """Catches a traceback of Lightning where a process has nothing to score."""
+    with pytest.raises(UserError, match="2 items cannot be shared by 3 devices; use fewer"):
+        ItemBatches(random_items(2), torch.arange(2), 0, 3)
 
 
 def test_scoring_batches_have_items_of_similar_length():
