@@ -39,9 +39,10 @@ def counts(config: Path) -> bool:
     return "optimizer" not in settings_of(config)["model"]
 
 
-def has_one_cycle(config: Path) -> bool:
-    """Whether the schedule spans the run, so that a run stopped by a lower max_steps would have another schedule."""
-    return "OneCycleLR" in config.read_text(encoding="utf-8")
+def spanning(config: Path, steps: int) -> tuple[str, ...]:
+    """Option of a schedule that spans the run, so that a lower max_steps would be another schedule."""
+    has_one_cycle = "OneCycleLR" in config.read_text(encoding="utf-8")
+    return ("--model.lr_scheduler.init_args.total_steps", str(steps)) if has_one_cycle else ()
 
 
 @pytest.fixture
@@ -54,16 +55,16 @@ def some_data(config: Path, tmp_path: Path) -> Path:
     return path
 
 
-def fit(config: Path, data: Path, cwd: Path, *options: str) -> Path:
+def fit(config: Path, data: Path, cwd: Path, *options: str, prepare=None) -> Path:
     """Checkpoint of a fit that went well."""
     cwd.mkdir(exist_ok=True)
-    done = run("fit", "--config", config, "--data.path", data, *options, cwd=cwd)
+    done = run("fit", "--config", config, "--data.path", data, *options, cwd=cwd, prepare=prepare)
     assert done.returncode == 0, done.stderr
     return cwd / "lightning_logs/version_0/checkpoints/last.ckpt"
 
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
-    return torch.load(checkpoint, weights_only=True)["state_dict"]  # type: ignore[no-any-return]
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]  # type: ignore[no-any-return]
 
 
 def test_a_recipe_says_what_it_is(config: Path):
@@ -97,7 +98,7 @@ def test_a_recipe_is_accepted(config: Path, some_data: Path):
 @pytest.mark.parametrize("config", LIVED)
 def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path):
     """A recipe that trains, but cannot go on, be opened, sampled from or scored with by its checkpoint alone."""
-    schedule = ("--model.lr_scheduler.init_args.total_steps", "20") if has_one_cycle(config) else ()
+    schedule = () if counts(config) else spanning(config, 20)
     steps = () if counts(config) else ("--trainer.max_steps", "20", *schedule)
     checkpoint = fit(config, some_data, tmp_path / "whole", *steps)
     if not counts(config):

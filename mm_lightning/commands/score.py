@@ -93,7 +93,7 @@ def token_probabilities(model: LanguageModel, prefix: str, label: str | None = N
     numbers = range(len(model.labels) or 1) if label is None else [list(model.labels).index(label)]
     offsets = torch.tensor(numbers, device=x.device)[:, None] * len(model.vocabulary)
     logits = model.network.sequence_logits(x + offsets)  # (L, T, V), for each label
-    log_p = logits.double().cpu().log_softmax(2)
+    log_p = logits.cpu().double().log_softmax(2)
     if len(numbers) == 1:
         return log_p[0, -1].exp()
     nll = -log_p[:, :-1].gather(2, x[:, 1:, None].cpu().expand(len(numbers), -1, -1)).sum((1, 2))  # (L,) of the prefix

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import MeanMetric
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches
@@ -88,13 +87,11 @@ def posterior(nll: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
     return -joint.logsumexp(1), joint.softmax(1)
 
 
-def exact_mean() -> MeanMetric:
-    """A mean weighted by targets; NaN stays NaN, where "disable" would drop the weights (torchmetrics 1.9)."""
-    return MeanMetric(nan_strategy=math.nan).set_dtype(torch.float64)  # type: ignore[return-value] # itself
+_MOST_PENDING = 1000  # tensors of some hundred bytes
 
 
 class RunningLoss:
-    """Mean of the training losses since the last point of the curve, summed in double precision.
+    """Mean of the training losses since the last point of the curve, summed in double precision on the CPU.
 
     Args:
         num_ids: Number of ids V, which a uniform guess chooses from.
@@ -103,31 +100,45 @@ class RunningLoss:
     def __init__(self, num_ids: int) -> None:
         self.uniform = math.log(num_ids)
         self._first: float | None = None  # of the first step, by the untrained network
-        self._sum: Tensor | float = 0.0
+        self._pending: list[Tensor] = []  # losses on their device, which are in the count and not yet in the sum
+        self._sum = 0.0
         self._count = 0
-        self._point = torch.tensor(math.nan)
+        self._point = math.nan
 
     def add(self, loss: Tensor | float) -> None:
         """Add the loss of a step; a tensor () stays on its device, so that no step but the first waits for it."""
         if self._first is None:
             self._first = float(loss)
-        self._sum = self._sum + (loss.double() if isinstance(loss, Tensor) else loss)
         self._count += 1
+        if isinstance(loss, Tensor):
+            self._pending.append(loss)
+            if len(self._pending) == _MOST_PENDING:
+                self._total()
+        else:
+            self._sum += loss
 
-    def mean(self) -> Tensor:
-        """The mean () of all losses since the last point, or the last point if there are none; NaN if unknown."""
-        return torch.as_tensor(self._sum, dtype=torch.float64) / self._count if self._count else self._point
+    def _total(self) -> float:
+        """The sum of all losses since the last point, one by one, so that no call of this changes its rounding."""
+        if self._pending:
+            for loss in torch.stack(self._pending).tolist():
+                self._sum += loss
+            self._pending = []
+        return self._sum
+
+    def mean(self) -> float:
+        """The mean of all losses since the last point, or the last point if there are none; NaN if unknown."""
+        return self._total() / self._count if self._count else self._point
 
     def take_mean(self) -> Tensor:
-        """The mean () of all losses since the last point; it becomes the last point."""
+        """The mean () of all losses since the last point, in float64; it becomes the last point."""
         self._point = self.mean()
         self._sum, self._count = 0.0, 0
-        return self._point.clone()
+        return torch.tensor(self._point, dtype=torch.float64)
 
     @property
     def is_divergent(self) -> bool:
         """Whether the mean is far above the losses of the untrained network and of a uniform guess."""
-        return float(self.mean()) > DIVERGENCE_FACTOR * max(self._first or 0.0, self.uniform)
+        return self.mean() > DIVERGENCE_FACTOR * max(self._first or 0.0, self.uniform)
 
     def state_dict(self, gather: Callable[[Tensor], Tensor]) -> dict[str, Any]:
         """Sums and number of the losses since the last point, and the loss of the first step.
@@ -135,7 +146,7 @@ class RunningLoss:
         Args:
             gather: Maps a value of each rank to those of all ranks.
         """
-        sums = gather(torch.as_tensor(self._sum, dtype=torch.float64))
+        sums = gather(torch.tensor(self._total(), dtype=torch.float64))
         return {"sum": sums.mean(), "sums": sums, "count": self._count, "first": self._first}
 
     def load_state_dict(self, state: dict[str, Any], rank: int = 0, world_size: int = 1) -> None:
@@ -143,5 +154,6 @@ class RunningLoss:
 
         Version 0.1 saved no loss of the first step.
         """
+        self._pending = []
         total = state["sums"][rank] if len(state["sums"]) == world_size else state["sum"]
         self._sum, self._count, self._first = float(total), state["count"], state.get("first")

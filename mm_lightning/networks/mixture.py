@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.ranges import PositiveFraction
-from mm_lightning.networks.base import Network, State
+from mm_lightning.networks.base import Network, State, float64_at
 from mm_lightning.networks.building import NetworkFactory
 
 
@@ -80,6 +80,6 @@ class Mixture(Network):
 
     def _mean(self, logits: list[Tensor]) -> Tensor:
         """Compute the logarithm of the weighted mean of the probabilities under logits (..., V)."""
-        log_weights = torch.tensor(self.weights, dtype=torch.float64, device=logits[0].device).log()
-        log_p = torch.stack([each.double().log_softmax(-1) for each in logits], -1)  # (..., V, number of networks)
-        return (log_p + log_weights).logsumexp(-1)
+        log_weights = torch.tensor(self.weights, dtype=torch.float64).log()
+        log_p = torch.stack([each.cpu().double().log_softmax(-1) for each in logits], -1)  # (..., V, networks)
+        return float64_at(logits[0].device, (log_p + log_weights).logsumexp(-1))

@@ -31,7 +31,7 @@ def embedding_scatter(weight: Tensor, symbols: Sequence[str]) -> "Figure":
     """
     from matplotlib.figure import Figure  # noqa: PLC0415 # see above
 
-    points, title = _in_two_dimensions(weight.detach().double().cpu())
+    points, title = _in_two_dimensions(weight.detach().cpu().double())
     labels = displayable(symbols[:_MAX_LABELS])
     side = _SMALL_SIDE_INCHES if len(labels) <= _MAX_LABELS_OF_SMALL_FIGURE else _LARGE_SIDE_INCHES
     figure = Figure(figsize=(side, side))

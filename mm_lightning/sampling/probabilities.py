@@ -50,7 +50,7 @@ def probabilities(logits: Tensor, options: SamplingOptions) -> Tensor:
 
 def mask_ids(logits: Tensor, ids: Sequence[int]) -> Tensor:
     """Copy logits (B, V) to the CPU in float64, with -inf for the given ids."""
-    return logits.double().cpu().index_fill(1, torch.tensor(ids, dtype=torch.int64), -torch.inf)
+    return logits.cpu().double().index_fill(1, torch.tensor(ids, dtype=torch.int64), -torch.inf)
 
 
 def inverse_cdf(cumulative: Tensor, uniform: Tensor) -> Tensor:

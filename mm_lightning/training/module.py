@@ -1,7 +1,6 @@
 """The one LightningModule: any network, any optimiser, one loss."""
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ from mm_lightning.training.block_steps.lightning_counters import (
     steps_of_run,
 )
 from mm_lightning.training.optimization import Optimization
+from mm_lightning.training.processes.collectives import gathered, over_processes
 from mm_lightning.training.run_folders import newest_checkpoint
-from mm_lightning.training.steppers import Stepper, Steps, default_stepper, gathered
+from mm_lightning.training.steppers import Stepper, Steps, default_stepper
 
 
 class LanguageModel(pl.LightningModule):
@@ -129,7 +129,7 @@ class LanguageModel(pl.LightningModule):
 
     def _log_train_loss(self, step: int, learning_rate: float) -> None:
         """Log the mean since the last point: one synchronisation with the device per interval, not per step."""
-        mean = float(self.trainer.strategy.reduce(self._running_loss.take_mean(), reduce_op="mean"))
+        mean = float(over_processes(self.trainer, self._running_loss.take_mean(), "mean"))
         if not math.isfinite(mean):
             raise self.divergence(f"train/loss became {mean}", step)
         curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
@@ -185,7 +185,7 @@ class LanguageModel(pl.LightningModule):
 
     def _log_metrics(self, split: str) -> None:
         """Log the exact means over a split."""
-        measures = self.split_loss.take()
+        measures = self.split_loss.take(lambda sums: over_processes(self.trainer, sums, "sum"))
         self._check_metric(f"{split}/loss", float(measures["loss"]))
         is_in_fit = self.trainer.state.fn == TrainerFn.FITTING
         for name, value in measures.items():
@@ -229,7 +229,7 @@ class LanguageModel(pl.LightningModule):
         """
         self._check_convergence()
         settle_counters(checkpoint)
-        losses = self._running_loss.state_dict(partial(gathered, self.trainer))
+        losses = self._running_loss.state_dict(lambda sums: gathered(self.trainer, sums))
         checkpoint.update(train_loss={**losses, "last": self.train_loss}, compiled_steps=self.stepper.is_compiled)
 
     @override

@@ -121,13 +121,6 @@ def default_stepper(network: Network) -> Stepper:
     return CountingSteps(network) if isinstance(network, CountedNetwork) else SingleSteps(network)
 
 
-def gathered(trainer: pl.Trainer, value: Tensor) -> Tensor:
-    """Values of all ranks (ranks, ...) on the CPU, from the value (...) of each."""
-    if trainer.world_size == 1:
-        return value.cpu()[None]
-    return trainer.strategy.all_gather(value.to(trainer.strategy.root_device)).cpu()
-
-
 def rank_weight(trainer: pl.Trainer, y: Tensor) -> Tensor | float:
     """The rank's number of targets over the mean of all ranks.
 

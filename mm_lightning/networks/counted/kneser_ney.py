@@ -75,7 +75,7 @@ class KneserNey(NGramCounts):
         self._base = torch.empty(0)  # likewise
 
     @override
-    def forward(self, x: Tensor) -> Tensor:
+    def log_probabilities(self, x: Tensor) -> Tensor:
         self._smooth()
         label, tokens = self._split(x)
         of_all = self._base.expand(x.shape[0], -1)

@@ -71,9 +71,9 @@ class NGramCounts(CountedNetwork):
 
     @override
     def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
-        label, context = self._split(x)
-        grams = self._number(label, torch.cat([context, y[:, None]], 1))
-        added = torch.ones_like(grams) if weights is None else weights
+        label, context = self._split(x.cpu())
+        grams = self._number(label, torch.cat([context, y.cpu()[:, None]], 1))
+        added = torch.ones_like(grams) if weights is None else weights.cpu()
         self._of_all = None
         self.grams, self.counts = sum_by_key(torch.cat([self.grams, grams]), torch.cat([self.counts, added]))
 
@@ -138,7 +138,7 @@ class NGram(NGramCounts):
         self.smoothing = smoothing
 
     @override
-    def forward(self, x: Tensor) -> Tensor:
+    def log_probabilities(self, x: Tensor) -> Tensor:
         label, context = self._split(x)
         grams = self._continuations(self._number(torch.zeros_like(label), context))
         counts = look_up(*self._counts_of_all(), grams).double() + self.smoothing  # (N, V)

@@ -24,7 +24,7 @@ def log_probabilities(logits: Tensor, vocabulary: Vocabulary) -> Tensor:
         UserError: If any logit is NaN or too large.
     """
     unsampled_ids = torch.tensor(vocabulary.unsampled_ids, dtype=torch.int64)
-    return checked_logits(logits).double().cpu().log_softmax(1).index_fill(1, unsampled_ids, -torch.inf)
+    return checked_logits(logits).cpu().double().log_softmax(1).index_fill(1, unsampled_ids, -torch.inf)
 
 
 class BeamSearch:

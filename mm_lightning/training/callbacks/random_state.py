@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning.training.checkpoint import RANDOM_STATE
-from mm_lightning.training.steppers import gathered
+from mm_lightning.training.processes.collectives import gathered
 
 
 class RandomState(Callback):
