@@ -39,9 +39,7 @@ def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: Ite
         result["num_nodes"] = int(os.environ["GROUP_WORLD_SIZE"])
         started = int(os.environ["LOCAL_WORLD_SIZE"])
         if result["devices"] != started:
-            raise UserError(
-                f"trainer.devices is {result['devices']}, but torchrun has started {started} processes; leave it out"
-            )
+            raise UserError(f"trainer.devices is {result['devices']}, but torchrun has started {started}; leave it out")
     if result["accelerator"] == "auto":
         is_busy = _multiply_adds(model, datamodule) >= _GPU_STEP_MULTIPLY_ADDS
         has_gpu = torch.cuda.is_available()

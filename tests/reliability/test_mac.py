@@ -23,7 +23,6 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> mac.Mac:
     return mac.Mac(library)
 
 
-
 @pytest.mark.parametrize("config", RECIPES)
 def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path, prepare: mac.Mac):  # noqa: F811
     """A recipe that needs float64, or an operator that MPS lacks, or mixes tensors of two devices."""

@@ -1,0 +1,59 @@
+"""Signs of life of processes in the store through which they have met."""
+
+import time
+from datetime import timedelta
+from itertools import repeat
+
+import pytest
+from torch.distributed import TCPStore
+
+from mm_lightning.training.processes import pulse
+from mm_lightning.training.processes.pulse import Pulse
+
+SILENT_SECONDS = 0.5
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """The store of processes that have met; the test has two of them in one."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=5))
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(store.port))
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr(pulse, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(pulse, "SILENT_SECONDS", SILENT_SECONDS)
+    monkeypatch.setattr(pulse, "_LAUNCHES", repeat(0))
+    return store
+
+
+def heard(pulse, seconds):
+    """What a process has heard of the others, within a time."""
+    deadline = time.monotonic() + seconds
+    while pulse.silent_rank() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return pulse.silent_rank()
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("is_done", "silent"), [(False, 1), (True, None)])
+def test_only_a_process_that_has_not_done_its_work_is_missed(is_done, silent):
+    """Catches a lost machine that nobody notices, and a run ended because a process was ready first."""
+    first, second = Pulse(0, 2), Pulse(1, 2)
+    try:
+        assert heard(first, 2 * SILENT_SECONDS) is None
+        second.end(is_done)
+        assert heard(first, 6 * SILENT_SECONDS if silent else 2 * SILENT_SECONDS) == silent
+    finally:
+        first.end(True)
+        second.end(True)
+
+
+def test_a_process_without_the_store_misses_the_others(store):
+    """Catches a process that goes on for itself, where the machine with the store is gone."""
+    second = Pulse(1, 2)
+    try:
+        time.sleep(2 * SILENT_SECONDS)
+        store.delete_key("none")
+        assert second.silent_rank() == 0  # the first process has never begun
+    finally:
+        second.end(True)
