@@ -70,9 +70,10 @@ class Launcher(_SubprocessScriptLauncher):
         self._run_folder = getattr(trainer, "run_folder", None)
         if self._rank == 0:
             os.environ[_PARENT] = str(os.getpid())
-        return super().launch(self._call, function, *args, **kwargs)
+        return super().launch(self._call, torch.get_num_threads(), function, *args, **kwargs)
 
-    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _call(self, num_threads: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        torch.set_num_threads(min(num_threads, torch.get_num_threads()))  # Lightning has shared out all cores
         # Lightning's own watch of this list kills the first process without a word; it ends where the list is empty
         watched, self.procs = self.procs, list(self.procs)
         watched.clear()
