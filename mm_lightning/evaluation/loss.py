@@ -60,8 +60,8 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
         raise RuntimeError("the network is in train mode, which would score with dropout; call eval() first")
     encoded = encode(items, vocabulary).to(network.device)
     result = torch.empty(len(items))
-    for x, y, indices in ItemBatches(encoded, torch.arange(len(items))):
-        result[indices] = item_nll(network, x, y).float().cpu()
+    for x, y, indices in ItemBatches(encoded, torch.arange(len(items), device=network.device)):
+        result[indices.cpu()] = item_nll(network, x, y).float().cpu()
     if result.isnan().any():
         raise UserError(NOT_NUMBERS)
     return result
