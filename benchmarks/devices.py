@@ -11,9 +11,8 @@ import torch
 from step import ROOT, run
 
 WAYS = {
-    "1 process, batch 32": ("--trainer.devices", "1"),
-    "2 processes, batch 16 each": ("--trainer.devices", "2", "--data.batch_size", "16"),
-    "2 processes, batch 32 each": ("--trainer.devices", "2"),
+    "1 process, batch of 32": ("--trainer.devices", "1"),
+    "2 processes, batch of 32 each": ("--trainer.devices", "2"),
 }
 
 
