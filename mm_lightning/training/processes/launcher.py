@@ -27,7 +27,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.training.processes.pulse import SILENT_SECONDS, Pulse
+from mm_lightning.training.processes.pulse import Pulse
 from mm_lightning.training.run_folders import newest_checkpoint
 from mm_lightning.training.stop_signals import Stopped
 
@@ -79,7 +79,8 @@ class Launcher(_SubprocessScriptLauncher):
         watched.clear()
         self._has_ended.clear()
         if self.num_nodes > 1:
-            self._pulse = Pulse(self._first_rank + self._rank, self._world_size)
+            has_store = isinstance(self.cluster_environment, TorchElasticEnvironment)
+            self._pulse = Pulse(self._first_rank + self._rank, self._world_size, has_store)
         is_done = False
         threading.Thread(target=self._watch, daemon=True).start()
         try:
@@ -135,7 +136,7 @@ class Launcher(_SubprocessScriptLauncher):
             name = f"process {self._first_rank} of {self._world_size}" if self._is_child else "torchrun"
             return f"{name} ended too early"
         if self._pulse is not None and (silent := self._pulse.silent_rank()) is not None:
-            return f"process {silent} of {self._world_size} has given no sign of life for {SILENT_SECONDS} seconds"
+            return f"process {silent} of {self._world_size} gives no sign of life"
         ended = [(status, rank) for rank, process in enumerate(self.procs, 1) if (status := process.poll())]
         if not ended:
             return None

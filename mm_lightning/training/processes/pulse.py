@@ -14,7 +14,8 @@ from itertools import count
 from torch import distributed
 from torch.distributed import TCPStore  # type: ignore[attr-defined] # documented
 
-SILENT_SECONDS = 20  # after which a process counts as lost
+_SILENT_SECONDS = 20  # after which a process counts as lost
+_START_SECONDS = 300  # for a process that has not been heard yet, since machines import and read at different speeds
 _BEAT_SECONDS = 2
 _END = -(1 << 40)  # added to the count of a process that has done its work
 _LAUNCHES = count()  # of this process; all processes of a run launch the same functions in the same order
@@ -26,13 +27,15 @@ class Pulse:
     Args:
         rank: Number of this process.
         world_size: Number of processes.
+        has_store: Whether the store is there before the processes have met, as that of torchrun.
     """
 
-    def __init__(self, rank: int, world_size: int) -> None:
+    def __init__(self, rank: int, world_size: int, has_store: bool = False) -> None:
         self._prefix = f"mm_lightning/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{next(_LAUNCHES)}"
         self._rank = rank
         self._counts = dict.fromkeys(set(range(world_size)) - {rank}, 0)
-        self._heard: dict[int, float] = {}  # when a process was heard last; empty until all have met
+        self._heard: dict[int, float] = {}  # when a process was heard last; empty until there is a store
+        self._has_store = has_store
         self._has_ended = threading.Event()
         self._is_done = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -47,13 +50,13 @@ class Pulse:
     def silent_rank(self) -> int | None:
         """The process that has given no sign for longest, if too long; None where there is none."""
         rank, heard = min(self._heard.copy().items(), key=lambda item: item[1], default=(0, time.monotonic()))
-        return rank if time.monotonic() - heard > SILENT_SECONDS else None
+        return rank if time.monotonic() - heard > _SILENT_SECONDS else None
 
     def _run(self) -> None:
-        while not distributed.is_initialized():
+        while not self._has_store and not distributed.is_initialized():
             if self._has_ended.wait(_BEAT_SECONDS):
                 return
-        self._heard = dict.fromkeys(self._counts, time.monotonic())
+        self._heard = dict.fromkeys(self._counts, time.monotonic() + _START_SECONDS - _SILENT_SECONDS)
         try:
             self._beat()
         except RuntimeError:
@@ -62,7 +65,7 @@ class Pulse:
     def _beat(self) -> None:
         """Count up and look at the others, until the end."""
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        limit = timedelta(seconds=SILENT_SECONDS)
+        limit = timedelta(seconds=_SILENT_SECONDS)
         store = TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=limit)
         while not self._has_ended.wait(_BEAT_SECONDS):
             store.add(f"{self._prefix}/{self._rank}", 1)

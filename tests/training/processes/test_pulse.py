@@ -21,7 +21,8 @@ def store(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", str(store.port))
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     monkeypatch.setattr(pulse, "_BEAT_SECONDS", 0.02)
-    monkeypatch.setattr(pulse, "SILENT_SECONDS", SILENT_SECONDS)
+    monkeypatch.setattr(pulse, "_SILENT_SECONDS", SILENT_SECONDS)
+    monkeypatch.setattr(pulse, "_START_SECONDS", SILENT_SECONDS)
     monkeypatch.setattr(pulse, "_LAUNCHES", repeat(0))
     return store
 
@@ -46,6 +47,18 @@ def test_only_a_process_that_has_not_done_its_work_is_missed(is_done, silent):
     finally:
         first.end(True)
         second.end(True)
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+@pytest.mark.usefixtures("store")
+def test_a_process_that_dies_before_all_have_met_is_missed(monkeypatch, has_store):
+    """Catches a process that waits for half an hour at the start, and one that wants a store which is not there yet."""
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: False)
+    first = Pulse(0, 2, has_store)
+    try:
+        assert heard(first, 6 * SILENT_SECONDS if has_store else 2 * SILENT_SECONDS) == (1 if has_store else None)
+    finally:
+        first.end(True)
 
 
 def test_a_process_without_the_store_misses_the_others(store):
