@@ -36,6 +36,7 @@ class Pulse:
         self._counts = dict.fromkeys(set(range(world_size)) - {rank}, 0)
         self._heard: dict[int, float] = {}  # when a process was heard last; empty until there is a store
         self._has_store = has_store
+        self._have_met = False
         self._has_ended = threading.Event()
         self._is_done = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -49,6 +50,9 @@ class Pulse:
 
     def silent_rank(self) -> int | None:
         """The process that has given no sign for longest, if too long; None where there is none."""
+        if not self._have_met and distributed.is_initialized():
+            self._have_met = True
+            self._heard.update({rank: min(heard, time.monotonic()) for rank, heard in self._heard.items()})
         rank, heard = min(self._heard.copy().items(), key=lambda item: item[1], default=(0, time.monotonic()))
         return rank if time.monotonic() - heard > _SILENT_SECONDS else None
 
@@ -67,7 +71,7 @@ class Pulse:
         address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         limit = timedelta(seconds=_SILENT_SECONDS)
         store = TCPStore(address, port, is_master=False, wait_for_workers=False, timeout=limit)
-        while not self._has_ended.wait(_BEAT_SECONDS):
+        while not self._has_ended.is_set():
             store.add(f"{self._prefix}/{self._rank}", 1)
             for rank, old in self._counts.items():
                 self._counts[rank] = store.add(f"{self._prefix}/{rank}", 0)
@@ -75,5 +79,6 @@ class Pulse:
                     self._heard[rank] = float("inf")
                 elif self._counts[rank] != old:
                     self._heard[rank] = time.monotonic()
+            self._has_ended.wait(_BEAT_SECONDS)
         if self._is_done:
             store.add(f"{self._prefix}/{self._rank}", _END)

@@ -22,7 +22,6 @@ def store(monkeypatch):
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
     monkeypatch.setattr(pulse, "_BEAT_SECONDS", 0.02)
     monkeypatch.setattr(pulse, "_SILENT_SECONDS", SILENT_SECONDS)
-    monkeypatch.setattr(pulse, "_START_SECONDS", SILENT_SECONDS)
     monkeypatch.setattr(pulse, "_LAUNCHES", repeat(0))
     return store
 
@@ -54,6 +53,7 @@ def test_only_a_process_that_has_not_done_its_work_is_missed(is_done, silent):
 def test_a_process_that_dies_before_all_have_met_is_missed(monkeypatch, has_store):
     """Catches a process that waits for half an hour at the start, and one that wants a store which is not there yet."""
     monkeypatch.setattr("torch.distributed.is_initialized", lambda: False)
+    monkeypatch.setattr(pulse, "_START_SECONDS", SILENT_SECONDS)
     first = Pulse(0, 2, has_store)
     try:
         assert heard(first, 6 * SILENT_SECONDS if has_store else 2 * SILENT_SECONDS) == (1 if has_store else None)
@@ -61,12 +61,12 @@ def test_a_process_that_dies_before_all_have_met_is_missed(monkeypatch, has_stor
         first.end(True)
 
 
-def test_a_process_without_the_store_misses_the_others(store):
-    """Catches a process that goes on for itself, where the machine with the store is gone."""
-    second = Pulse(1, 2)
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("has_store", [True, False])
+def test_a_process_that_is_gone_once_all_have_met_is_missed_soon(has_store):
+    """Catches minutes of waiting for a process that was lost before its first sign of life was heard."""
+    second = Pulse(1, 2, has_store)
     try:
-        time.sleep(2 * SILENT_SECONDS)
-        store.delete_key("none")
-        assert second.silent_rank() == 0  # the first process has never begun
+        assert heard(second, 6 * SILENT_SECONDS) == 0
     finally:
         second.end(True)
