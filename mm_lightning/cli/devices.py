@@ -35,8 +35,8 @@ def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: Ite
     result = dict(settings)
     if result["devices"] == "auto":
         result["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if "GROUP_WORLD_SIZE" in os.environ:  # of torchrun
-        result["num_nodes"] = int(os.environ["GROUP_WORLD_SIZE"])
+    if "LOCAL_WORLD_SIZE" in os.environ:  # of torchrun
+        result["num_nodes"] = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
         started = int(os.environ["LOCAL_WORLD_SIZE"])
         if result["devices"] != started:
             raise UserError(f"trainer.devices is {result['devices']}, but torchrun has started {started}; leave it out")
