@@ -4,6 +4,7 @@ Every private attribute of LightningCLI that this application overrides, reads o
 `tests/test_contracts.py` checks each against the installed version.
 """
 
+import re
 from typing import Any
 
 from lightning.pytorch import Trainer as LightningTrainer
@@ -11,7 +12,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
+from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing import OneLineParser
+
+_ABSENT_PACKAGE = re.compile(r"Requirement '([^']+)' not met")  # as Lightning says it
+_CLASS = re.compile(r"class_path '[\w.]*?(\w+)'")
 
 
 class Parser(OneLineParser, LightningArgumentParser):
@@ -36,6 +41,22 @@ class CommandLine(LightningCLI):
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Arguments of the command's function; a subclass may change the arguments that Lightning proposes."""
         return arguments
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Make the objects of the settings.
+
+        Raises:
+            UserError: If a configured class needs a package that is not installed, as loggers do.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            absent, given = _ABSENT_PACKAGE.search(str(error)), _CLASS.search(str(error))
+            if absent is None or given is None:
+                raise
+            name, package = given[1], absent[1]
+            raise UserError(f"{name} needs a package that is not installed; run: uv pip install '{package}'") from None
 
     @override
     def _parse_ckpt_path(self) -> None:

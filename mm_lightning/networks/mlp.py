@@ -1,7 +1,7 @@
 """The multi-layer perceptron of Bengio et al. 2003, A neural probabilistic language model, JMLR 3, 1137-1155.
 
-As in the lectures, the direct connections from embeddings to output are left out. Weights are initialised as in torch's
-layers: the lecture's initialisation, standard normal everywhere, spends its first thousand steps on shrinking logits.
+As in the lectures, the direct connections from embeddings to output are left out. The lectures' two ways to initialise
+the weights are options.
 """
 
 from functools import partial
@@ -18,6 +18,7 @@ from mm_lightning.networks.parts.embeddings import TokenEmbedding
 
 _MIN_PROJECTED_EMBED_DIM = 16  # from this width on, adding projections costs less than the matrix product
 _MAX_DENSE_IDS = 32  # up to this many ids, a product with a one-hot matrix costs less than sorting the ids
+_GAINS: dict[str, Any] = {"tanh": "tanh", "relu": "relu", "gelu": "relu"}  # names of torch's gains
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 
 
@@ -59,6 +60,9 @@ class MLP(WindowNetwork):
         batch_norm: Normalise each hidden layer over the batch, before the activation.
         embed_dropout: Fraction of the embedded window set to zero in training.
         dropout: Fraction of each hidden layer set to zero in training.
+        initialization: First values of weights and biases. torch: those of torch's layers. normal: standard normal, as
+            in the second lecture; the first loss is high, and many tanh units are saturated. kaiming: its repair in the
+            third lecture, normal values scaled by the gain of the activation (He et al. 2015) and a flat output.
         num_labels: Number of labels L, set from the data.
 
     Shape: x (N, C) int64 in [0, V) -> (N, V) logits.
@@ -75,6 +79,7 @@ class MLP(WindowNetwork):
         batch_norm: bool = False,
         embed_dropout: Fraction = 0.0,
         dropout: Fraction = 0.0,
+        initialization: Literal["torch", "normal", "kaiming"] = "torch",
         num_labels: int = 0,
     ) -> None:
         super().__init__(block_size)
@@ -87,6 +92,21 @@ class MLP(WindowNetwork):
             layers += [_ACTIVATIONS[activation](), nn.Dropout(dropout)]
         self.hidden = nn.Sequential(*(layer for layer in layers if not _is_identity(layer)))
         self.output = nn.Linear(hidden_dim, vocab_size)
+        if initialization != "torch":
+            self._start_normal(gain=nn.init.calculate_gain(_GAINS[activation]) if initialization == "kaiming" else None)
+
+    def _start_normal(self, gain: float | None) -> None:
+        """Draw standard normal weights and biases as in the lectures.
+
+        Args:
+            gain: Factor of the hidden weights, over the root of a layer's inputs; the other layers are then scaled
+                down as well. None to scale nothing.
+        """
+        for layer in self.hidden:
+            if isinstance(layer, nn.Linear):
+                scales = (1.0, 1.0) if gain is None else (gain / layer.in_features**0.5, 0.01)
+                _draw_normal(layer, *scales)
+        _draw_normal(self.output, *((1.0, 1.0) if gain is None else (0.01, 0.0)))
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -115,6 +135,12 @@ class MLP(WindowNetwork):
         sum_rows = _SumOfRows.apply if num_ids <= _MAX_DENSE_IDS else partial(F.embedding_bag, mode="sum")
         sums: Tensor = sum_rows(x + offsets, table)
         return sums if first.bias is None else sums + first.bias
+
+
+def _draw_normal(layer: nn.Linear, weight_std: float, bias_std: float) -> None:
+    nn.init.normal_(layer.weight, std=weight_std)
+    if layer.bias is not None:
+        nn.init.normal_(layer.bias, std=bias_std)
 
 
 def _is_identity(layer: nn.Module) -> bool:

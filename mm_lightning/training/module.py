@@ -134,7 +134,7 @@ class LanguageModel(pl.LightningModule):
             raise self.divergence(f"train/loss became {mean}", step)
         curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
-            logger.log_metrics({**curves, "learning_rate": learning_rate}, step)
+            logger.log_metrics({**curves, "train/learning_rate": learning_rate}, step)
         self.train_loss = mean
 
     @override
@@ -196,7 +196,6 @@ class LanguageModel(pl.LightningModule):
                 self.print(f"losses {note}")
         else:
             self.log("step", float(self.global_step))  # becomes the x axis, which is else one less
-            self.log("hp/val_loss", measures["loss"])
             if self.train_loss is not None:  # for callbacks; per step it would cost more than the step
                 self.log("train/loss", self.train_loss, logger=False)
 

@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 
 from mm_lightning.data.batches import Batch, CountedPart
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 from mm_lightning.training.optimization import Schedule
 
 

@@ -1,6 +1,7 @@
 """Lightning's Trainer with run folders, atomic checkpoints, blocks of steps, and one thread for small steps."""
 
 import os
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from mm_lightning.training.block_steps.lightning_counters import steps_until_nex
 from mm_lightning.training.block_steps.settings import BlockSettings
 from mm_lightning.training.block_steps.stepper import BlockSteps
 from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
+from mm_lightning.training.callbacks.run_loggers import join_run
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.optimization import GradientClipping
@@ -29,6 +31,7 @@ from mm_lightning.training.processes.launcher import use_launcher
 from mm_lightning.training.run_folders import CHECKPOINTS, LOGS
 from mm_lightning.training.steppers import Stepper, default_stepper
 
+_UNKNOWN_METRIC = re.compile(r"Early stopping conditioned on metric `(.*?)` .*following: (.*)", re.DOTALL)
 _SMALL_STEP_MULTIPLY_ADDS = 50_000_000  # below, a second thread costs more than it saves
 
 
@@ -75,9 +78,17 @@ class Trainer(pl.Trainer):
             datamodule: The data.
             ckpt_path: Checkpoint to resume from.
             weights_only: True or None; checkpoints are always read without running code.
+
+        Raises:
+            UserError: If early stopping watches a metric that there is not.
         """
         model.use_stepper(self._make_stepper(model, datamodule))
-        super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        try:
+            super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
+        except RuntimeError as error:
+            if unknown := _UNKNOWN_METRIC.match(str(error)):
+                raise UserError(f"EarlyStopping: monitor is {unknown[1]}; give one of {unknown[2]}") from None
+            raise
 
     def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule) -> Stepper:
         """Choose the stepper of a fit, and the loader that the stepper needs."""
@@ -156,6 +167,8 @@ class Trainer(pl.Trainer):
                 # hides points of a killed run after its checkpoint; TensorBoard heeds such a mark from the second on
                 purge_step=0 if resumed is None else resumed.step + 1,
             )
+        for logger in self.loggers:
+            join_run(logger, self.run_folder, None if resumed is None else resumed.step)
 
     def discard_run(self) -> None:
         """Remove the folder of a run without a checkpoint."""

@@ -16,7 +16,8 @@ from mm_lightning.evaluation.loss import cross_entropy, item_nll
 from mm_lightning.evaluation.quality import _histograms
 from mm_lightning.evaluation.split_loss import SplitLoss
 from mm_lightning.networks import LSTM, MLP, KneserNey, NGram
-from mm_lightning.networks.base import CountedNetwork, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 
 STRINGS = ["ab", "a", "cab", "bbca", "c"]
 WEIGHTS = [2, 1, 3, 1, 7]

@@ -23,7 +23,8 @@ from mm_lightning.networks import (
     Transformer,
     WaveNet,
 )
-from mm_lightning.networks.base import CountedNetwork, Network, SequenceNetwork, WindowNetwork
+from mm_lightning.networks.base import Network, SequenceNetwork, WindowNetwork
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 from mm_lightning.training.module import LanguageModel
 
 ALPHABET = "abcdefgh"

@@ -38,3 +38,21 @@ def test_projecting_each_id_once_gives_the_same_gradients(monkeypatch: pytest.Mo
     assert len(calls) == 1
     for ours, expected in zip(at_once, plain, strict=True):
         torch.testing.assert_close(ours, expected)
+
+
+def test_the_lectures_initializations():
+    """Catches scales given to the wrong layer, a bias forgotten, and a table that is not standard normal."""
+    torch.manual_seed(0)
+    stds = {}
+    for name in ("normal", "kaiming"):
+        mlp = MLP(27, embed_dim=30, hidden_dim=500, num_layers=2, initialization=name)
+        linear = [mlp.hidden[0], mlp.hidden[2], mlp.output]
+        stds[name] = [value.std().item() for layer in linear for value in (layer.weight, layer.bias)]
+        assert mlp.embedding.weight.std().item() == pytest.approx(1, abs=0.1)
+    assert stds["normal"] == pytest.approx([1] * 6, abs=0.2)
+    gain = 5 / 3  # of tanh; 3 * 30 and 500 inputs
+    expected = [gain / 90**0.5, 0.01, gain / 500**0.5, 0.01, 0.01, 0]
+    assert stds["kaiming"] == pytest.approx(expected, rel=0.1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        assert MLP(27, batch_norm=True, initialization="kaiming").hidden[0].bias is None

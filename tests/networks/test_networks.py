@@ -28,7 +28,8 @@ from mm_lightning.networks import (
     Transformer,
     WaveNet,
 )
-from mm_lightning.networks.base import CountedNetwork, LabelView, Network, WindowNetwork
+from mm_lightning.networks.base import LabelView, Network, WindowNetwork
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "MLP, context 1": lambda: MLP(V, block_size=1, embed_dim=6, hidden_dim=48),

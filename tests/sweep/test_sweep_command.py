@@ -75,7 +75,7 @@ def test_a_sweep_ends_with_a_recipe_that_keeps_its_promise(sweep, tmp_path):
     assert [float(row[1]) for row in rows] == sorted(float(row[1]) for row in rows)
     for number, (params, value) in trials.items():
         events = EventAccumulator(str(folder / f"trial_{number}")).Reload()
-        assert [event.value for event in events.Scalars("hp/val_loss")] == pytest.approx([value])
+        assert [event.value for event in events.Scalars("val/best_loss")] == pytest.approx([value])
         start = HParamsPluginData.FromString(events.PluginTagToContent("hparams")["_hparams_/session_start_info"])
         assert start.session_start_info.hparams[HIDDEN].number_value == params[HIDDEN]
     config = yaml.safe_load((folder / "best.yaml").read_text())

@@ -20,10 +20,10 @@ MEASURES = {"valid", "unique", "new", "lengths", "first", "last", "bigrams"}
 
 
 def curves(run_folder):
-    """Step and value of each point of the curves quality/... of a run."""
+    """Step and value of each point of the curves val_quality/... of a run."""
     events = EventAccumulator(str(run_folder)).Reload()
-    tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("quality/")]
-    return {tag.removeprefix("quality/"): [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
+    tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("val_quality/")]
+    return {tag.removeprefix("val_quality/"): [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags}
 
 
 def test_curves_measure_the_samples_of_which_the_first_are_shown(names_run):
@@ -67,4 +67,4 @@ def test_a_network_whose_items_never_end_has_one_curve():
     logger = SimpleNamespace(log_metrics=lambda values, step: logged.append((values, step)))
     trainer = SimpleNamespace(loggers=[logger], global_step=7)
     _log_quality(trainer, reference, Items.from_strings(["abcabc"]), 256)
-    assert logged == [({"quality/valid": 0.0}, 7)]
+    assert logged == [({"val_quality/valid": 0.0}, 7)]

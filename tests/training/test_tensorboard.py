@@ -47,12 +47,12 @@ def test_scatters_come_often_at_first_and_once_at_the_end(words, monkeypatch):
     """Catches a scatter per epoch, which takes longer than the epoch, no scatter on the way, and a repeated one."""
     monkeypatch.setattr("mm_lightning.training.callbacks.embeddings.PICTURES", Milestones(first_step=EPOCH))
     _, found = fit(words, "--trainer.max_epochs", "7", steps=-1)
-    images = found.Images("embedding")
+    images = found.Images("weights/embedding")
     assert [image.step for image in images] == [EPOCH, 2 * EPOCH, 4 * EPOCH, 7 * EPOCH]
     assert all(image.encoded_image_string.startswith(b"\x89PNG") for image in images)
     assert len({image.encoded_image_string for image in images}) == 4
     _, found = fit(words, "--trainer.max_epochs", "2", steps=-1)
-    assert [image.step for image in found.Images("embedding")] == [EPOCH, 2 * EPOCH]
+    assert [image.step for image in found.Images("weights/embedding")] == [EPOCH, 2 * EPOCH]
 
 
 def test_one_chart_shows_both_losses(words):

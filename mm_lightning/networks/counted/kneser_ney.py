@@ -92,7 +92,7 @@ class KneserNey(NGramCounts):
 
     def base(self, tokens: OrderCounts) -> Tensor:
         """Probability (V,) of each token before anything is counted, towards which single tokens are smoothed."""
-        return torch.full((self.vocab_size,), 1 / self.vocab_size, dtype=torch.float64, device=tokens.keys.device)
+        return torch.full((self.vocab_size,), 1 / self.vocab_size, dtype=torch.float64)
 
     def _interpolate(self, smoothed: SmoothedOrder, contexts: Tensor, lower: Tensor) -> Tensor:
         """Smooth the counts of one length after contexts with these numbers (N,), towards probabilities (N, V)."""
@@ -105,7 +105,7 @@ class KneserNey(NGramCounts):
 
     def _smooth(self) -> None:
         """Compute the counts of each length and their smoothing, where the n-grams have changed."""
-        if not self._orders or self._orders[0][0].keys.device != self.grams.device:
+        if not self._orders:
             orders = self.order_counts(*self._counts_of_all())
             self._orders = list(zip(orders, self.smoothings(orders), strict=True))
             self._base = self.base(orders[0])
@@ -151,7 +151,7 @@ def _discounts(counts: Tensor) -> Tensor:
     If there are too few small counts for an estimate, the discount is half of the count, as in KenLM.
     """
     n = counts.bincount(minlength=5)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
-    count = torch.arange(1, 4, device=n.device)
+    count = torch.arange(1, 4)
     estimate = count - (count + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
     estimate = estimate.where(estimate.isfinite(), count / 2).clamp(min=0.1).minimum(count)
     return torch.cat([estimate.new_zeros(1), estimate])

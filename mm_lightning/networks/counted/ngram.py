@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.ranges import Context, Smoothing
-from mm_lightning.networks.base import CountedNetwork
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 
 
 def look_up(keys: Tensor, values: Tensor, queries: Tensor) -> Tensor:
@@ -92,13 +92,13 @@ class NGramCounts(CountedNetwork):
 
     def _continuations(self, numbers: Tensor) -> Tensor:
         """Compute the numbers (N, V) of contexts with these numbers (N,), followed by each token."""
-        return numbers[:, None] * self.vocab_size + torch.arange(self.vocab_size, device=numbers.device)
+        return numbers[:, None] * self.vocab_size + torch.arange(self.vocab_size)
 
     def _counts_of_all(self) -> tuple[Tensor, Tensor]:
         """Return the n-grams without their labels, sorted, and their counts."""
         if not self.num_labels:
             return self.grams, self.counts
-        if self._of_all is None or self._of_all[0].device != self.grams.device:
+        if self._of_all is None:
             self._of_all = sum_by_key(self.grams % self.vocab_size ** (self.block_size + 1), self.counts)
         return self._of_all
 

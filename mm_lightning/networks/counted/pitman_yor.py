@@ -65,8 +65,8 @@ class PitmanYor(KneserNey):
         self.register_state_dict_pre_hook(lambda *_: self._smooth())  # type: ignore[no-untyped-call] # torch's
 
     def _forget(self) -> None:
-        self.register_buffer("discounts", torch.zeros(0, 3, dtype=torch.float64, device=self.grams.device))
-        self.register_buffer("strengths", torch.zeros(0, dtype=torch.float64, device=self.grams.device))
+        self.register_buffer("discounts", torch.zeros(0, 3, dtype=torch.float64))
+        self.register_buffer("strengths", torch.zeros(0, dtype=torch.float64))
 
     @override
     def count(self, x: Tensor, y: Tensor, weights: Tensor | None = None) -> None:
@@ -87,7 +87,7 @@ class PitmanYor(KneserNey):
         A short list leaves some letters of the alphabet to the items that are held out. The share that discounts set
         free is for these.
         """
-        is_unseen = torch.ones(self.vocab_size, dtype=torch.bool, device=tokens.keys.device)
+        is_unseen = torch.ones(self.vocab_size, dtype=torch.bool)
         is_unseen[tokens.keys] = False
         result = is_unseen.double() if is_unseen.any() else torch.ones_like(is_unseen, dtype=torch.float64)
         return result / result.sum()
@@ -105,7 +105,7 @@ class PitmanYor(KneserNey):
         grams, weights = grams[::step], counts[::step].double()
         left_out = [self.leave_one_out(n, grams, orders) for n in range(len(orders))]
         num_unseen = self.vocab_size - len(orders[0].keys)
-        parameters = torch.zeros(len(orders), 4, dtype=torch.float64, device=grams.device, requires_grad=True)
+        parameters = torch.zeros(len(orders), 4, dtype=torch.float64, requires_grad=True)
         optimizer = torch.optim.LBFGS([parameters], max_iter=_MAX_ITERATIONS, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
@@ -169,7 +169,7 @@ class PitmanYor(KneserNey):
 
 def _values(parameters: Tensor) -> tuple[Tensor, Tensor]:
     """Map free parameters (C + 1, 4) to discounts (C + 1, 3), each below its count, and strengths (C + 1,) above 0."""
-    limits = torch.arange(1, 4, device=parameters.device)
+    limits = torch.arange(1, 4)
     return parameters[:, :3].sigmoid() * limits, parameters[:, 3].exp()
 
 

@@ -46,7 +46,7 @@ class Embeddings(Callback):
             return
         self._written_step = step
         writer, rows, symbols = found
-        writer.add_figure("embedding", embedding_scatter(rows, symbols), step)
+        writer.add_figure("weights/embedding", embedding_scatter(rows, symbols), step)
 
 
 def _writer_and_rows(

@@ -12,7 +12,7 @@ from mm_lightning.data.vocabulary import abbreviated
 
 
 class HyperParameters(Callback):
-    """Settings of model and data, written with the metric `hp/val_loss`.
+    """Settings of model and data, written with the metric `val/loss`.
 
     The tab shows only metrics that are declared together with the settings. Lightning's logger declares
     metrics too, but also adds the declared value to the curve.
@@ -33,5 +33,5 @@ class HyperParameters(Callback):
             for key, value in dict_to_namespace({name: dict(group) for name, group in groups.items()}).items()
             if "._" not in key
         }
-        for summary in hparams(settings, {"hp/val_loss": math.nan}):  # type: ignore[no-untyped-call]
+        for summary in hparams(settings, {"val/loss": math.nan}):  # type: ignore[no-untyped-call]
             trainer.logger.experiment.file_writer.add_summary(summary)

@@ -35,8 +35,8 @@ class SampleItems(Callback):
     epochs are short. Printed lines lie further and further apart, so that a run fits on a screen.
 
     All samples of a run have the same random numbers, so that only the network changes from line to line. The callback
-    samples 256 items, or twice the number of printed items. The curves quality/... measure all of them, as the quality
-    command does. Similarities of few items are low: 256 real items do not reach 1 either.
+    samples 256 items, or twice the number of printed items. The curves val_quality/... measure all of them, as the
+    quality command does. Similarities of few items are low: 256 real items do not reach 1 either.
 
     Args:
         num_samples: Number of printed items; 0 also turns off the curves.
@@ -112,7 +112,7 @@ def _log_quality(trainer: pl.Trainer, training: TrainingReference, samples: Item
     valid = len(items) / num_rows
     measures = asdict(training.quality(items, valid)) if len(items) else {"valid": valid}
     for logger in trainer.loggers:
-        logger.log_metrics({f"quality/{name}": value for name, value in measures.items()}, trainer.global_step)
+        logger.log_metrics({f"val_quality/{name}": value for name, value in measures.items()}, trainer.global_step)
 
 
 def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule, items: list[str]) -> str:

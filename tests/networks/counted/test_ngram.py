@@ -17,7 +17,7 @@ from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import score
 from mm_lightning.networks import KneserNey, NGram
-from mm_lightning.networks.base import CountedNetwork
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 
 STRINGS = ["".join(random.Random(i).choices("aaabbc", k=1 + i % 7)) for i in range(60)]
 

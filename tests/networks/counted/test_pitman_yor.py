@@ -10,7 +10,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import score
 from mm_lightning.networks import KneserNey, NGram, PitmanYor
-from mm_lightning.networks.base import CountedNetwork
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 from mm_lightning.networks.counted.kneser_ney import OrderCounts, Smoothing
 
 ABC = Vocabulary("abc")

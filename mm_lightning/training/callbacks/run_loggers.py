@@ -1,0 +1,41 @@
+"""Loggers that write beside the runs: their files go into the run's folder, and a resumed run keeps its curves."""
+
+import csv
+import warnings
+from pathlib import Path
+
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+
+def join_run(logger: Logger, run: Path, resumed_step: int | None) -> None:
+    """Let a logger write into a run's folder, unless it has a version or a place of its own.
+
+    Left alone, Lightning's loggers would make a folder of their own, which looks like one more run.
+
+    Args:
+        logger: A configured logger.
+        run: The run's folder.
+        resumed_step: The step of the checkpoint, for a run that goes on in its folder.
+    """
+    if not isinstance(logger, CSVLogger | TensorBoardLogger) or logger._version is not None:
+        return
+    if Path(logger.root_dir).absolute() != run.parent.absolute():
+        return
+    logger._version = run.name
+    if isinstance(logger, CSVLogger):
+        _begin(logger, run / "metrics.csv", resumed_step)
+
+
+def _begin(logger: CSVLogger, path: Path, resumed_step: int | None) -> None:
+    """Open the file of a CSVLogger, which deletes an earlier one, with the rows up to the resumed step."""
+    rows = []
+    if resumed_step is not None and path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*exists and is not empty")
+        writer = logger.experiment
+    for row in rows:
+        if row["step"] <= (resumed_step or 0):
+            writer.log_metrics(row, int(row["step"]))
+    logger.save()

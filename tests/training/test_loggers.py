@@ -1,0 +1,64 @@
+"""Loggers other than the run's own TensorBoard, and metrics that are watched."""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import pytest
+from run_command import ROOT, run
+
+FIT = ("fit", "--config", ROOT / "configs/mlp_fast.yaml", "--trainer.log_every_n_steps", "10")
+CSV = ("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", ".")
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    path = tmp_path / "names.txt"
+    lines = (ROOT / "data/names.txt").read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines[::80]) + "\n", encoding="utf-8")
+    return path
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [{key: value for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def test_curves_in_a_table_are_in_the_folder_of_the_run(names: Path, tmp_path: Path):
+    """Catches a logger that makes a folder like that of one more run, and a resumed run that deletes its curves."""
+    for options in (("--trainer.max_steps", "20"), ("--trainer.max_steps", "40", "--ckpt_path", "last")):
+        done = run(*FIT, "--data.path", names, *options, *CSV, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "exists" not in done.stderr
+    (folder,) = (tmp_path / "lightning_logs").iterdir()
+    train = [int(row["step"]) for row in rows(folder) if "train/loss" in row]
+    assert train == [10, 20, 30, 40]
+    assert max(int(row["step"]) for row in rows(folder) if "val/loss" in row) == 40
+
+
+def test_a_logger_elsewhere_stays_there(names: Path, tmp_path: Path):
+    """Catches a place that the user gave, and that is ignored."""
+    place = ("--trainer.logger.save_dir", "elsewhere", "--trainer.logger.name", "curves")
+    done = run(*FIT, "--data.path", names, "--trainer.max_steps", "10", *CSV[:2], *place, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert rows(tmp_path / "elsewhere/curves/version_0")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("wandb") is not None, reason="wandb is installed")
+def test_an_absent_package_is_named_with_its_installation(names: Path, tmp_path: Path):
+    """Catches a traceback of the parser where a logger's package is not installed."""
+    done = run(*FIT, "--data.path", names, "--trainer.logger", "WandbLogger", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: WandbLogger needs a package that is not installed; run: uv pip install 'wandb"
+    )
+    assert not (tmp_path / "lightning_logs").exists()
+
+
+def test_an_unknown_metric_is_one_line_with_the_known_ones(names: Path, tmp_path: Path):
+    """Catches a traceback where early stopping watches a name that is not there."""
+    stopping = ("--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_loss")
+    done = run(*FIT, "--data.path", names, "--trainer.max_steps", "40", *stopping, cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: EarlyStopping: monitor is val_loss; give one of `val/loss`, ")
