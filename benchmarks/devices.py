@@ -3,6 +3,7 @@
 uv run python benchmarks/devices.py
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def processor() -> str:
 
 
 def measure() -> dict[str, Any]:
-    """Seconds of a whole process and its lowest val/loss, each way, and the name of the processor."""
+    """Seconds of a whole process and its lowest val/loss, each way; the processor's name, and its load at the end."""
     figures: dict[str, Any] = {"processor": processor()}
     for name, options in WAYS.items():
         began = time.perf_counter()
@@ -34,6 +35,7 @@ def measure() -> dict[str, Any]:
             best = torch.load(path / "checkpoints/best.ckpt", weights_only=True)["callbacks"]["best_checkpoint"]
         figures[name] = {"seconds": seconds, "val_loss": float(best["best_model_score"])}
         print(f"{name}: {seconds:.0f} s, val/loss {figures[name]['val_loss']:.4f}", flush=True)
+    figures["load"] = os.getloadavg()[2]  # mean of 15 minutes
     return figures
 
 

@@ -171,6 +171,7 @@ def write(figures: dict[str, Any]) -> None:
         .replace("{{limit}}", limit_table(figures))
         .replace("{{devices}}", devices_table(figures))
         .replace("{{processor}}", figures["devices"]["processor"])
+        .replace("{{load}}", f"{figures['devices']['load']:.0f}")
         .replace("{{machine}}", machine)
         .replace("{{peak}}", f"{figures['peak'] / 1e9:.0f}"),
         encoding="utf-8",
