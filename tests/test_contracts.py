@@ -6,6 +6,7 @@ A release of Lightning, torch or jsonargparse that changes one of them fails her
 import ast
 import inspect
 import re
+from datetime import datetime
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -15,6 +16,10 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from optuna.storages import RDBStorage
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import select
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -33,6 +38,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     },
     "commands/parts/parsing.py": {"_actions"},
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
+    "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/processes/launcher.py": {"_exit", "_launcher"},  # os._exit is documented
@@ -232,6 +238,22 @@ def test_checkpoints_have_the_keys_of_lightning(watched):
     assert pl.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY == "datamodule_hyper_parameters"
     connector = inspect.getsource(type(trainer._checkpoint_connector))
     assert connector.count("datamodule.__class__.__qualname__") == 3, "training/checkpoint/ translates this key"
+
+
+def test_optuna_has_the_tables_that_a_database_is_asked_for():
+    """Catches a lock of a row that is not there, and heartbeats that another column holds."""
+    storage = RDBStorage("sqlite://")
+    study_id = storage.create_new_study([], "some")
+    trial_id = storage.create_new_trial(study_id)
+    storage.record_heartbeat(trial_id)
+    with storage.engine.connect() as connection:
+        assert connection.execute(select(models.VersionInfoModel.version_info_id)).scalars().all() == [1]
+        trial = models.TrialModel
+        found = connection.execute(select(trial.trial_id, trial.number, trial.state).join(models.StudyModel)).one()
+        assert found == (trial_id, 0, TrialState.RUNNING)
+        beats = connection.execute(select(models.TrialHeartbeatModel.heartbeat).join(trial)).scalars().all()
+    storage.engine.dispose()
+    assert [type(beat) for beat in beats] == [datetime]
 
 
 def test_a_scan_is_a_loop_with_a_state():

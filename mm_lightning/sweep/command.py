@@ -12,7 +12,7 @@ from mm_lightning import UserError
 from mm_lightning.cli.arguments import ordered
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.config_files import config_files, read_config
-from mm_lightning.commands.parts.errors import USAGE_STATUS, fail
+from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, hide_passwords
 from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
@@ -119,4 +119,4 @@ def main(args: list[str]) -> None:
 
 
 def _tell(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{hide_passwords(line)}\n")

@@ -26,8 +26,9 @@ class SweepOptions:
             five trials are complete. hyperband lets the best third continue at 1/9 and at 1/3 of trainer.max_steps; its
             brackets spare a part of the trials.
         seed: Seed of the sampler. Every trial trains with the seed_everything of base.
-        storage: File that keeps the study. sqlite is a database; journal is a file that only grows, for many workers,
-            or for a disk that several machines share.
+        storage: Place that keeps the study. journal is a file that only grows, for any number of workers on a disk.
+            sqlite is a file for one worker, as Optuna advises against SQLite for several. The URL of a database, such
+            as postgresql://user:password@host/name, is for workers on several machines.
         name: Name of the study, whose folder is lightning_logs/sweeps/NAME; null takes the name of the config file.
     """
 
@@ -38,5 +39,5 @@ class SweepOptions:
     sampler: Literal["tpe", "grid"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"
     seed: Seed = 42
-    storage: Literal["sqlite", "journal"] = "sqlite"
+    storage: str = "journal"
     name: str | None = None

@@ -7,6 +7,7 @@ from mm_lightning import UserError
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, flatten, read_settings, set_value
 from mm_lightning.sweep.space import Point, Space, grid_size, parse_space
+from mm_lightning.sweep.storage.opening import check_storage
 
 
 class Plan:
@@ -26,6 +27,7 @@ class Plan:
         self.name = name if options.name is None else options.name
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
             raise UserError(f"name is {self.name!r}; give one that a folder can have")
+        check_storage(options.storage)
         self.space: Space = parse_space(options.space)
         self.fixed = {**options.fixed, **overrides}
         if both := sorted(self.fixed.keys() & self.space.keys()):

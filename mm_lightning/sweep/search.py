@@ -2,23 +2,29 @@
 
 import logging
 import os
+import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import optuna
-from optuna.exceptions import OptunaError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from mm_lightning import UserError
 from mm_lightning.files import write_atomically
 from mm_lightning.sweep import results, trials
 from mm_lightning.sweep.plan import Plan
+from mm_lightning.sweep.storage.opening import open_store
+from mm_lightning.sweep.storage.store import Store, reason_of
 from mm_lightning.sweep.study import Outcome, Study
 from mm_lightning.training.run_folders import LOGS
 from mm_lightning.training.stop_signals import StopSignals
+
+_POLL_SECONDS = 0.5
 
 
 def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> None:
@@ -39,27 +45,40 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
             trainer = trials.check(plan)
             signals.check()
             folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / plan.name
-            study = Study(plan, folder, trainer.max_steps, tell)
-            _run_trials(study, signals, tell)
-            _print_results(study)
-    except OptunaError as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
-        raise UserError(
-            f"the study in {folder} cannot be used ({reason}); make room on the disk, or change the permissions; "
-            "finished trials are kept"
-        ) from None
+            store = open_store(folder, plan.options.storage, plan.name)
+            with closing(store), _readable_errors(store):
+                study = Study(plan, folder, store, trainer.max_steps, tell)
+                _run_trials(study, signals, tell)
+                _print_results(study)
     except OSError as error:
         error.filename = error.filename or folder  # of Optuna's and TensorBoard's writers, which do not name their file
         raise
 
 
 @contextmanager
+def _readable_errors(store: Store) -> Iterator[None]:
+    """Say in one line that the place of the study has failed."""
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError) as error:
+        raise UserError(
+            f"the study in {store.place} cannot be used ({reason_of(error)}); {store.remedy()}; finished trials are "
+            "kept, and the same command goes on"
+        ) from None
+
+
+@contextmanager
 def _quiet_libraries() -> Iterator[None]:
-    """Show warnings only: Lightning would print the notes of a fit for every trial."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning_utilities")]
+    """Show warnings only: Lightning would print the notes of a fit for every trial.
+
+    SQLAlchemy logs a traceback when a connection is lost, besides raising it.
+    """
+    limits = dict.fromkeys(("lightning.pytorch", "lightning.fabric", "lightning_utilities"), logging.WARNING)
+    limits["sqlalchemy.pool"] = logging.CRITICAL
+    loggers = [logging.getLogger(name) for name in limits]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.WARNING)
+        logger.setLevel(limits[logger.name])
     try:
         yield
     finally:
@@ -68,18 +87,40 @@ def _quiet_libraries() -> Iterator[None]:
 
 
 def _run_trials(study: Study, signals: StopSignals, tell: Callable[[str], None]) -> None:
-    while (trial := study.next_trial()) is not None:
+    while (trial := _next_trial(study, signals, tell)) is not None:
         try:
             outcome = _train(study, trial, signals)
+            finished = study.finish(trial, outcome)
+        except UpdateFinishedTrialError:
+            study.give_back(trial)
+            tell(f"trial {trial.number} went to another worker after a long pause of this one; no result is kept here")
+            continue
         except BaseException as error:  # a stop signal or a bug
             error.add_note(f"trial {trial.number}: {trial.params}")
             study.give_back(trial)
             raise
-        finished = study.finish(trial, outcome)
-        with study.lock:
+        with study.folder_lock:
             results.write_rows(study)
             results.write_best(study)
         tell(results.describe(study, finished))
+
+
+def _next_trial(study: Study, signals: StopSignals, tell: Callable[[str], None]) -> optuna.Trial | None:
+    """Start a trial; None where all are started, and each worker of a running one has given a sign of life."""
+    trial = study.next_trial()
+    silent = {} if trial else study.heartbeats()
+    if silent:
+        tell(f"all trials are started; waiting for signs of the workers of {_listed(silent)}")
+    while trial is None and silent:
+        time.sleep(_POLL_SECONDS)
+        signals.check()
+        silent = dict(silent.items() & study.heartbeats().items())
+        trial = study.next_trial()
+    return trial
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return f"trials {', '.join(map(str, sorted(numbers)))}"
 
 
 def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
@@ -88,6 +129,8 @@ def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
         loss = trials.train(study.plan.settings(trial.params), partial(study.report, trial), signals)
     except optuna.TrialPruned:
         return Outcome(TrialState.PRUNED)
+    except UpdateFinishedTrialError:
+        raise
     except Exception as error:
         reason = str(error) or type(error).__name__
         if trials.is_refusal(error):
@@ -103,7 +146,7 @@ def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
 
 def _print_results(study: Study) -> None:
     print(results.summary(study))
-    with study.lock:
+    with study.folder_lock:
         results.write_rows(study)  # again, for a worker that was killed before it wrote them
         best = results.write_best(study)
     if best is None:

@@ -1,27 +1,25 @@
-"""A study: the trials of a plan, in a file that outlives its processes and that all workers share.
+"""A study: the trials of a plan, kept in a place that outlives its processes and that all workers share.
 
-Optuna stores the trials and proposes new ones; this module adds which worker trains which trial. A worker holds a lock
-for each of its trials, which the system releases however the worker ends: the next worker finds abandoned trials and
-repeats them. Workers take trials one at a time and together train the requested number. A proposal depends only on the
-seed and the earlier trials.
+Optuna stores the trials and proposes new ones; the store adds which worker trains which trial. The next worker finds
+abandoned trials and repeats them. Workers take trials one at a time and together train the requested number. A proposal
+depends only on the seed and the earlier trials.
 """
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import optuna
-from filelock import FileLock, Timeout
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from mm_lightning import UserError
-from mm_lightning.files import make_folder
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.space import grid_points
-from mm_lightning.sweep.storage import LOCK_TIMEOUT_SECONDS, open_storage
+from mm_lightning.sweep.storage.store import Store
 
 # Names of attributes in study files: a new name loses the value in old files.
 _PLAN_KEY = "plan"  # of the study: the plan's identity
@@ -49,35 +47,31 @@ class Study:
 
     Args:
         plan: The search.
-        folder: Folder of the study; made if it does not exist.
+        folder: Folder of the results.
+        store: The place that keeps the study.
         max_steps: Optimiser steps of a trial; -1 if epochs limit it.
         tell: Function that shows the user a line about a trial of an earlier worker.
 
     Raises:
-        UserError: If the folder holds another study, or cannot be used.
+        UserError: If the store or the folder holds another study.
     """
 
-    def __init__(self, plan: Plan, folder: Path, max_steps: int, tell: Callable[[str], None]) -> None:
-        optuna.logging.set_verbosity(logging.WARNING)
+    def __init__(self, plan: Plan, folder: Path, store: Store, max_steps: int, tell: Callable[[str], None]) -> None:
+        optuna.logging.set_verbosity(logging.ERROR)  # a warning is a page of SQL when a connection is lost
         self.plan = plan
         self.folder = folder
+        self.folder_lock = store.folder_lock
+        self._store = store
         self._tell = tell
-        self._running = folder / "running"
-        self._held: dict[int, FileLock] = {}
-        try:
-            make_folder(self._running)
-        except OSError as error:
-            raise UserError(f"cannot make the study's folder {folder} ({error.strerror})") from None
-        self.lock = FileLock(folder / ".lock", timeout=LOCK_TIMEOUT_SECONDS)
-        with self.lock:
-            storage = open_storage(folder, plan.options.storage)
+        with store.lock:
             self._study = optuna.create_study(
                 study_name=plan.name,
-                storage=storage,
+                storage=store.storage,
                 pruner=_pruner(plan.options.pruner, max_steps),
                 load_if_exists=True,
             )
             self._check_identity()
+            store.bind(self._study)
 
     def _check_identity(self) -> None:
         now = self.plan.identity
@@ -90,8 +84,9 @@ class Study:
                 old, new = known[name].get(key), value.get(key)
                 if old != new:
                     raise UserError(
-                        f"the study in {self.folder} began with {name} {key}: {old}, now it is {new}, and its trials "
-                        "could not be compared; give the new search a --name of its own, or remove the folder"
+                        f"the study in {self._store.place} began with {name} {key}: {old}, now it is {new}, and its "
+                        f"trials could not be compared; give the new search a --name of its own, or "
+                        f"{self._store.removal}"
                     )
 
     @property
@@ -118,7 +113,7 @@ class Study:
 
     def next_trial(self) -> optuna.Trial | None:
         """Start a trial, whose parameters are set; None where all trials of the plan are started."""
-        with self.lock:
+        with self._store.lock:
             self._give_back_abandoned()
             stored = self._study.get_trials(deepcopy=False)
             started = self.trials
@@ -129,8 +124,7 @@ class Study:
                 self._enqueue_grid_point(started)
             self._study.sampler = optuna.samplers.TPESampler(seed=self.plan.options.seed + len(stored))
             trial = self._study.ask(fixed_distributions=dict(self.plan.space))
-            self._held[trial.number] = FileLock(self._lock_file(trial.number), timeout=0)
-            self._held[trial.number].acquire()
+            self._store.claim(trial.number)
             return trial
 
     def _enqueue_grid_point(self, started: list[FrozenTrial]) -> None:
@@ -143,44 +137,53 @@ class Study:
 
         Raises:
             optuna.TrialPruned: If the pruner ends the trial.
+            UpdateFinishedTrialError: If another worker has taken the trial over.
         """
         trial.report(loss, step)
         if trial.should_prune():
             raise optuna.TrialPruned
 
     def finish(self, trial: optuna.Trial, outcome: Outcome) -> FrozenTrial:
-        """Record the end of a trial."""
-        with self.lock:
+        """Record the end of a trial.
+
+        Raises:
+            UpdateFinishedTrialError: If another worker has taken the trial over.
+        """
+        with self._store.lock:
+            if trial.number not in self._running:
+                raise UpdateFinishedTrialError
             if outcome.error:
                 trial.set_user_attr(_ERROR_KEY, " ".join(outcome.error.split()))
             result = self._study.tell(trial, outcome.loss, outcome.state)
-            self._release(trial.number)
+            self._store.release(trial.number)
         return result
 
     def give_back(self, trial: optuna.Trial | FrozenTrial) -> None:
-        """Record that a trial was interrupted; its parameters are tried next."""
-        with self.lock:
+        """Record that a trial was interrupted; its parameters are tried next, unless another worker does so."""
+        with self._store.lock:
+            self._store.release(trial.number)
+            if trial.number not in self._running:
+                return
             self._study.set_user_attr(_INTERRUPTED_KEY, [*self._interrupted, trial.number])
             self._study.tell(trial.number, state=TrialState.FAIL)
             if trial.params.keys() == self.plan.space.keys():
                 self._study.enqueue_trial(trial.params)
-            self._release(trial.number)
 
     def _give_back_abandoned(self) -> None:
-        """Give back the running trials whose process has ended."""
-        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            lock = FileLock(self._lock_file(trial.number), timeout=0)
-            with suppress(Timeout), lock:
-                self.give_back(trial)
-                self._tell(f"trial {trial.number} was cut short when its process ended; its parameters are tried again")
+        """Give back the running trials that no process trains."""
+        running = self._running
+        for number in self._store.abandoned(list(running)):
+            self.give_back(running[number])
+            self._tell(f"trial {number} was cut short: {self._store.abandonment}; its parameters are tried again")
 
-    def _release(self, number: int) -> None:
-        if lock := self._held.pop(number, None):
-            lock.release()
-        self._lock_file(number).unlink(missing_ok=True)
+    @property
+    def _running(self) -> dict[int, FrozenTrial]:
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {trial.number: trial for trial in trials}
 
-    def _lock_file(self, number: int) -> Path:
-        return self._running / f"{number}.lock"
+    def heartbeats(self) -> dict[int, datetime | None]:
+        """Last sign of life of the worker of each running trial; empty where ended processes are known at once."""
+        return self._store.heartbeats()
 
     def importances(self) -> dict[str, float]:
         """Importance of each parameter for reaching the best quarter of the complete trials, the largest first.

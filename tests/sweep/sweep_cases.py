@@ -3,6 +3,8 @@
 import re
 
 import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 HIDDEN, RATE = "model.network.init_args.hidden_dim", "model.optimizer.init_args.lr"
 BASE = {
@@ -29,5 +31,6 @@ def trial_lines(*results):
 
 def complete_trials(folder):
     """Parameters and value of the complete trials, by number."""
-    study = optuna.load_study(study_name=None, storage=f"sqlite:///{folder}/lightning_logs/sweeps/search/study.db")
+    backend = JournalFileBackend(f"{folder}/lightning_logs/sweeps/search/study.journal")
+    study = optuna.load_study(study_name=None, storage=JournalStorage(backend))
     return {t.number: (t.params, t.value) for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE}

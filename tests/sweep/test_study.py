@@ -10,11 +10,13 @@ from optuna.trial import TrialState
 from sweep_cases import GRID, HIDDEN, RATE, SPACE, list_files
 
 from mm_lightning import UserError
+from mm_lightning.sweep.storage.opening import open_store
 from mm_lightning.sweep.study import Outcome, Study
 
 
 def start(plan, folder, max_steps=40):
-    return Study(plan, folder, max_steps=max_steps, tell=pytest.fail)
+    store = open_store(folder, plan.options.storage, plan.name)
+    return Study(plan, folder, store, max_steps=max_steps, tell=pytest.fail)
 
 
 def complete(study, trial, loss):
@@ -89,7 +91,7 @@ CHANGES = [
     ({"space": {**SPACE, HIDDEN: {"int": [4, 17]}}}, {}, f"began with space {HIDDEN}: {{'int': [4, 16]}}, now it is"),
     ({"fixed": {"data.batch_size": 6}}, {}, "began with fixed data.batch_size: None, now it is 6"),
     ({}, {"trainer.max_steps": 41}, "began with fixed trainer.max_steps: None, now it is 41"),
-    ({"storage": "journal"}, {}, "storage is journal, but the study in"),
+    ({"storage": "sqlite"}, {}, "storage is sqlite, but the study in"),
 ]
 
 

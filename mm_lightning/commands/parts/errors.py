@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from mm_lightning import UserError
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
 _MAX_CHARACTERS = 1000  # of an error
 _REPORT_SECONDS = 5  # for the first of several processes, or torchrun, to end a process that failed in the same way
+_PASSWORD = re.compile(r"(://[^:/@\s]*:).+(?=@)|(\bpassword=)[^&\s'\"]+")  # in user:password@host, or an option
 _REMEDIES = {  # for limits of the machine, by error number; other errors of the system are bugs
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in the quota",
@@ -24,6 +26,11 @@ _REMEDIES = {  # for limits of the machine, by error number; other errors of the
     errno.EPERM: "choose another place, or change its permissions",
     errno.EMFILE: "raise the limit of open files, for example ulimit -n 4096",
 }
+
+
+def hide_passwords(text: str) -> str:
+    """Replace the passwords of URLs, and of their options, by asterisks."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def is_first_process() -> bool:
@@ -38,7 +45,7 @@ def fail(message: str, status: int) -> NoReturn:
     """
     if not is_first_process():
         time.sleep(_REPORT_SECONDS)
-    line = " ".join(message.split())
+    line = hide_passwords(" ".join(message.split()))
     if len(line) > _MAX_CHARACTERS:
         line = f"{line[: _MAX_CHARACTERS // 2]} ... {line[-_MAX_CHARACTERS // 2 :]}"
     sys.stderr.write(f"error: {line}\n")
