@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from mm_lightning.commands.catalogue import COMMANDS, overview
-from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, one_line_errors
+from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, is_first_process, one_line_errors
 from mm_lightning.commands.parts.one_process import go_on_alone
 from mm_lightning.training.stop_signals import Stopped, stop_at_once
 
@@ -25,7 +25,8 @@ def main() -> None:
         again = ""
         if stop.checkpoint is not None:
             again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
-        sys.stderr.write(f"{stop}{again}\n")
+        if is_first_process():
+            sys.stderr.write(f"{stop}{again}\n")
         sys.exit(128 + stop.signum)
 
 

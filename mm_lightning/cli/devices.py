@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.one_process import go_on_alone, tell_alone
 from mm_lightning.data.datamodule import ItemsDataModule
@@ -66,16 +67,24 @@ def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: Ite
     """Settle the Trainer's settings `accelerator` and `devices` where they are auto.
 
     The device is a CPU unless there is a CUDA GPU and a training step that keeps it busy. The number is 1, or what
-    torchrun has started.
+    torchrun has started, as is the number of machines.
 
     Args:
         settings: The Trainer's settings.
         model: The model.
         datamodule: The data.
+
+    Raises:
+        UserError: If the number is not torchrun's.
     """
     result = dict(settings)
     if result["devices"] == "auto":
         result["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if "LOCAL_WORLD_SIZE" in os.environ:  # of torchrun
+        result["num_nodes"] = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+        started = int(os.environ["LOCAL_WORLD_SIZE"])
+        if result["devices"] != started:
+            raise UserError(f"trainer.devices is {result['devices']}, but torchrun has started {started}; leave it out")
     if result["accelerator"] == "auto":
         is_busy = _multiply_adds(model, datamodule) >= _GPU_STEP_MULTIPLY_ADDS
         has_gpu = torch.cuda.is_available()

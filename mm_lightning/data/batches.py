@@ -7,6 +7,7 @@ example by example. Here many batches are gathered at once from tensors already 
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +17,35 @@ from mm_lightning import UserError
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems
 
 Batch = tuple[Tensor, Tensor]
+GLOBAL_BATCH = "global_batch"  # key in states: examples of a batch on all ranks together
 _GATHERED_EXAMPLES = 8192  # per call of `gather`, where all examples have one shape
 _MAX_COUNTED_EXAMPLES = 1 << 20  # gathered at once
 _MAX_SCORED_POSITIONS = 1 << 14  # per batch, padding included: bounds the memory where items are long
 _MAX_SCORED_LOGITS = 1 << 24  # per batch, 64 MiB in float32: bounds the memory where ids are many
 
 
+def examples_per_batch(num_examples: int, batch_size: int | None, world_size: int) -> int:
+    """Compute the examples of a batch on one rank; `batch_size` None stands for all examples."""
+    return min(batch_size or num_examples, max(1, num_examples // world_size))
+
+
 def batches_per_epoch(num_examples: int, batch_size: int | None, world_size: int) -> int:
     """Compute the number of batches per epoch and rank; `batch_size` None stands for all examples."""
-    per_rank = max(1, num_examples // world_size)
-    return max(1, per_rank // min(batch_size or num_examples, per_rank))
+    return max(1, num_examples // (examples_per_batch(num_examples, batch_size, world_size) * world_size))
+
+
+def same_place(done: int, old: int, new: int, num_batches: int) -> int:
+    """Compute the batches done of an epoch, at the same place in its shuffle, for batches of another size.
+
+    The place is rounded down to a whole batch, so that no example is left out.
+
+    Args:
+        done: Batches done of the epoch.
+        old: Examples of each of them, on all ranks together.
+        new: Examples of a batch from now on, on all ranks together.
+        num_batches: Batches of an epoch from now on.
+    """
+    return min(done * old // new, num_batches - 1) if old != new else done
 
 
 def systematic_counts(weights: Tensor, start: float) -> Tensor:
@@ -78,7 +98,7 @@ class TrainBatches:
         if len(examples) < world_size:
             raise UserError(f"{len(examples)} training examples cannot be shared by {world_size} devices; use fewer")
         self.examples = examples
-        self.batch_size = min(batch_size or len(examples), max(1, len(examples) // world_size))
+        self.batch_size = examples_per_batch(len(examples), batch_size, world_size)
         self.seed = seed
         self.position = position
         self.rank = rank
@@ -136,13 +156,20 @@ class TrainBatches:
     def _numbers(self) -> Tensor:
         return torch.arange(len(self.examples), dtype=torch.int32)
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the number of batches used."""
-        return {"position": self.position}
+    @property
+    def _global_batch(self) -> int:
+        """Examples of a batch on all ranks together."""
+        return self.batch_size * self.world_size
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue behind the batches already used."""
-        self.position = state["position"]
+    def state_dict(self) -> dict[str, int]:
+        """Return the number of batches used, and their size on all ranks together."""
+        return {"position": self.position, GLOBAL_BATCH: self._global_batch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue behind the batches already used, which may be of another size; older states have no size."""
+        old = state.get(GLOBAL_BATCH) or self._global_batch
+        epoch, done = divmod(state["position"], max(1, len(self.examples) // old))
+        self.position = epoch * len(self) + same_place(done, old, self._global_batch, len(self))
 
 
 CountedPart = tuple[Tensor, Tensor, Tensor | None]
@@ -180,7 +207,7 @@ class EveryExample:
         """Number of batches used."""
         return self._batches.state_dict()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the number; Lightning saves no loader without this function."""
         self._batches.load_state_dict(state)
 

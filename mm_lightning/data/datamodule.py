@@ -172,9 +172,9 @@ class ItemsDataModule(pl.LightningDataModule):
     @override
     def train_dataloader(self) -> Iterable[Any]:
         """Make shuffled batches of the train split, from the position of the resumed run on."""
-        examples = self._examples(self._train)
-        position = self._state.get("position", 0)
-        self._batches = TrainBatches(examples, self.batch_size, self.seed, position, *self._share)
+        self._batches = TrainBatches(self._examples(self._train), self.batch_size, self.seed, 0, *self._share)
+        if self._state:
+            self._batches.load_state_dict(self._state)
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:

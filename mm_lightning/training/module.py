@@ -26,11 +26,9 @@ from mm_lightning.training.block_steps.lightning_counters import (
     steps_of_run,
 )
 from mm_lightning.training.optimization import Optimization
-from mm_lightning.training.processes import over_processes
+from mm_lightning.training.processes.collectives import gathered, over_processes
 from mm_lightning.training.run_folders import newest_checkpoint
 from mm_lightning.training.steppers import Stepper, Steps, default_stepper
-
-_DIVERGED = "training diverged; lower the learning rate"
 
 
 class LanguageModel(pl.LightningModule):
@@ -164,7 +162,8 @@ class LanguageModel(pl.LightningModule):
         """The error of diverged training: its sign, the step, and the checkpoint to go on from, if any."""
         path = newest_checkpoint(getattr(self.trainer, "run_folder", None)) or self.trainer.ckpt_path
         remedy = "" if path is None else f" and go on from {checkpoint.describe(Path(path))}"
-        return UserError(f"{sign} at step {step or self.global_step}: {_DIVERGED}{remedy}")
+        sign = f"{sign} at step {step or self.global_step}"
+        return UserError(f"{sign}: training diverged; lower the learning rate{remedy}")
 
     @override
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -229,15 +228,15 @@ class LanguageModel(pl.LightningModule):
         """
         self._check_convergence()
         settle_counters(checkpoint)
-        checkpoint["train_loss"] = {**self._running_loss.state_dict(), "last": self.train_loss}
-        checkpoint["compiled_steps"] = self.stepper.is_compiled
+        losses = self._running_loss.state_dict(lambda sums: gathered(self.trainer, sums))
+        checkpoint.update(train_loss={**losses, "last": self.train_loss}, compiled_steps=self.stepper.is_compiled)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the curve and the stepper of a fit, and apply changed settings of the optimiser to the checkpoint."""
         if not self._is_in_fit():
             return
-        self._running_loss.load_state_dict(checkpoint["train_loss"])
+        self._running_loss.load_state_dict(checkpoint["train_loss"], self.global_rank, self.trainer.world_size)
         self.train_loss = checkpoint["train_loss"].get("last")  # checkpoints of version 0.1 have none
         self.stepper.resume(checkpoint.get("compiled_steps"))
         prepare_restart(self.trainer, checkpoint)

@@ -113,3 +113,25 @@ def test_one_of_the_started_processes_goes_on(monkeypatch, capsys, rank, size):
     assert capsys.readouterr().err == "plot uses one device; 2 of 3 processes have nothing to do\n"
     assert started_processes() == (0, 1)
     assert not {rank, size} & set(os.environ)
+
+
+@pytest.fixture
+def two_machines(monkeypatch):
+    """The variables that torchrun sets in the one process on each of two machines."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    return lambda devices: with_devices(
+        {"accelerator": "cpu", "devices": devices, "num_nodes": 1}, SimpleNamespace(learns_by_gradient=False), None
+    )
+
+
+@pytest.mark.parametrize("devices", ["auto", 1])
+def test_torchrun_has_chosen_the_machines(two_machines, devices):
+    """Catches a run of its own on each machine."""
+    assert two_machines(devices) == {"accelerator": "cpu", "devices": 1, "num_nodes": 2}
+
+
+def test_another_number_than_torchrun_has_started_is_refused(two_machines):
+    """Catches processes that train without each other, or wait for others that nobody starts."""
+    with pytest.raises(ValueError, match=r"trainer\.devices is 3, but torchrun has started 1; leave it out"):
+        two_machines(3)
