@@ -29,7 +29,7 @@ class SweepOptions:
         storage: Place that keeps the study. journal is a file that only grows, for any number of workers on a disk.
             sqlite is a file for one worker, as Optuna advises against SQLite for several. The URL of a database, such
             as postgresql://user:password@host/name, is for workers on several machines.
-        name: Name of the study, whose folder is lightning_logs/sweeps/NAME; null takes the name of the config file.
+        name: Name of the study, whose folder is lightning_sweeps/NAME; null takes the name of the config file.
     """
 
     base: str

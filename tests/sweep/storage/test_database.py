@@ -188,7 +188,7 @@ def test_the_password_stays_where_it_was_given(sweep, database, tmp_path):
     end = stopped.wait()
     assert end.returncode == 130
     assert re.search(r"go on with: .* --storage 'postgresql://tester:\*\*\*@/d\w+\?host=", end.stderr)
-    assert {"lightning_logs/sweeps/search/best.yaml", "lightning_logs/sweeps/search/study.id"} <= {
+    assert {"lightning_sweeps/search/best.yaml", "lightning_sweeps/search/study.id"} <= {
         *list_files(tmp_path)
     }
     texts = [done.stdout, done.stderr, end.stdout, end.stderr]
