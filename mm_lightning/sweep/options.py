@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from mm_lightning.data.ranges import Count, Seed
 
+# Of a value of type Any that names a class, the parser makes a configuration of the class, with all its defaults.
+Setting = bool | int | float | str | list[Any] | dict[str, Any] | None
+
 
 @dataclass
 class SweepOptions:
@@ -34,7 +37,7 @@ class SweepOptions:
 
     base: str
     space: dict[str, dict[str, Any]]
-    fixed: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, Setting] = field(default_factory=dict)
     trials: Count | None = None
     sampler: Literal["tpe", "grid"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"

@@ -178,3 +178,17 @@ def test_a_study_in_its_former_place_is_not_begun_again(sweep, tmp_path):
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].endswith("move that folder to lightning_sweeps/search")
     assert not (tmp_path / "lightning_sweeps").exists()
+
+
+def test_networks_are_fixed_or_searched(sweep, tmp_path):
+    """Catches a network whose defaults the parser fills in, so that no trial can build it, and classes not exchanged."""
+    gru = {"class_path": "mm_lightning.networks.GRU", "init_args": {"hidden_dim": 8}}
+    rates = {RATE: {"choice": [0.01, 0.1]}}
+    fixed = run(*sweep(space=rates, sampler="grid", trials=None, fixed={"model.network": gru}), cwd=tmp_path)
+    assert fixed.returncode == 0, fixed.stderr
+    assert yaml.safe_load((tmp_path / "lightning_sweeps/search/best.yaml").read_text())["model"]["network"] == gru
+    classes = ["mm_lightning.networks.MLP", "mm_lightning.networks.GRU"]
+    searched = sweep(space={"model.network": {"choice": classes}}, sampler="grid", trials=None, name="classes")
+    done = run(*searched, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(f"network {name};" in done.stderr for name in classes)
