@@ -181,7 +181,7 @@ def test_a_study_in_its_former_place_is_not_begun_again(sweep, tmp_path):
 
 
 def test_networks_are_fixed_or_searched(sweep, tmp_path):
-    """Catches a network whose defaults the parser fills in, so that no trial can build it, and classes not exchanged."""
+    """Catches a network that no trial can build, since the parser filled in its defaults, and classes not exchanged."""
     gru = {"class_path": "mm_lightning.networks.GRU", "init_args": {"hidden_dim": 8}}
     rates = {RATE: {"choice": [0.01, 0.1]}}
     fixed = run(*sweep(space=rates, sampler="grid", trials=None, fixed={"model.network": gru}), cwd=tmp_path)
