@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import devices
 import growth
 import matplotlib as mpl
 import process
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[], Any]] = {
     "growth": growth.measure,
     "lines": growth.measure_data,
     "process": process.measure,
+    "devices": devices.measure,
 }
 Ratios = tuple[float, float, float]  # median, lowest and highest ratio of the rounds
 
@@ -123,6 +125,15 @@ def limit_table(figures: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def devices_table(figures: dict[str, Any]) -> str:
+    """Time and val/loss in one process and in two, as a Markdown table."""
+    lines = ["| `fit --config configs/mlp.yaml` | s | val/loss |", "|---|---|---|"]
+    for name in devices.WAYS:
+        row = figures["devices"][name]
+        lines.append(f"| {name} | {row['seconds']:,.0f} | {row['val_loss']:.4f} |")
+    return "\n".join(lines)
+
+
 def plot(figures: dict[str, Any]) -> None:
     """Plot four panels: time by batch size, width, K and number of lines."""
     figure = Figure(figsize=(10, 7), layout="constrained")
@@ -158,6 +169,9 @@ def write(figures: dict[str, Any]) -> None:
         template.replace("{{goals}}", goals_table(figures))
         .replace("{{absolute}}", absolute_table(figures))
         .replace("{{limit}}", limit_table(figures))
+        .replace("{{devices}}", devices_table(figures))
+        .replace("{{processor}}", figures["devices"]["processor"])
+        .replace("{{load}}", f"{figures['devices']['load']:.0f}")
         .replace("{{machine}}", machine)
         .replace("{{peak}}", f"{figures['peak'] / 1e9:.0f}"),
         encoding="utf-8",

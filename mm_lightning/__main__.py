@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import NoReturn
 
 from mm_lightning.commands.catalogue import COMMANDS, overview
-from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, one_line_errors
+from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, is_first_process, one_line_errors
+from mm_lightning.commands.parts.one_process import go_on_alone
 from mm_lightning.training.stop_signals import Stopped, stop_at_once
 
 
@@ -23,8 +24,11 @@ def main() -> None:
     except Stopped as stop:
         again = ""
         if stop.checkpoint is not None:
-            again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
-        sys.stderr.write(f"{stop}{again}\n")
+            from mm_lightning.training.checkpoint import arguments  # noqa: PLC0415 # takes seconds
+
+            again = f"; go on with: python -m mm_lightning fit {arguments(stop.checkpoint)}"
+        if is_first_process():
+            sys.stderr.write(f"{stop}{again}\n")
         sys.exit(128 + stop.signum)
 
 
@@ -39,6 +43,7 @@ def _run(args: list[str]) -> None:
             print(overview(), end="")
     elif command is not None and command.is_light:
         assert command.module is not None
+        go_on_alone(name)
         with one_line_errors():
             import_module(command.module).main(args[1:])
     elif command is not None:

@@ -14,12 +14,11 @@ import torch
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.cli.application import Application
 from mm_lightning.cli.arguments import ordered
-from mm_lightning.cli.guest import Prepared, Settings, WithoutBar, as_guest, data_and_recipe, options, sampling_options
+from mm_lightning.cli.guest import Prepared, Settings, as_guest, data_and_recipe, fit_class, options, sampling_options
 from mm_lightning.commands.lr_find import prepare, run_range_test
+from mm_lightning.commands.parts.samples import Samples
 from mm_lightning.commands.plot import Gallery
-from mm_lightning.commands.predict import Samples
 from mm_lightning.commands.score import Score, scores, token_probabilities
 from mm_lightning.data.encoding import WindowRows, Windows, encode
 from mm_lightning.data.items import Items
@@ -35,7 +34,6 @@ if TYPE_CHECKING:  # matplotlib takes most of a second to import
     from matplotlib.figure import Figure
 
 _NO_SETTINGS: Settings = {}
-_PROGRESS_BAR = "trainer.enable_progress_bar"
 
 
 class Model:
@@ -49,7 +47,6 @@ class Model:
 
     def __init__(self, app: Prepared) -> None:
         assert app.checkpoint is not None
-        app.trainer.require_one_device()
         self._trainer, self._model, self._data = app.trainer, app.model, app.datamodule
         self._data.trainer = self._trainer
         self.path = app.checkpoint.path
@@ -183,9 +180,9 @@ def fit(path: str | Path | None = None, recipe: str = "mlp_fast", settings: Sett
     """
     if "seeds" in settings:
         raise UserError(f"seeds is {settings['seeds']}, but fit returns one model; call it with each seed_everything")
-    kind = Application if _PROGRESS_BAR in settings else WithoutBar
     with as_guest():
-        run = kind(ordered(["fit", *data_and_recipe(path, recipe), *options(settings)]), "fit").trainer.run_folder
+        line = ordered(["fit", *data_and_recipe(path, recipe), *options(settings)])
+        run = fit_class(settings)(line, "fit").trainer.run_folder
     assert run is not None
     return load(next(path for name in (BEST, LAST) if (path := checkpoint_of(run, name)).is_file()))
 

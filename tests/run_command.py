@@ -3,10 +3,14 @@
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 ROOT = Path(__file__).parents[1]
 FIT = ("fit", "--config", str(ROOT / "configs/mlp.yaml"))
@@ -49,6 +53,25 @@ class Command:
 
 def run(*args, cwd, timeout=240, prepare=None):
     return Command(*args, cwd=cwd, prepare=prepare).wait(timeout)
+
+
+def run_ranks(count, *args, cwd):
+    """Run a command in processes that train together, as torchrun starts them."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    commands = [Command(*args, cwd=cwd, prepare=partial(_join, rank, count, port)) for rank in range(count)]
+    results = [command.wait() for command in commands]
+    assert [result.returncode for result in results] == [0] * count, [result.stderr for result in results]
+    return results
+
+
+def _join(rank, count, port):
+    """Set the variables that torchrun sets; Lightning has read its rank at import."""
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "GROUP_RANK": 0}
+    store = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
+    os.environ.update({key: str(value) for key, value in (ranks | store | {"GROUP_WORLD_SIZE": 1}).items()})
+    rank_zero_only.rank = rank
 
 
 def _child(args, cwd, stdout, stderr, prepare):

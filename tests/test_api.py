@@ -188,6 +188,22 @@ def test_the_process_stays_as_it_was(words: Path, capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("", "")
 
 
+def test_python_works_in_one_process(folder: Path, model: mm.Model, monkeypatch: pytest.MonkeyPatch):
+    """Catches processes that run the caller's script again, and one that waits for the others of torchrun."""
+    two = {"trainer.accelerator": "cpu", "trainer.devices": 2}
+    for start in (lambda: mm.load("last", two), lambda: mm.fit("words.txt", settings=two)):
+        with pytest.raises(mm.UserError, match=r"one device, so trainer.devices 2 has no effect; .* run the command"):
+            start()
+    started = {"WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "RANK": 1, "LOCAL_RANK": 1, "GROUP_RANK": 0}
+    for name, value in {**started, "TORCHELASTIC_RUN_ID": "run"}.items():
+        monkeypatch.setenv(name, str(value))
+    again = mm.load("last")
+    assert again.sample(12) == model.sample(12)
+    assert again.validate() == model.validate()
+    with pytest.raises(mm.UserError, match="fit in Python works in one process, and 2 were started"):
+        mm.fit("words.txt", settings=FEW_STEPS)
+
+
 def test_a_fit_outside_of_the_main_thread(words: Path):
     """Catches signal handlers, which Python allows in the main thread only."""
     found: list[mm.Model] = []

@@ -41,7 +41,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
-    "training/processes.py": {"_exit", "_launcher"},  # os._exit is documented
+    "training/processes/launcher.py": {"_exit", "_launcher"},  # os._exit is documented
 }
 LIBRARY_CLASSES = (LightningCLI, LightningArgumentParser, pl.Trainer, pl.LightningModule, ModelCheckpoint, nn.Module)
 NUM_BATCHES = 3

@@ -193,4 +193,4 @@ print(*set(sys.modules) - before)"""
     added = set(output_of(code).split())
     assert not {name for name in added if name.startswith(("torch.utils.tensorboard", "torch._inductor", "torch.onnx"))}
     assert "mm_lightning.cli" in added
-    assert {name.partition(".")[0] for name in added} - sys.stdlib_module_names <= {"mm_lightning", "filelock"}
+    assert {name.partition(".")[0] for name in added} - sys.stdlib_module_names <= {"mm_lightning", "filelock", "numpy"}

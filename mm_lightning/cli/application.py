@@ -15,7 +15,7 @@ from mm_lightning import UserError
 from mm_lightning.cli import precedence
 from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
-from mm_lightning.cli.devices import with_devices
+from mm_lightning.cli.devices import settle
 from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, SEED_HELP, SEEDS_HELP, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
@@ -167,11 +167,12 @@ class Application(CommandLine):
             precedence.settle_vocabulary(config, self.checkpoint)
         if command == "fit":
             self.start = precedence.settle_start(config, self.checkpoint, self.start, peek.text)
+            self.seeds = Seeds(config["seed_everything"], config["seeds"])
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Make the Trainer, with this application's callbacks for `fit` and with none for the other commands."""
-        config = with_devices({**self.instantiated("trainer"), **kwargs}, self.model, self.datamodule)
+        config = self.settle_devices({**self.instantiated("trainer"), **kwargs})
         callbacks = []
         if self.subcommand in ("fit", None):
             callbacks = [RandomState(), HyperParameters(), Charts(), Embeddings()]
@@ -185,6 +186,10 @@ class Application(CommandLine):
             return self.make_trainer(config, callbacks)  # type: ignore[return-value] # of our class
         except (ValueError, MisconfigurationException) as error:  # Lightning refuses a setting
             raise error if isinstance(error, UserError) else UserError(f"trainer: {error}") from error
+
+    def settle_devices(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settle the Trainer's settings of devices."""
+        return settle(settings, self.subcommand, self.model, self.datamodule)
 
     @override
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -210,12 +215,6 @@ class Application(CommandLine):
     def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
         fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start, self.seeds)
-
-    @property
-    def seeds(self) -> Seeds:
-        """The seeds that `fit` trains, from this run's on."""
-        config = self.config["fit"]
-        return Seeds(config["seed_everything"], config["seeds"])
 
 
 def build(settings: dict[str, Any]) -> Application:

@@ -5,11 +5,15 @@ CPU has long finished the step of a small network.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
 
+from mm_lightning import UserError
+from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parts.one_process import go_on_alone, tell_alone
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.training.module import LanguageModel
 
@@ -17,20 +21,70 @@ _GPU_STEP_MULTIPLY_ADDS = 100_000_000  # some 2 ms of a CPU core; an estimate
 _TARGETS_PER_ITEM = 8  # of names
 
 
+def on_one_device(settings: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """Settle the Trainer's settings for work that one process does on one device.
+
+    Returns:
+        The settings, and in words the settings that ask for more and have no effect; empty for none.
+    """
+    devices = settings.get("devices", "auto")
+    ignored = {"devices": devices, "num_nodes": settings.get("num_nodes", 1)}
+    ignored = {key: value for key, value in ignored.items() if _count(value) > 1}
+    if not ignored:
+        return dict(settings), ""
+    one = {"devices": devices[:1] if isinstance(devices, list) else 1, "num_nodes": 1, "strategy": "auto"}
+    names = " and ".join(f"trainer.{key} {value}" for key, value in ignored.items())
+    settled = {key: one.get(key, value) for key, value in settings.items()}
+    return settled, f"{names} {'has' if len(ignored) == 1 else 'have'} no effect"
+
+
+def _count(value: Any) -> int:
+    """Number of devices or nodes that a setting asks for."""
+    if isinstance(value, list):
+        return len(value)
+    return torch.cuda.device_count() if value == -1 else value if isinstance(value, int) else 1
+
+
+def settle(
+    settings: dict[str, Any], command: str | None, model: LanguageModel, datamodule: ItemsDataModule
+) -> dict[str, Any]:
+    """Settle the Trainer's settings of devices for a command; say so where only one device can work.
+
+    Raises:
+        SystemExit: 0, in a process of torchrun or SLURM that has nothing to do.
+    """
+    is_counted = command == "fit" and model.network.learning == "counting"
+    if command is not None and (is_counted or COMMANDS[command].is_alone):
+        work = "fit by counting" if is_counted else command
+        go_on_alone(work)
+        settings, without_effect = on_one_device(settings)
+        if without_effect:
+            tell_alone(work, without_effect)
+    return with_devices(settings, model, datamodule)
+
+
 def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: ItemsDataModule) -> dict[str, Any]:
     """Settle the Trainer's settings `accelerator` and `devices` where they are auto.
 
     The device is a CPU unless there is a CUDA GPU and a training step that keeps it busy. The number is 1, or what
-    torchrun has started.
+    torchrun has started, as is the number of machines.
 
     Args:
         settings: The Trainer's settings.
         model: The model.
         datamodule: The data.
+
+    Raises:
+        UserError: If the number is not torchrun's.
     """
     result = dict(settings)
     if result["devices"] == "auto":
         result["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if "LOCAL_WORLD_SIZE" in os.environ:  # of torchrun
+        result["num_nodes"] = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+        started = int(os.environ["LOCAL_WORLD_SIZE"])
+        if result["devices"] != started:
+            raise UserError(f"trainer.devices is {result['devices']}, but torchrun has started {started}; leave it out")
     if result["accelerator"] == "auto":
         is_busy = _multiply_adds(model, datamodule) >= _GPU_STEP_MULTIPLY_ADDS
         has_gpu = torch.cuda.is_available()

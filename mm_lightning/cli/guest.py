@@ -19,9 +19,11 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli.application import Application
+from mm_lightning.cli.devices import on_one_device, with_devices
 from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.out_of_memory import refuse_out_of_memory
+from mm_lightning.commands.parts.one_process import started_processes
 from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean
 from mm_lightning.files import find_shipped, shipped_recipes
 from mm_lightning.sampling import SamplingOptions
@@ -64,7 +66,25 @@ def _unchanged_process() -> Iterator[None]:
             del os.environ[name]
 
 
-class Prepared(Application):
+class Guest(Application):
+    """An application that works in this process alone, one of a program that may have started others for its own ends.
+
+    Raises:
+        UserError: If the settings or torchrun ask for several processes.
+    """
+
+    @override
+    def settle_devices(self, settings: dict[str, Any]) -> dict[str, Any]:
+        settings, without_effect = on_one_device(settings)
+        if without_effect:
+            raise UserError(f"Python works on one device, so {without_effect}; leave it out, or run the command")
+        if self.subcommand == "fit" and (count := started_processes()[1]) > 1:
+            raise UserError(f"fit in Python works in one process, and {count} were started; run the command fit")
+        devices = 1 if settings["devices"] == "auto" else settings["devices"]  # torchrun may have started more
+        return with_devices({**settings, "devices": devices}, self.model, self.datamodule)
+
+
+class Prepared(Guest):
     """An application that parses a command and builds its objects, and leaves the command's work to its caller."""
 
     arguments: dict[str, Any]
@@ -75,12 +95,17 @@ class Prepared(Application):
     predict = lr_find = _keep  # called by Lightning in place of the Trainer's methods
 
 
-class WithoutBar(Application):
+class _WithoutBar(Guest):
     """An application whose Trainer shows no progress bar; the run's configuration stays that of the command."""
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         return super().instantiate_trainer(**kwargs, enable_progress_bar=False)
+
+
+def fit_class(settings: Settings) -> type[Guest]:
+    """The application for a fit: without a progress bar, unless the settings say whether there is one."""
+    return Guest if "trainer.enable_progress_bar" in settings else _WithoutBar
 
 
 def options(settings: Settings) -> list[str]:

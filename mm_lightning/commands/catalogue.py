@@ -16,12 +16,14 @@ class Command:
             of Lightning's own Trainer.
         details: More help, for `--help` of the command.
         is_light: Whether the module has a `main(args)` that parses its own options and starts without torch.
+        is_alone: Whether one process works on one device, whatever the options say; a light command always does.
     """
 
     summary: str
     module: str | None = None
     details: str = ""
     is_light: bool = False
+    is_alone: bool = False
 
 
 COMMANDS = {
@@ -48,6 +50,7 @@ COMMANDS = {
         "The suggestion is the lowest rate at which the smoothed loss has almost stopped falling. The command prints "
         "the suggestion with the option of fit that sets it, and writes the curve as a picture and as a table. The "
         "model's own schedule is left out of the test.",
+        is_alone=True,
     ),
     "quality": Command(
         "Sample items and measure how good they are, beside the items of the dev split.",
@@ -81,6 +84,7 @@ COMMANDS = {
         "reads ids and a state, and returns the logits of the next id and the new state; a state is zeros at the "
         "start. The metadata are the tokens, the labels and the facts of the training. docs/share.md has an example of "
         "each format.",
+        is_alone=True,
     ),
     "verify": Command(
         "Measure again what a model's card claims, and fail where a measure differs.",
@@ -88,6 +92,7 @@ COMMANDS = {
         "CARD is the Markdown file that export wrote, or the folder with it and the weights. A card elsewhere needs "
         "--ckpt_path for the model. The losses of all splits and the quality of samples are measured; losses may "
         "differ by 0.0005 nats, shares by half a percent, as processors round differently.",
+        is_alone=True,
     ),
     "plot": Command(
         "Plot a checkpoint and its run: a folder of pictures.",
@@ -96,6 +101,7 @@ COMMANDS = {
         "loss.png, the loss curves of the run; activations.png, the tanh units on items of the dev split; updates.png, "
         "the size of the next 100 updates relative to the weights. The command prints the path of each picture, and "
         "the reason for each picture that is left out.",
+        is_alone=True,
     ),
     "sweep": Command(
         "Search for settings: many short fits, pruned and resumable, and a config of the best.",

@@ -48,7 +48,6 @@ def _check(trainer: Trainer, output: Path, format: Format, weights: Weights) -> 
     Raises:
         UserError: Names the setting.
     """
-    trainer.require_one_device()
     if trainer.precision != "32-true":
         raise UserError(f"trainer.precision is {trainer.precision}, but export computes in 32-true; leave it out")
     if weights != "float32" and format != "html":

@@ -166,6 +166,5 @@ def _print_next_commands(run_folder: Path, loss_note: str) -> None:
     """Print where a run's best checkpoint is, if there is one, and the command that samples from it."""
     best, loss = run_folders.checkpoint_of(run_folder, run_folders.BEST), best_loss(run_folder)
     if loss is not None:
-        path = os.path.relpath(best)
-        print(f"best checkpoint: {path} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
-        print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")
+        print(f"best checkpoint: {os.path.relpath(best)} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
+        print(f"sample from it:  python -m mm_lightning predict {checkpoint.arguments(best)}")

@@ -31,9 +31,8 @@ def prepare(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule,
     """Read the data and the weights of a checkpoint, if there is one, and set the number of threads.
 
     Raises:
-        UserError: If data or weights cannot be used, or there are several devices.
+        UserError: If data or weights cannot be used.
     """
-    trainer.require_one_device()
     if ckpt_path is not None:
         checkpoint.load_weights(model, Path(ckpt_path))
     datamodule.setup("fit")

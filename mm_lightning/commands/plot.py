@@ -143,7 +143,6 @@ def run(
         UserError: If nothing can be plotted, or the pictures cannot be written.
     """
     path = Path(ckpt_path)
-    trainer.require_one_device()
     datamodule.trainer = trainer
     content = checkpoint.load(path)
     checkpoint.put_weights(model, content, path)

@@ -6,6 +6,7 @@ from typing import Any
 
 from mm_lightning.commands.parts.own_data import require_own_data
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import Count, PositiveFraction, Seed, Temperature
 from mm_lightning.evaluation.comparison import Comparison, as_text, compare
 from mm_lightning.evaluation.quality import TrainingReference
@@ -56,15 +57,20 @@ def run(
         UserError: If the data are missing or not the checkpoint's, not enough items end in time, or the output has
             another suffix or cannot be written.
     """
-    trainer.require_one_device()
-    if output is not None:
+    if output is not None and trainer.is_global_zero:
         check_writable(output, "--output", ".json")
     require_own_data(datamodule, ckpt_path, "quality")
     max_length = int(datamodule.train_lengths.max())
     options = SamplingOptions(num_samples, temperature, top_k, top_p, seed=seed, max_length=max_length)
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
-    with trainer.strategy.precision_plugin.forward_context():
-        samples, valid = sample_valid(model.network, model.vocabulary, model.labels, options)
+
+    def sample() -> tuple[Items, float]:
+        with trainer.strategy.precision_plugin.forward_context():
+            return sample_valid(model.network, model.vocabulary, model.labels, options, trainer.share)
+
+    samples, valid = trainer.in_every_process(sample)
+    if not trainer.is_global_zero:
+        return
     comparison = compare(TrainingReference.of(datamodule), datamodule.splits, samples, valid, _NUM_NEIGHBOURS)
     print(as_text(comparison))
     if datamodule.loss_note:

@@ -13,10 +13,12 @@ from mm_lightning.data.reading import read_items
 from mm_lightning.data.vocabulary import BOUNDARY, UnknownCharactersError
 from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.files import find_shipped
+from mm_lightning.sampling.rounds import Rounds
 from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
+_CHUNK = 4096  # items that one process scores together
 _NO_LABEL: list[tuple[str | None, float | None]] = [(None, None)]
 
 
@@ -126,7 +128,6 @@ def run(
         UserError: If no item is given, or if an item has a character outside the alphabet; other items are scored. If
             the model does not have the label.
     """
-    trainer.require_one_device()
     check_label(model, label)
     items = words + ([] if input is None else list(read_items(find_shipped(str(input)))))
     if not items:
@@ -139,12 +140,20 @@ def run(
             refused[item] = str(error)
     accepted = [item for item in items if item not in refused]
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
-    with trainer.strategy.precision_plugin.forward_context():
-        rows = scores(model, accepted, label)
-    has_labels = bool(model.labels) and label is None
-    print("\t".join(Score._fields if has_labels else Score._fields[:3]))
+    chunks = [accepted[i : i + _CHUNK] for i in range(0, len(accepted), _CHUNK)]
+    rounds = Rounds(lambda number: scores(model, chunks[number], label), len(chunks), trainer.share)
+
+    def score_all() -> list[Score]:
+        with trainer.strategy.precision_plugin.forward_context():
+            return [row for number in range(len(chunks)) for row in rounds.result(number)]
+
+    rows = trainer.in_every_process(score_all)
+    if not trainer.is_global_zero:
+        return
+    has_label = bool(model.labels) and label is None
+    print("\t".join(Score._fields if has_label else Score._fields[:3]))
     for row in rows:
-        further = f"\t{row.label}\t{row.probability:.4f}" if has_labels else ""
+        further = f"\t{row.label}\t{row.probability:.4f}" if has_label else ""
         print(f"{row.word}\t{row.nll:.4f}\t{row.nll_per_char:.4f}{further}")
     if refused:
         raise UnknownCharactersError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))

@@ -64,7 +64,6 @@ def run(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule, ckp
     Raises:
         UserError: If a measure differs, the card has no measures, or the data are not the checkpoint's.
     """
-    trainer.require_one_device()
     claims = read_card(_read(card), str(card))
     require_own_data(datamodule, ckpt_path, "verify")
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)

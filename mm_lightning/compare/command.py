@@ -9,6 +9,8 @@ from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.files import check_writable
 
+_CLASSES = ("network", "optimizer", "lr_scheduler")  # that a checkpoint names
+
 
 def make_parser() -> OneLineParser:
     """Make the parser of the command's options."""
@@ -32,6 +34,13 @@ def make_parser() -> OneLineParser:
     )
     parser.add_argument("--output", type=Path, default=Path("compare.png"), help="Picture of the curves of val/loss.")
     parser.add_argument("--data.path", type=str | None, help="Place of the data of all runs, if it has changed.")
+    for key in _CLASSES:
+        parser.add_argument(
+            f"--model.{key}",
+            action="append",
+            default=[],
+            help="Class of your own in a checkpoint, such as my_net.MyNet; once for each.",
+        )
     return parser
 
 
@@ -53,7 +62,8 @@ def main(args: list[str]) -> None:
     from mm_lightning.compare.text import MeasuredGroup, as_text  # noqa: PLC0415
 
     with quiet():
-        runs = [read_run(find_path(name)) for name in config["runs"]]
+        trusted = " ".join(name for key in _CLASSES for name in config[f"model.{key}"])
+        runs = [read_run(find_path(name), trusted) for name in config["runs"]]
         groups = group_runs(runs)
         measured = []
         for group in groups:

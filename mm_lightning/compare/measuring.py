@@ -48,9 +48,9 @@ def measure(run: Run, data_path: str | None, num_samples: int, has_test: bool) -
         UserError: If the data are missing or not those of the run.
     """
     options = [] if data_path is None else [f"--data.path={data_path}"]
+    options += [f"--model.{key}={name}" for key, name in run.foreign_classes.items()]
     app = Prepared(ordered(["predict", f"--ckpt_path={run.path}", *options]), "predict")
     model, data, trainer = app.model, app.datamodule, app.trainer
-    trainer.require_one_device()
     data.trainer = trainer
     require_own_data(data, str(run.path), "compare")
     checkpoint.load_model(model, run.path, trainer.strategy.root_device)

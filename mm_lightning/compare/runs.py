@@ -43,6 +43,7 @@ class Run:
         settings: Settings by dotted key, without the seed and without those that have no effect on the weights.
         digest: Digest of the training items.
         note: What is odd about the run; empty if nothing is.
+        foreign_classes: Trusted classes of other packages, by setting.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Run:
     settings: Settings
     digest: str
     note: str
+    foreign_classes: dict[str, str]
 
 
 def find_path(name: str) -> Path:
@@ -85,13 +87,17 @@ def _name(path: Path) -> str:
     return str(shown.relative_to(LOGS) if shown.is_relative_to(LOGS) else shown)
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path, trusted: str = "") -> Run:
     """Read the settings of a run from a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        trusted: Classes of other packages that the user names.
 
     Raises:
         UserError: If the checkpoint cannot be used.
     """
-    source = checkpoint.read(path)
+    source = checkpoint.read(path, trusted)
     settings = {"model": source.model, "data": source.data}
     settings |= {key: value for key, value in source.config.items() if key not in settings}
     return Run(
@@ -103,6 +109,7 @@ def read_run(path: Path) -> Run:
         settings={key: value for key, value in flatten(settings) if _has_effect(key)},
         digest=checkpoint.digest(path),
         note=_unfinished(path, source.config),
+        foreign_classes=checkpoint.foreign_classes(source.model),
     )
 
 

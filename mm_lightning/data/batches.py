@@ -7,6 +7,7 @@ example by example. Here many batches are gathered at once from tensors already 
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +17,35 @@ from mm_lightning import UserError
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems
 
 Batch = tuple[Tensor, Tensor]
+GLOBAL_BATCH = "global_batch"  # key in states: examples of a batch on all ranks together
 _GATHERED_EXAMPLES = 8192  # per call of `gather`, where all examples have one shape
 _MAX_COUNTED_EXAMPLES = 1 << 20  # gathered at once
 _MAX_SCORED_POSITIONS = 1 << 14  # per batch, padding included: bounds the memory where items are long
 _MAX_SCORED_LOGITS = 1 << 24  # per batch, 64 MiB in float32: bounds the memory where ids are many
 
 
+def examples_per_batch(num_examples: int, batch_size: int | None, world_size: int) -> int:
+    """Compute the examples of a batch on one rank; `batch_size` None stands for all examples."""
+    return min(batch_size or num_examples, max(1, num_examples // world_size))
+
+
 def batches_per_epoch(num_examples: int, batch_size: int | None, world_size: int) -> int:
     """Compute the number of batches per epoch and rank; `batch_size` None stands for all examples."""
-    per_rank = max(1, num_examples // world_size)
-    return max(1, per_rank // min(batch_size or num_examples, per_rank))
+    return max(1, num_examples // (examples_per_batch(num_examples, batch_size, world_size) * world_size))
+
+
+def same_place(done: int, old: int, new: int, num_batches: int) -> int:
+    """Compute the batches done of an epoch, at the same place in its shuffle, for batches of another size.
+
+    The place is rounded down to a whole batch, so that no example is left out.
+
+    Args:
+        done: Batches done of the epoch.
+        old: Examples of each of them, on all ranks together.
+        new: Examples of a batch from now on, on all ranks together.
+        num_batches: Batches of an epoch from now on.
+    """
+    return min(done * old // new, num_batches - 1) if old != new else done
 
 
 def systematic_counts(weights: Tensor, start: float) -> Tensor:
@@ -78,11 +98,12 @@ class TrainBatches:
         if len(examples) < world_size:
             raise UserError(f"{len(examples)} training examples cannot be shared by {world_size} devices; use fewer")
         self.examples = examples
-        self.batch_size = min(batch_size or len(examples), max(1, len(examples) // world_size))
+        self.batch_size = examples_per_batch(len(examples), batch_size, world_size)
         self.seed = seed
         self.position = position
         self.rank = rank
         self.world_size = world_size
+        self._global_batch = self.batch_size * world_size  # examples of a batch on all ranks together
         self.before_batch: Callable[[], None] = lambda: None  # called while all batches so far are done
 
     def __len__(self) -> int:
@@ -123,7 +144,7 @@ class TrainBatches:
         if self._weights is not None:
             start = float(torch.rand((), dtype=torch.float64, generator=generator))
             order = self._numbers.repeat_interleave(systematic_counts(self._weights, start)).index_select(0, order)
-        count = len(self) * self.batch_size * self.world_size
+        count = len(self) * self._global_batch
         return order[:count].to(self.examples.device)
 
     @cached_property
@@ -137,12 +158,14 @@ class TrainBatches:
         return torch.arange(len(self.examples), dtype=torch.int32)
 
     def state_dict(self) -> dict[str, int]:
-        """Return the number of batches used."""
-        return {"position": self.position}
+        """Return the number of batches used, and their size on all ranks together."""
+        return {"position": self.position, GLOBAL_BATCH: self._global_batch}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue behind the batches already used."""
-        self.position = state["position"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue behind the batches already used, which may be of another size; older states have no size."""
+        old = state.get(GLOBAL_BATCH) or self._global_batch
+        epoch, done = divmod(state["position"], max(1, len(self.examples) // old))
+        self.position = epoch * len(self) + same_place(done, old, self._global_batch, len(self))
 
 
 CountedPart = tuple[Tensor, Tensor, Tensor | None]
@@ -180,7 +203,7 @@ class EveryExample:
         """Number of batches used."""
         return self._batches.state_dict()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the number; Lightning saves no loader without this function."""
         self._batches.load_state_dict(state)
 
@@ -188,18 +211,27 @@ class EveryExample:
 class ItemBatches:
     """Batches of whole items for scoring, each item once, sorted by length to save padding.
 
+    All processes have equally many batches: DDP sends the buffers of a network from process to process with each batch.
+
     Args:
         items: Items to score.
         tags: (num_items, ...) values per item, returned with the item's batch.
         rank: Index of this process's share of the items, in [0, world_size).
         world_size: Number of shares.
+
+    Raises:
+        UserError: If items are fewer than shares.
     """
 
     def __init__(self, items: EncodedItems, tags: Tensor, rank: int = 0, world_size: int = 1) -> None:
+        if len(items.lengths) < world_size > 1:
+            raise UserError(f"{len(items.lengths)} items cannot be shared by {world_size} devices; use fewer")
         self.examples = PaddedItems(items)
         self.tags = tags
-        order = items.lengths.argsort(stable=True)[rank::world_size]
-        widths = (items.lengths[order] + 1).tolist()
+        order = items.lengths.argsort(stable=True)
+        widest = order[world_size - 1 :: world_size]  # of the items that the processes take at the same place
+        widths = (items.lengths[widest] + 1).tolist()
+        order = order[rank::world_size]
         limit = min(_MAX_SCORED_POSITIONS, _MAX_SCORED_LOGITS // items.vocab_size)
         cuts = [0]
         for i, width in enumerate(widths):

@@ -104,16 +104,14 @@ class ItemsDataModule(pl.LightningDataModule):
         items, self._label_names = join_files(read_files(self._paths, self._columns))
         if self._labels is not None:
             items = renumbered(items, self._label_names, list(self._labels), self.path)
-        items = items.single_spaced() if self.tokens == "words" else items
-        return split_items(items, self.split, self.path)
+        return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
 
     @cached_property
     def labels(self) -> dict[str, int]:
         """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
         if self._labels is not None:
             return self._labels
-        train = self.splits.train
-        return dict(zip(self._label_names, train.label_weights(len(self._label_names)), strict=True))
+        return dict(zip(self._label_names, self.splits.train.label_weights(len(self._label_names)), strict=True))
 
     @cached_property
     def _train(self) -> EncodedItems:
@@ -142,14 +140,18 @@ class ItemsDataModule(pl.LightningDataModule):
         return int(batch_size * np.average(self._train.lengths + 1, weights=self._train.weights))
 
     @cached_property
+    def _train_hashes_and_digest(self) -> tuple[NDArray[np.uint64], str]:
+        return self.splits.train.sorted_hashes_and_digest()
+
+    @property
     def train_hashes(self) -> NDArray[np.uint64]:
         """(num_items,) hashes of the training items, sorted."""
-        return np.sort(self.splits.train.hashes())
+        return self._train_hashes_and_digest[0]
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """Checksum of the training items in their order, with their weights and labels, in hexadecimal."""
-        return self.splits.train.digest()
+        return self._train_hashes_and_digest[1]
 
     @override
     def setup(self, stage: str) -> None:
@@ -159,8 +161,7 @@ class ItemsDataModule(pl.LightningDataModule):
             UserError: If the file cannot be read, has characters outside the alphabet, or differs from the training
                 data of the resumed run.
         """
-        unknown = sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all)))
-        if unknown:
+        if unknown := sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all))):
             raise unknown_characters(unknown, self._paths, self._columns)
         if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
             raise UserError(
@@ -171,9 +172,9 @@ class ItemsDataModule(pl.LightningDataModule):
     @override
     def train_dataloader(self) -> Iterable[Any]:
         """Make shuffled batches of the train split, from the position of the resumed run on."""
-        examples = self._examples(self._train)
-        position = self._state.get("position", 0)
-        self._batches = TrainBatches(examples, self.batch_size, self.seed, position, *self._share)
+        self._batches = TrainBatches(self._examples(self._train), self.batch_size, self.seed, 0, *self._share)
+        if self._state:
+            self._batches.load_state_dict(self._state)
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ probability of about 1 in 400,000.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import overload
 
 import numpy as np
@@ -103,6 +104,10 @@ class Items:
 
     def alphabet(self) -> str:
         """Return all characters that occur, sorted."""
+        return self._alphabet
+
+    @cached_property
+    def _alphabet(self) -> str:
         occurs = np.zeros(0x100 if self.code_points.itemsize == 1 else 0x110000, bool)
         for rows in chunks(len(self.code_points)):
             occurs[self.code_points[rows]] = True
@@ -129,11 +134,24 @@ class Items:
 
     def hashes_with_labels(self) -> NDArray[np.uint64]:
         """Hash each item together with its label (num_items,); as `hashes` for items without labels."""
-        return self.hashes() if self.labels is None else _mix(self.hashes() ^ _mix(self.labels.astype(np.uint64)))
+        return self._with_labels(self.hashes())
+
+    def _with_labels(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        return hashes if self.labels is None else _mix(hashes ^ _mix(self.labels.astype(np.uint64)))
 
     def digest(self) -> str:
         """Compute a checksum of the items in their order, with labels and weights, in hexadecimal."""
-        hashes = self.hashes_with_labels()
+        return self._digest(self.hashes())
+
+    def sorted_hashes_and_digest(self) -> tuple[NDArray[np.uint64], str]:
+        """Compute the hashes (num_items,) in rising order, and the checksum, from one pass over the characters."""
+        hashes = self.hashes()
+        digest = self._digest(hashes)
+        hashes.sort()
+        return hashes, digest
+
+    def _digest(self, hashes: NDArray[np.uint64]) -> str:
+        hashes = self._with_labels(hashes)
         if self.weights is not None:
             hashes = _mix(hashes ^ _mix(self.weights.astype(np.uint64)))
         return f"{int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64))):016x}"
@@ -180,7 +198,10 @@ class Items:
 
 def isin_sorted(hashes: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """Mask of the hashes that occur in the sorted array `known`, which must not be empty."""
-    result: NDArray[np.bool_] = known[np.searchsorted(known, hashes).clip(max=len(known) - 1)] == hashes
+    order = np.argsort(hashes)
+    rising = hashes[order]  # the search then walks through `known` and does not jump
+    result = np.empty(len(hashes), bool)
+    result[order] = known[np.searchsorted(known, rising).clip(max=len(known) - 1)] == rising
     return result
 
 

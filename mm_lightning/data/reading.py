@@ -30,7 +30,8 @@ def read_items(path: str | Path) -> Items:
 
 def parse_items(text: str, source: str) -> Items:
     """Parse the items of a text, as `read_items` does; `source` names the text in errors."""
-    code_points, lengths = [], []
+    code_points, lengths = np.empty(len(text), np.uint8), []
+    end = 0  # of the characters so far
     for offset, piece in text_chunks(text):
         points = to_code_points(piece)
         in_item, starts, ends = find_items(points)
@@ -42,13 +43,17 @@ def parse_items(text: str, source: str) -> Items:
                 f"{source}: line {line} has {(ends - starts)[first]} characters, over the limit of {MAX_LENGTH}; "
                 "put one item per line"
             )
-        code_points.append(points[in_item])
+        if points.itemsize > code_points.itemsize:
+            code_points = code_points.astype(points.dtype)
+        selected = points[in_item]
+        code_points[end : end + len(selected)] = selected
+        end += len(selected)
         lengths.append((ends - starts).astype(np.int16))
     offsets = np.zeros(sum(map(len, lengths)) + 1, np.int64)
     if len(offsets) == 1:
         raise UserError(f"{source} is empty; it should have one item per line")
     np.cumsum(np.concatenate(lengths), out=offsets[1:])
-    return Items(np.concatenate(code_points), offsets)
+    return Items(code_points[:end], offsets)
 
 
 def line_numbers(text: str, indices: NDArray[np.integer]) -> list[int]:

@@ -1,7 +1,7 @@
 """The loss of a batch, its means over steps and over a split, and the negative log-likelihood (NLL) of items."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -140,12 +140,20 @@ class RunningLoss:
         """Whether the mean is far above the losses of the untrained network and of a uniform guess."""
         return self.mean() > DIVERGENCE_FACTOR * max(self._first or 0.0, self.uniform)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Sum and number of the losses since the last point, and the loss of the first step."""
-        total = torch.tensor(self._total(), dtype=torch.float64)
-        return {"sum": total, "count": self._count, "first": self._first}
+    def state_dict(self, gather: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+        """Sums and number of the losses since the last point, and the loss of the first step.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the state; version 0.1 saved no loss of the first step."""
+        Args:
+            gather: Maps a value of each rank to those of all ranks.
+        """
+        sums = gather(torch.tensor(self._total(), dtype=torch.float64))
+        return {"sum": sums.mean(), "sums": sums, "count": self._count, "first": self._first}
+
+    def load_state_dict(self, state: dict[str, Any], rank: int = 0, world_size: int = 1) -> None:
+        """Restore the rank's sum, or the mean of all where their number has changed.
+
+        Version 0.1 saved no loss of the first step.
+        """
         self._pending = []
-        self._sum, self._count, self._first = float(state["sum"]), state["count"], state.get("first")
+        total = state["sums"][rank] if len(state["sums"]) == world_size else state["sum"]
+        self._sum, self._count, self._first = float(total), state["count"], state.get("first")

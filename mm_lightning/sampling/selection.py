@@ -36,17 +36,25 @@ class Selection:
         """Yield indices of batches until enough items are found or `max_batches` is reached."""
         return (i for i in range(self.max_batches) if self.num_found < self.options.num_samples)
 
+    def choose(self, items: list[str]) -> list[int]:
+        """Return the indices of the accepted items, in order, and count these items."""
+        chosen = list(range(len(items)))
+        if self.options.only_new:
+            chosen = [i for i, is_new in enumerate(self._is_new(items)) if is_new]
+        if self.options.unique:
+            first: dict[str, int] = {}
+            for i in chosen:
+                first.setdefault(items[i], i)
+            chosen = [i for item, i in first.items() if item not in self._seen]
+        chosen = chosen[: self.options.num_samples - self.num_found]
+        if self.options.unique:
+            self._seen.update(items[i] for i in chosen)
+        self.num_found += len(chosen)
+        return chosen
+
     def accept(self, items: list[str]) -> list[str]:
         """Return the accepted items, in order, and count them."""
-        if self.options.only_new:
-            items = [item for item, is_new in zip(items, self._is_new(items), strict=True) if is_new]
-        if self.options.unique:
-            items = [item for item in dict.fromkeys(items) if item not in self._seen]
-        items = items[: self.options.num_samples - self.num_found]
-        if self.options.unique:
-            self._seen.update(items)
-        self.num_found += len(items)
-        return items
+        return [items[i] for i in self.choose(items)]
 
     def items_of(self, sample_batch: Callable[[int], list[str]]) -> list[str]:
         """Return the accepted items of as many batches as it takes."""

@@ -10,12 +10,13 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks.base import LabelView, Network
 from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.rounds import ALONE, Rounds, Share
 from mm_lightning.sampling.sampler import Sampler
 from mm_lightning.sampling.selection import Selection
 
 
 def sample_valid(
-    network: Network, vocabulary: Vocabulary, labels: Mapping[str, int], options: SamplingOptions
+    network: Network, vocabulary: Vocabulary, labels: Mapping[str, int], options: SamplingOptions, share: Share = ALONE
 ) -> tuple[Items, float]:
     """Sample items that end within `max_length`; of a network with labels, the shares are as in training.
 
@@ -24,6 +25,7 @@ def sample_valid(
         vocabulary: The vocabulary of the network.
         labels: How often the training items have each label; empty for a network without labels.
         options: The sampling options, without conditions.
+        share: Number of this process, and number of processes, which sample together; each returns all items.
 
     Returns:
         The items, and the share of samples that ended within that length.
@@ -32,28 +34,31 @@ def sample_valid(
         UserError: If the allowed number of batches yields too few items.
     """
     if not labels:
-        items, valid = _sample(network, vocabulary, options)
+        items, valid = _sample(network, vocabulary, options, share)
         return Items.from_strings(items), valid
     shares = np.array(list(labels.values())) / sum(labels.values())
     counts = np.diff(np.round(np.cumsum([0, *shares]) * options.num_samples).astype(int))
     items, valid = [], 0.0
-    for number, (count, share) in enumerate(zip(counts.tolist(), shares.tolist(), strict=True)):
+    for number, (count, weight) in enumerate(zip(counts.tolist(), shares.tolist(), strict=True)):
         if count:
             view = LabelView(network, len(vocabulary), number)
             seed = int(np.random.SeedSequence([options.seed, number]).generate_state(1)[0])
-            own, own_valid = _sample(view, vocabulary, replace(options, num_samples=count, seed=seed))
-            items, valid = items + own, valid + share * own_valid
+            own, own_valid = _sample(view, vocabulary, replace(options, num_samples=count, seed=seed), share)
+            items, valid = items + own, valid + weight * own_valid
     order = np.random.default_rng(options.seed).permutation(len(items))  # the first thousand have all labels
     return Items.from_strings([items[i] for i in order]), valid
 
 
-def _sample(network: Network, vocabulary: Vocabulary, options: SamplingOptions) -> tuple[list[str], float]:
+def _sample(
+    network: Network, vocabulary: Vocabulary, options: SamplingOptions, share: Share
+) -> tuple[list[str], float]:
     """Sample items of a network without labels; return and raise as `sample_valid`."""
     sampler, selection = Sampler(network, vocabulary, options), Selection(options, lambda items: [True] * len(items))
+    batches = Rounds(sampler.sample_batch, selection.max_batches, share)
     ended: list[str] = []
     num_begun = 0
     for number in selection.batches():
-        batch = sampler.sample_batch(number)
+        batch = batches.result(number)
         selection.accept(batch)
         ended += batch
         num_begun += sampler.num_rows

@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 from mm_lightning import UserError
+from mm_lightning.cli.devices import on_one_device
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, flatten, read_settings, set_value
 from mm_lightning.sweep.space import Point, Space, grid_size, parse_space
@@ -34,10 +35,11 @@ class Plan:
             raise UserError(f"{both[0]} is fixed and stands in space too; leave one out")
         self.num_trials = self._num_trials()
         self.base: Settings = read_settings(options.base)
+        self.without_effect = ""  # settings of devices, in words: a trial has one
         self.settings({})
 
     def settings(self, point: Point) -> Settings:
-        """Settings of a `fit` at a point of the space; an empty point keeps the settings of base.
+        """Settings of a `fit` on one device at a point of the space; an empty point keeps the settings of base.
 
         Raises:
             UserError: If a part of a dotted key has a value of its own.
@@ -46,6 +48,8 @@ class Plan:
         values = {**self.fixed, **point}
         for key in sorted(values, key=lambda key: key.count(".")):  # a section before its settings
             set_value(result, key, values[key])
+        if isinstance(result.get("trainer"), dict):
+            result["trainer"], self.without_effect = on_one_device(result["trainer"])
         return result
 
     @property

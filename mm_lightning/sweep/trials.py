@@ -18,6 +18,7 @@ from mm_lightning.cli import application
 from mm_lightning.cli.application import Application
 from mm_lightning.cli.precedence import refuse_derived
 from mm_lightning.commands import fit
+from mm_lightning.commands.parts.one_process import tell_alone
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.settings import Settings
 from mm_lightning.sweep.space import extremes
@@ -70,7 +71,6 @@ def build(settings: Settings) -> Application:
         UserError: If a value is invalid.
     """
     built = application.build({**settings, "trainer": {**(settings.get("trainer") or {}), **_QUIET}})
-    built.trainer.require_one_device()
     fit.prepare(built.trainer, built.model, built.datamodule)
     return built
 
@@ -133,7 +133,7 @@ def _name_setting(setting: str, is_expected: Callable[[Exception], bool]) -> Ite
 
 
 def check(plan: Plan) -> Trainer:
-    """Refuse a plan whose trials cannot start, before any file of it is written.
+    """Refuse a plan whose trials cannot start, before any file of it is written; say which settings have no effect.
 
     Returns:
         The Trainer of its base.
@@ -149,6 +149,8 @@ def check(plan: Plan) -> Trainer:
             with _name_setting(f"space {key} at {value}", can_be_refusal):  # the base without this value is valid
                 build(plan.settings({key: value}))
     _check_pruner(plan, trainer)
+    if plan.without_effect:
+        tell_alone("sweep", plan.without_effect)
     return trainer
 
 

@@ -1,6 +1,7 @@
 """The one LightningModule: any network, any optimiser, one loss."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, item_nll
 from mm_lightning.evaluation.split_loss import BY_LABEL, SplitLoss
 from mm_lightning.networks.building import NetworkFactory, build
-from mm_lightning.sampling import BatchSampler
 from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
     limited_batches,
@@ -26,11 +26,9 @@ from mm_lightning.training.block_steps.lightning_counters import (
     steps_of_run,
 )
 from mm_lightning.training.optimization import Optimization
-from mm_lightning.training.processes import over_processes
+from mm_lightning.training.processes.collectives import gathered, over_processes
 from mm_lightning.training.run_folders import newest_checkpoint
 from mm_lightning.training.steppers import Stepper, Steps, default_stepper
-
-_DIVERGED = "training diverged; lower the learning rate"
 
 
 class LanguageModel(pl.LightningModule):
@@ -134,9 +132,9 @@ class LanguageModel(pl.LightningModule):
         mean = float(over_processes(self.trainer, self._running_loss.take_mean(), "mean"))
         if not math.isfinite(mean):
             raise self.divergence(f"train/loss became {mean}", step)
-        curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
+        curves = {"train/loss": mean, "train/loss_log10": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
-            logger.log_metrics({**curves, "train/learning_rate": learning_rate}, step)
+            logger.log_metrics({**curves, "train/lr": learning_rate}, step)
         self.train_loss = mean
 
     @override
@@ -164,7 +162,8 @@ class LanguageModel(pl.LightningModule):
         """The error of diverged training: its sign, the step, and the checkpoint to go on from, if any."""
         path = newest_checkpoint(getattr(self.trainer, "run_folder", None)) or self.trainer.ckpt_path
         remedy = "" if path is None else f" and go on from {checkpoint.describe(Path(path))}"
-        return UserError(f"{sign} at step {step or self.global_step}: {_DIVERGED}{remedy}")
+        sign = f"{sign} at step {step or self.global_step}"
+        return UserError(f"{sign}: training diverged; lower the learning rate{remedy}")
 
     @override
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
@@ -215,10 +214,10 @@ class LanguageModel(pl.LightningModule):
             rank_zero_info(f"{name} is far above {guess:.2f} for a uniform guess: training had diverged")
 
     @override
-    def predict_step(self, batch: tuple[BatchSampler, int], batch_idx: int) -> list[str]:
-        """Items of one batch of samples."""
-        sampler, index = batch
-        return sampler.sample_batch(index)
+    def predict_step(self, batch: tuple[Callable[[int], Any], int], batch_idx: int) -> Any:
+        """One batch of samples."""
+        sample, number = batch
+        return sample(number)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -229,15 +228,15 @@ class LanguageModel(pl.LightningModule):
         """
         self._check_convergence()
         settle_counters(checkpoint)
-        checkpoint["train_loss"] = {**self._running_loss.state_dict(), "last": self.train_loss}
-        checkpoint["compiled_steps"] = self.stepper.is_compiled
+        losses = self._running_loss.state_dict(lambda sums: gathered(self.trainer, sums))
+        checkpoint.update(train_loss={**losses, "last": self.train_loss}, compiled_steps=self.stepper.is_compiled)
 
     @override
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the curve and the stepper of a fit, and apply changed settings of the optimiser to the checkpoint."""
         if not self._is_in_fit():
             return
-        self._running_loss.load_state_dict(checkpoint["train_loss"])
+        self._running_loss.load_state_dict(checkpoint["train_loss"], self.global_rank, self.trainer.world_size)
         self.train_loss = checkpoint["train_loss"].get("last")  # checkpoints of version 0.1 have none
         self.stepper.resume(checkpoint.get("compiled_steps"))
         prepare_restart(self.trainer, checkpoint)

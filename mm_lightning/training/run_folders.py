@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from mm_lightning import UserError
 from mm_lightning.files import make_folder, sync_folder
@@ -33,6 +34,8 @@ def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
     if not runs:
         raise UserError(f"{option} {name}: no run in {root}; begin one with fit, or give a path")
     paths = [checkpoint_of(run, name) for run in runs]
+    if getattr(rank_zero_only, "rank", 0):  # the first process may have begun the next run by now
+        paths = [path for path in paths if path.is_file()] or paths
     if not paths[-1].is_file():
         earlier = [path for path in paths if path.is_file()]
         remedy = f"{option} {earlier[-1]}" if earlier else f"a path, or start a run without {option}"

@@ -3,21 +3,23 @@
 import os
 import re
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import EveryExample, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count
-from mm_lightning.training import checkpoint, processes, run_folders
+from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
 from mm_lightning.training.block_steps.settings import BlockSettings
@@ -27,9 +29,11 @@ from mm_lightning.training.callbacks.run_loggers import join_run
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.optimization import GradientClipping
+from mm_lightning.training.processes.launcher import use_launcher
 from mm_lightning.training.run_folders import CHECKPOINTS, LOGS
 from mm_lightning.training.steppers import Stepper, default_stepper
 
+T = TypeVar("T")
 _UNKNOWN_METRIC = re.compile(r"Early stopping conditioned on metric `(.*?)` .*following: (.*)", re.DOTALL)
 _SMALL_STEP_MULTIPLY_ADDS = 50_000_000  # below, a second thread costs more than it saves
 
@@ -58,8 +62,12 @@ class Trainer(pl.Trainer):
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise UserError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        if isinstance(self.strategy.launcher, _MultiProcessingLauncher):  # copies hold no open files and locks
+            raise UserError(
+                f"trainer.strategy {kwargs.get('strategy')} copies this process; set ddp, which starts others"
+            )
         self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
-        processes.use_launcher(self.strategy)
+        use_launcher(self.strategy)
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
 
@@ -130,7 +138,6 @@ class Trainer(pl.Trainer):
         """
         if resumed is not None:
             raise UserError(f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path")
-        self.require_one_device()
         for name, value, wanted in (
             ("data.batch_size", datamodule.batch_size, None),
             ("trainer.max_epochs", self.max_epochs, 1),
@@ -174,11 +181,24 @@ class Trainer(pl.Trainer):
         if self.run_folder is not None and not any((self.run_folder / CHECKPOINTS).glob("*.ckpt")):
             shutil.rmtree(self.run_folder)
 
-    def require_one_device(self) -> None:
-        """Refuse several devices.
+    @property
+    def share(self) -> tuple[int, int]:
+        """Number of this process, and number of processes, which share the work of a run."""
+        return self.global_rank, self.world_size
 
-        Raises:
-            UserError: If there are several.
+    def in_every_process(self, function: Callable[[], T]) -> T:
+        """Call a function in every process of the run, after all have been started and have met.
+
+        Returns:
+            The result in this process.
         """
-        if self.world_size > 1:
-            raise UserError(f"this command runs on one device; set --trainer.devices 1 (it is {self.world_size})")
+        launcher = self.strategy.launcher
+        if launcher is None:
+            return function()
+
+        def meet() -> T:
+            self.strategy.setup_environment()
+            return function()
+
+        result: T = launcher.launch(meet, trainer=self)
+        return result

@@ -1,10 +1,13 @@
 """The choice of the device where the options leave it."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
 
-from mm_lightning.cli.devices import with_devices
+from mm_lightning.cli.devices import settle, with_devices
+from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parts.one_process import go_on_alone, started_processes
 
 SMALL, LARGE = 12_000, 200_000
 
@@ -59,3 +62,76 @@ def test_torchrun_has_chosen_the_number(choose, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     model = SimpleNamespace(learns_by_gradient=False)
     assert with_devices({"accelerator": "cpu", "devices": "auto"}, model, None)["devices"] == 2
+
+
+ALONE = {name for name, command in COMMANDS.items() if command.is_alone}
+
+
+@pytest.mark.parametrize("command", sorted(ALONE | {"fit"}))
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"devices": 2}, "trainer.devices 2 has no effect"),
+        ({"devices": [1, 3], "num_nodes": 2}, "trainer.devices [1, 3] and trainer.num_nodes 2 have no effect"),
+        ({"devices": -1}, "trainer.devices -1 has no effect"),
+        ({"devices": 1}, ""),
+        ({"devices": "auto"}, ""),
+    ],
+)
+def test_a_command_that_works_alone_says_so(monkeypatch, capsys, command, settings, said):
+    """Catches a command that starts processes it has no work for, and a setting that is ignored without a word."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    before = {"accelerator": "gpu", "devices": "auto", "num_nodes": 1, "strategy": "ddp", **settings}
+    model = SimpleNamespace(network=SimpleNamespace(learning="counting"))
+    after = settle(before, command, model, None)
+    one = [1] if isinstance(settings["devices"], list) else 1
+    assert after == {**before, "devices": one, "num_nodes": 1, "strategy": "auto" if said else "ddp"}
+    work = "fit by counting" if command == "fit" else command
+    assert capsys.readouterr().err == (said and f"{work} uses one device; {said}\n")
+
+
+def test_a_command_that_shares_its_work_has_several_devices(capsys):
+    """Catches a command on one of two devices."""
+    model = SimpleNamespace(network=SimpleNamespace(learning="gradient"))
+    for command in COMMANDS.keys() - ALONE:
+        before = {"accelerator": "cpu", "devices": 2, "num_nodes": 1}
+        assert settle(before, command, model, None) == before
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("rank", "size"), [("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS")])
+def test_one_of_the_started_processes_goes_on(monkeypatch, capsys, rank, size):
+    """Catches work that each process does, an exit status of a failure, and a process that waits for the others."""
+    monkeypatch.setenv(size, "3")
+    monkeypatch.setenv(rank, "2")
+    with pytest.raises(SystemExit) as end:
+        go_on_alone("plot")
+    assert end.value.code == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(rank, "0")
+    go_on_alone("plot")
+    assert capsys.readouterr().err == "plot uses one device; 2 of 3 processes have nothing to do\n"
+    assert started_processes() == (0, 1)
+    assert not {rank, size} & set(os.environ)
+
+
+@pytest.fixture
+def two_machines(monkeypatch):
+    """The variables that torchrun sets in the one process on each of two machines."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
+    return lambda devices: with_devices(
+        {"accelerator": "cpu", "devices": devices, "num_nodes": 1}, SimpleNamespace(learns_by_gradient=False), None
+    )
+
+
+@pytest.mark.parametrize("devices", ["auto", 1])
+def test_torchrun_has_chosen_the_machines(two_machines, devices):
+    """Catches a run of its own on each machine."""
+    assert two_machines(devices) == {"accelerator": "cpu", "devices": 1, "num_nodes": 2}
+
+
+def test_another_number_than_torchrun_has_started_is_refused(two_machines):
+    """Catches processes that train without each other, or wait for others that nobody starts."""
+    with pytest.raises(ValueError, match=r"trainer\.devices is 3, but torchrun has started 1; leave it out"):
+        two_machines(3)

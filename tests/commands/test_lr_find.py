@@ -174,7 +174,6 @@ REFUSED = [
     (COUNTS, "NGram does not learn by gradient and has no learning rate to find"),
     (("--trainer.fast_dev_run", "true"), "trainer.fast_dev_run is set"),
     (("--min_exponent", "20", "--max_exponent", "30"), "the loss grew out of bounds within"),
-    (("--trainer.accelerator", "cpu", "--trainer.devices", "2"), "this command runs on one device"),
 ]
 
 

@@ -13,7 +13,7 @@ GRU = {"model.network.class_path": "GRU", "model.network.init_args.width": 7}
 
 
 def run_of(seed: int, settings: dict[str, Any], digest: str = "a") -> Run:
-    return Run(f"{seed}", Path(), None, seed, 1, settings, digest, "")
+    return Run(f"{seed}", Path(), None, seed, 1, settings, digest, "", {})
 
 
 def differing(*settings: dict[str, Any]) -> dict[str, list[Any]]:

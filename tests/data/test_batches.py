@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 
+from mm_lightning import UserError
 from mm_lightning.data import batches
 from mm_lightning.data.batches import ItemBatches, TrainBatches
 from mm_lightning.data.encoding import IGNORE, EncodedItems, PaddedItems, Windows, encode
@@ -66,7 +67,7 @@ def test_batches_resume_from_any_position(monkeypatch: pytest.MonkeyPatch, gathe
     for position in range(15):
         loader = TrainBatches(numbered(43), 8, seed=3, position=position)
         assert epochs(loader, 1) == whole[position : position + 5]
-        assert loader.state_dict() == {"position": position + 5}
+        assert loader.state_dict() == {"position": position + 5, "global_batch": 8}
 
 
 def test_the_state_counts_batches_delivered():
@@ -74,7 +75,7 @@ def test_the_state_counts_batches_delivered():
     loader = TrainBatches(numbered(43), 8, seed=3)
     whole = epochs(TrainBatches(numbered(43), 8, seed=3), 2)
     first = [y.tolist() for _, y in itertools.islice(loader, 3)]
-    assert (first, loader.state_dict()) == (whole[:3], {"position": 3})
+    assert (first, loader.state_dict()) == (whole[:3], {"position": 3, "global_batch": 8})
     other = TrainBatches(numbered(43), 8, seed=3)
     other.load_state_dict(loader.state_dict())
     assert epochs(other, 1) == whole[3:8]
@@ -87,6 +88,42 @@ def test_ranks_together_see_what_one_process_sees(world_size: int, position: int
     one = epochs(TrainBatches(numbered(101), 4 * world_size, 5, position), 2)
     ranks = [epochs(TrainBatches(numbered(101), 4, 5, position, rank, world_size), 2) for rank in range(world_size)]
     assert [list(itertools.chain(*step)) for step in zip(*ranks, strict=True)] == one
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 6])
+@pytest.mark.parametrize("position", [0, 5, 7, 8, 13, 16])
+def test_another_number_of_ranks_goes_on_at_the_same_place(world_size: int, position: int):
+    """Catches a position that counts the batches of a rank, where ranks share the same global batch."""
+    whole = epochs(TrainBatches(numbered(101), 12, 5), 3)
+    state = TrainBatches(numbered(101), 12, 5, position).state_dict()
+    found = []
+    for rank in range(world_size):
+        loader = TrainBatches(numbered(101), 12 // world_size, 5, 0, rank, world_size)
+        loader.load_state_dict(state)
+        found.append(epochs(loader, 1))
+    assert [list(itertools.chain(*step)) for step in zip(*found, strict=True)] == whole[position : position + 8]
+
+
+@pytest.mark.parametrize(("old", "new"), [(12, 4), (12, 5), (5, 12), (12, 100), (12, 1000), (1000, 12)])
+def test_batches_of_another_size_go_on_in_the_same_shuffle(old: int, new: int):
+    """Catches a position in batches that leaves out a part of the data, or begins an epoch that is over."""
+    before = TrainBatches(numbered(101), old, 5)
+    for position in range(2 * len(before) + 1):
+        state = TrainBatches(numbered(101), old, 5, position).state_dict()
+        loader = TrainBatches(numbered(101), new, 5)
+        loader.load_state_dict(state)
+        (epoch, used), (epoch_now, begun) = divmod(position, len(before)), divmod(loader.position, len(loader))
+        assert epoch_now == epoch
+        assert begun * loader.batch_size <= used * before.batch_size
+        assert (begun + 1) * loader.batch_size > used * before.batch_size or begun == len(loader) - 1
+
+
+def test_a_position_of_an_earlier_version_counts_batches_of_the_same_size():
+    """Catches a checkpoint without the size of a batch that cannot be resumed."""
+    for state in ({"position": 3}, {"position": 3, "global_batch": None}):
+        loader = TrainBatches(numbered(43), 8, seed=3)
+        loader.load_state_dict(state)
+        assert loader.position == 3
 
 
 def test_fewer_examples_than_a_batch():
@@ -114,24 +151,33 @@ def test_padded_items_make_batches_too():
     assert sum(len(y) for _, y in TrainBatches(PaddedItems(items), 5, seed=1)) == 20
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 50])
+@pytest.mark.parametrize("world_size", [1, 2, 3, 41])
 @pytest.mark.parametrize("limit", [1, 40, 1 << 14])
 def test_scoring_batches_hold_each_item_once(monkeypatch: pytest.MonkeyPatch, world_size: int, limit: int):
     """Catches items missed or counted twice in a validation loss, by batching or by sharing among ranks."""
     monkeypatch.setattr(batches, "_MAX_SCORED_POSITIONS", limit)
-    items, seen = random_items(41), []
+    items, seen, counts = random_items(41), [], set()
     padded = PaddedItems(items)
     for rank in range(world_size):
         loader = ItemBatches(items, torch.arange(41), rank, world_size)
         found = list(loader)
         assert len(found) == len(loader)
-        for x, y, indices in found:
-            assert len(indices) == 1 or x.numel() <= limit
+        counts.add(len(found))
+        for number, (x, y, indices) in enumerate(found, 1):
+            has_rest = world_size > 1 and number == len(found)  # an item that the last process has no match for
+            assert len(indices) - has_rest == 1 or x[has_rest:].numel() <= limit
             x_expected, y_expected = padded.gather(indices)
             assert torch.equal(x, x_expected)
             assert torch.equal(y, y_expected)
             seen += indices.tolist()
     assert sorted(seen) == list(range(41))
+    assert len(counts) == 1  # or one process would wait for the buffers of another
+
+
+def test_fewer_items_than_ranks_is_an_error():
+    """Catches a traceback of Lightning where a process has nothing to score."""
+    with pytest.raises(UserError, match="2 items cannot be shared by 3 devices; use fewer"):
+        ItemBatches(random_items(2), torch.arange(2), 0, 3)
 
 
 def test_scoring_batches_have_items_of_similar_length():

@@ -9,7 +9,7 @@ import pytest
 
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items
-from mm_lightning.data.splits import split_items
+from mm_lightning.data.splits import shuffled_order, split_items
 
 
 @pytest.mark.parametrize("count", [6, 10, 99, 1000])
@@ -66,3 +66,11 @@ def test_the_error_names_the_smallest_sufficient_number_of_items():
     assert len(split_items(Items.from_strings(["emma"] * least), "lecture", "text").dev) == 1
     with pytest.raises(ValueError, match="split empty"):
         split_items(Items.from_strings(["emma"] * (least - 1)), "lecture", "text")
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 8, 9, 255, 256, 257, 4_096, 70_000, 300_001])
+def test_items_are_shuffled_as_python_shuffles_them(count: int):
+    """Catches a swap out of turn, a word drawn with the wrong number of bits, and a part that begins too late."""
+    expected = list(range(count))
+    random.Random(42).shuffle(expected)
+    assert shuffled_order(count).tolist() == expected

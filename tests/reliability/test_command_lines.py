@@ -25,6 +25,7 @@ KNOWN = [  # each was a traceback, a hang or an ignored setting
     ("fit", "--trainer.max_steps", 2**70),
     ("fit", "--trainer.devices", "x"),
     ("fit", "--trainer.devices", 2**70),
+    ("fit", "--trainer.strategy", "ddp_spawn", "--trainer.accelerator", "cpu", "--trainer.devices", 2),
     ("fit", "--trainer.num_nodes", 0),
     ("fit", "--data.path", "words\udcff.txt"),
     ("score", "\udcff"),

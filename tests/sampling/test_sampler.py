@@ -92,11 +92,27 @@ def test_a_window_is_computed_once(network: MLP, vocabulary: Vocabulary):
     computed: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, inputs: computed.extend(map(tuple, inputs[0].tolist())))
     sampler = Sampler(network, vocabulary, SamplingOptions(min_length=0))
-    sampler.sample_batch(0)
-    assert len(set(computed)) == len(computed) <= len(vocabulary) ** network.block_size
-    for batch in range(1, 4):
+    windows = set(itertools.product(range(len(vocabulary)), repeat=network.block_size))
+    for batch in range(4):
         sampler.sample_batch(batch)
-    assert sorted(computed) == sorted(itertools.product(range(len(vocabulary)), repeat=network.block_size))
+        known = [window for window in computed if any(window)]  # boundaries alone fill up a call
+        assert len(set(known)) == len(known) < len(windows)
+    assert set(computed) == windows
+
+
+def test_the_rows_of_a_table_do_not_depend_on_the_requests(vocabulary: Vocabulary):
+    """Catches items that hang on the batches before: processes that share out the batches would sample others.
+
+    Matrix products of fewer rows round otherwise, and by chance a draw flips.
+    """
+    torch.manual_seed(0)
+    network = MLP(64, block_size=2, embed_dim=30, hidden_dim=512).eval()
+    first, again = (network.window_table(lambda logits: logits.double().cpu(), 64) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    for number in range(0, 64 * 64, 7):
+        first.advance(torch.tensor([[number // 64, number % 64]]), ())
+    assert torch.equal(first.rows(), again.rows())
 
 
 def test_few_items_do_not_compute_every_window():

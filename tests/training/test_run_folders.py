@@ -114,6 +114,14 @@ def test_a_name_that_means_nothing_is_an_error(tmp_path: Path, name: str):
         run_folders.find_checkpoint(name, tmp_path)
 
 
+def test_a_process_that_comes_later_finds_the_checkpoint_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Catches a second process that looks into the run folder which the first one has just made for the new run."""
+    best = add_checkpoint(run_folders.create(tmp_path), "best")
+    run_folders.create(tmp_path)
+    monkeypatch.setattr("lightning_utilities.core.rank_zero.rank_zero_only.rank", 1, raising=False)
+    assert run_folders.find_checkpoint("best", tmp_path) == best
+
+
 def test_a_path_means_itself(tmp_path: Path):
     """A path searched for below the root."""
     assert run_folders.find_checkpoint("some/where.ckpt", tmp_path) == Path("some/where.ckpt")

@@ -5,6 +5,7 @@ import os
 import re
 import sys
 import threading
+import time
 from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from mm_lightning import UserError
 
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
 _MAX_CHARACTERS = 1000  # of an error
+_REPORT_SECONDS = 5  # for the first of several processes, or torchrun, to end a process that failed in the same way
 _PASSWORD = re.compile(r"(://[^:/@\s]*:).+(?=@)|(\bpassword=)[^&\s'\"]+")  # in user:password@host, or an option
 _REMEDIES = {  # for limits of the machine, by error number; other errors of the system are bugs
     errno.ENOSPC: "make room on the disk",
@@ -31,8 +33,18 @@ def hide_passwords(text: str) -> str:
     return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
+def is_first_process() -> bool:
+    """Whether this process is the first of a machine, or works alone: Lightning, torchrun and SLURM number them."""
+    return os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) == "0"
+
+
 def fail(message: str, status: int) -> NoReturn:
-    """Print an error of one line and exit; the middle of a very long line is left out."""
+    """Print an error of one line and exit; the middle of a very long line is left out.
+
+    A process that trains with others waits before it reports: where the first one has the same error, it is ended.
+    """
+    if not is_first_process():
+        time.sleep(_REPORT_SECONDS)
     line = hide_passwords(" ".join(message.split()))
     if len(line) > _MAX_CHARACTERS:
         line = f"{line[: _MAX_CHARACTERS // 2]} ... {line[-_MAX_CHARACTERS // 2 :]}"

@@ -48,8 +48,11 @@ class Seeds:
             raise UserError(
                 f"--seeds {self.count} trains new runs, and --ckpt_path {resumed.path} resumes one; leave one out"
             )
-        if self.count > 1:
-            trainer.require_one_device()
+        if self.count > 1 and trainer.world_size > 1:
+            raise UserError(
+                f"--seeds {self.count} trains on one device; set --trainer.devices 1, or train each --seed_everything "
+                f"on its own (there are {trainer.world_size} devices)"
+            )
 
     @contextmanager
     def telling_rest(self) -> Iterator[None]:
@@ -71,10 +74,7 @@ class Fitted(Protocol):
     """A finished `fit`."""
 
     trainer: Trainer
-
-    @property
-    def seeds(self) -> Seeds:
-        """The seeds to train, of which this run has the first."""
+    seeds: Seeds  # of which this run has the first
 
 
 def train_each(fit: Callable[[list[str]], Fitted]) -> None:
@@ -105,4 +105,7 @@ def _print_spread(runs: list[Path]) -> None:
     if len(losses) > 1:
         mean, deviation = statistics.fmean(losses), statistics.stdev(losses)
         print(f"val/loss of {len(losses)} seeds: mean {mean:.4f}, standard deviation {deviation:.4f}")
-        print(f"compare them:    python -m mm_lightning compare {' '.join(map(os.path.relpath, runs))}")
+        best = run_folders.checkpoint_of(runs[0], run_folders.BEST)
+        own = checkpoint.foreign_classes(checkpoint.load(best)["hyper_parameters"])
+        words = [*map(os.path.relpath, runs), *(f"--model.{key} {name}" for key, name in own.items())]
+        print(f"compare them:    python -m mm_lightning compare {' '.join(words)}")

@@ -9,14 +9,17 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-_CHUNK = 1024  # windows per call of `compute`
+_CHUNK = 256  # windows per call of `compute`: more would be many for a few items, fewer take longer for a whole table
 
 
 class WindowTable:
     """Rows (V,) per window of C ids, each computed on first use.
 
-    The windows that one call computes together depend on the earlier requests alone, so results are reproducible.
+    Which windows one call computes together depends on the earlier requests, but the rows do not: every call has
+    equally many windows, as matrix products of another size round otherwise. So processes that share out the batches
+    of a run sample the same items as one process.
 
     Args:
         compute: Maps windows (N, C) to rows (N, V) float64 on the CPU.
@@ -56,5 +59,7 @@ class WindowTable:
         if self._num_requests > len(self._rows):
             numbers = (~self._is_known).nonzero().flatten()
         for chunk in torch.split(numbers, _CHUNK):
-            self._rows[chunk] = self._compute(chunk[:, None] // self._digit_values % self._vocab_size)
+            padded = F.pad(chunk, (0, _CHUNK - len(chunk)))
+            rows = self._compute(padded[:, None] // self._digit_values % self._vocab_size)
+            self._rows[chunk] = rows[: len(chunk)]
         self._is_known[numbers] = True

@@ -1,6 +1,7 @@
 """Loader that groups the training batches into blocks."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class BlockLoader:
         """Position in single batches."""
         return self._batches.state_dict()
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the position."""
         self._batches.load_state_dict(state)
 

@@ -37,7 +37,7 @@ def obstacle(
     """
     name, schedule = type(optimizer).__name__, type(scheduler).__name__
     kinds = (
-        (num_devices == 1, f"trainer.devices is {num_devices}, and compiled steps are for one device"),
+        (num_devices == 1, f"{num_devices} devices train together, and compiled steps are for one device"),
         (device.type == "cpu", f"trainer.accelerator is {device.type}, and compiled steps are for CPUs"),
         (
             type(optimizer) is SGD or isinstance(optimizer, Adam),

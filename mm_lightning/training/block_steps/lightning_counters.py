@@ -9,6 +9,9 @@ from typing import Any, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning_utilities.core.rank_zero import rank_zero_info
+
+from mm_lightning.data.batches import GLOBAL_BATCH, examples_per_batch, same_place
 
 
 def steps_until_next_event(trainer: pl.Trainer, most: int) -> int:
@@ -133,6 +136,22 @@ def _set_counts(state: dict[str, Any], value: int) -> None:
             state[key] = False if isinstance(inner, bool) else value
 
 
+def _resize_batches(trainer: pl.Trainer, loops: dict[str, Any]) -> None:
+    """Count the current epoch in batches of another size, if they have one since the checkpoint, and say so."""
+    data, world_size = trainer.datamodule, trainer.world_size  # type: ignore[attr-defined] # set by Trainer.fit
+    per_rank = examples_per_batch(data.num_examples, data.batch_size, world_size)
+    old, new = loops["state_dict"]["combined_loader"][0].get(GLOBAL_BATCH), per_rank * world_size
+    if old in (None, new):
+        return
+    counts = loops["epoch_loop.batch_progress"]["current"]
+    most = limited_batches(trainer, data.batches_per_epoch(world_size))
+    done = same_place(counts["ready"], old, new, most)
+    counts.update(dict.fromkeys(counts, done - done % trainer.accumulate_grad_batches))
+    shares = "" if world_size == 1 else f" ({per_rank} on each of {world_size} devices)"
+    remedy = "" if old % world_size else f"; --data.batch_size {old // world_size} keeps {old}"
+    rank_zero_info(f"a batch has {new} examples{shares}, and had {old} until this checkpoint{remedy}")
+
+
 def prepare_restart(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """Make Lightning go on from settled counters with the next batch.
 
@@ -141,6 +160,7 @@ def prepare_restart(trainer: pl.Trainer, checkpoint: dict[str, Any]) -> None:
     """
     settle_counters(checkpoint)
     loops = checkpoint["loops"]["fit_loop"]
+    _resize_batches(trainer, loops)
     batches = loops["epoch_loop.batch_progress"]
     if trainer.max_steps != -1 or batches["current"]["ready"] > 0:
         loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1

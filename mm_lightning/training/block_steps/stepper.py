@@ -39,7 +39,7 @@ class BlockSteps(Stepper):
     is_automatic = False
 
     def __init__(self, network: Network, settings: BlockSettings, width: int) -> None:
-        self.is_compiled = settings.compile  # as decided, here or in the part of the run before a checkpoint
+        self.is_compiled = settings.compile  # on one device, as decided here or in the run before a checkpoint
         self._network = network
         self._settings = settings
         self._width = width
@@ -138,7 +138,8 @@ class BlockSteps(Stepper):
         if self.is_compiled is None and not reason:
             reason = _cost(trainer, xs)
         if reason:
-            self.is_compiled = False
+            if trainer.world_size == 1:  # a run that goes on with one device may be compiled then
+                self.is_compiled = False
             rank_zero_info(f"steps are not compiled: {reason}")
             return
         self._compile(trainer.optimizers[0], xs, ys, precision == "bf16-mixed")

@@ -1,18 +1,20 @@
 """The state of torch's global random generators in the checkpoint.
 
 Batches and samples have random streams of their own; dropout uses the global generator. Lightning does not save its
-state, so a resumed run would drop other units.
+state, so a resumed run would drop other units. Each rank has a stream of its own.
 """
 
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning.training.checkpoint import RANDOM_STATE
+from mm_lightning.training.processes.collectives import gathered
 
 
 class RandomState(Callback):
@@ -28,10 +30,17 @@ class RandomState(Callback):
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the states of the checkpoint, as the last thing before the first step."""
+        """Restore the states of the checkpoint, as the last thing before the first step.
+
+        A rank without a state begins a random stream of its own: the same dropout on all ranks would be less noise.
+        """
+        rank = trainer.global_rank
+        if rank >= max(1, len(self._loaded.get("cpu", ()))):
+            words = np.random.SeedSequence([torch.initial_seed(), trainer.global_step, rank]).generate_state(2)
+            torch.manual_seed(int(words.view(np.uint64)[0] >> 1))
         for kind, states in self._loaded.items():
-            if trainer.global_rank < len(states):
-                state = states[trainer.global_rank].clone()  # torch 2.15 reads a view from its base's start
+            if rank < len(states):
+                state = states[rank].clone()  # torch 2.15 reads a view from its base's start
                 if kind == "cpu":
                     torch.set_rng_state(state)
                 elif trainer.strategy.root_device.type == "cuda":
@@ -50,15 +59,9 @@ class RandomState(Callback):
         states = {"cpu": torch.get_rng_state()}
         if device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(device)
-        return {kind: self._gather(state) for kind, state in states.items()}
+        return {kind: gathered(self._trainer, state) for kind, state in states.items()}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the states for `on_train_start`."""
         self._loaded = state_dict
-
-    def _gather(self, state: Tensor) -> Tensor:
-        """States of all ranks (ranks, bytes) from the state (bytes,) of each."""
-        assert self._trainer is not None
-        gathered = self._trainer.strategy.all_gather(state.to(self._trainer.strategy.root_device))
-        return gathered.cpu().view(self._trainer.world_size, -1)

@@ -3,6 +3,7 @@
 from mm_lightning.training.checkpoint.content import (
     AtomicCheckpointIO,
     Checkpoint,
+    arguments,
     describe,
     digest,
     load,
@@ -14,6 +15,7 @@ from mm_lightning.training.checkpoint.content import (
 from mm_lightning.training.checkpoint.folder import NEEDS_EXTRA, refuse_to_resume
 from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, MADE, RANDOM_STATE, RUN_CONFIG
 from mm_lightning.training.checkpoint.transfer import OtherNetworkError, begin_from, shapes_with_one_id_more
+from mm_lightning.training.checkpoint.trust import foreign_classes
 
 __all__ = [
     "BEST_CHECKPOINT",
@@ -26,9 +28,11 @@ __all__ = [
     "AtomicCheckpointIO",
     "Checkpoint",
     "OtherNetworkError",
+    "arguments",
     "begin_from",
     "describe",
     "digest",
+    "foreign_classes",
     "load",
     "load_model",
     "load_weights",

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mm_lightning.data.batches import GLOBAL_BATCH
 from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
 
 _MAX_DEPTH = 50
@@ -22,16 +23,16 @@ class SchemaError(Exception):
     """Exception for content with a missing or wrong part; the message names the part."""
 
 
+def _optional(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or is_right(value)
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < _MAX_COUNT
 
 
 def _is_flag(value: Any) -> bool:
     return type(value) is bool
-
-
-def _is_optional_flag(value: Any) -> bool:
-    return value is None or type(value) is bool
 
 
 def _is_text(value: Any) -> bool:
@@ -55,15 +56,15 @@ def _is_list_of_dicts(value: Any) -> bool:
 
 
 def _is_loader_states(value: Any) -> bool:
-    return _is_list_of_dicts(value) and len(value) == 1 and all(_is_count(state.get("position")) for state in value)
+    return (
+        _is_list_of_dicts(value)
+        and len(value) == 1
+        and all(_is_count(state.get("position")) and _optional(_is_count)(state.get(GLOBAL_BATCH)) for state in value)
+    )
 
 
 def _is_version(value: Any) -> bool:
     return type(value) is str and _VERSION.fullmatch(value) is not None
-
-
-def _is_optional_count(value: Any) -> bool:
-    return value is None or _is_count(value)
 
 
 def _is_score(value: Any) -> bool:
@@ -72,6 +73,10 @@ def _is_score(value: Any) -> bool:
 
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, Tensor) and value.shape == () and value.dtype == torch.float64
+
+
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 1 and value.dtype == torch.float64
 
 
 def _is_weights(value: Any) -> bool:
@@ -99,10 +104,6 @@ def _is_class(value: Any) -> bool:
         return False
     arguments = value.get("init_args", {})  # absent for a class without arguments
     return isinstance(arguments, dict) and all(type(key) is str for key in arguments)
-
-
-def _is_optional_class(value: Any) -> bool:
-    return value is None or _is_class(value)
 
 
 def _progress(*stages: str) -> dict[str, Any]:
@@ -154,26 +155,26 @@ _SCHEMA: dict[str, Any] = {
         "alphabet": _is_alphabet,
         "labels": _is_labels,
         "network": _is_class,
-        "optimizer": _is_optional_class,
-        "lr_scheduler": _is_optional_class,
+        "optimizer": _optional(_is_class),
+        "lr_scheduler": _optional(_is_class),
     },
     "datamodule_hparams_name": _is_text,
     "datamodule_hyper_parameters": {
         "_instantiator": _is_text,
         "path": _is_paths,
         "split": _is_text,
-        "batch_size": _is_optional_count,
-        "block_size": _is_optional_count,
+        "batch_size": _optional(_is_count),
+        "block_size": _optional(_is_count),
         "tokens": _is_text,
-        "max_vocab": _is_optional_count,
+        "max_vocab": _optional(_is_count),
         "seed": _is_count,
         "item": _is_optional_column,
         "label": _is_optional_column,
         "weight": _is_optional_column,
     },
-    DATA: {"position": _is_count, "digest": _is_text},
-    "train_loss": {"sum": _is_scalar, "count": _is_count},
-    "compiled_steps": _is_optional_flag,
+    DATA: {"position": _is_count, GLOBAL_BATCH: _optional(_is_count), "digest": _is_text},
+    "train_loss": {"sum": _is_scalar, "sums": _is_vector, "count": _is_count},
+    "compiled_steps": _optional(_is_flag),
 }
 
 _MODEL = ("epoch", "global_step", "state_dict", "hyper_parameters", "datamodule_hyper_parameters", DATA)

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import torch
+
+from mm_lightning.data.batches import GLOBAL_BATCH
 from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, DATA, RANDOM_STATE, RUN_CONFIG
 
 _OLD_DATA = "WordsDataModule"  # keys of version 0.1
@@ -16,6 +19,9 @@ def upgraded(content: dict[str, Any]) -> dict[str, Any]:
     result = {DATA if key == _OLD_DATA else key: value for key, value in content.items()}
     result["hyper_parameters"] = {**_NEW_MODEL_SETTINGS, **result["hyper_parameters"]}
     result["datamodule_hyper_parameters"] = {**_NEW_DATA_SETTINGS, **result["datamodule_hyper_parameters"]}
+    for key, additions in ((DATA, {GLOBAL_BATCH: None}), ("train_loss", {"sums": torch.zeros(0, dtype=torch.float64)})):
+        if isinstance(state := result.get(key), dict):
+            result[key] = {**additions, **state}
     if isinstance(states := result.get("callbacks"), dict):
         result["callbacks"] = {_OLD_CALLBACKS.get(str(key).partition("{")[0], key): states[key] for key in states}
     if isinstance(weights := result.get("state_dict"), dict):

@@ -113,3 +113,14 @@ def test_a_thread_on_a_full_disk_prints_nothing(capsys: pytest.CaptureFixture[st
         thread.join()
     assert capsys.readouterr().err == ""
     assert threading.excepthook is threading.__excepthook__ or "pytest" in threading.excepthook.__module__
+
+
+@pytest.mark.parametrize(("variable", "rank", "is_first"), [("LOCAL_RANK", "1", False), ("SLURM_LOCALID", "0", True)])
+def test_the_first_process_reports_before_the_others(monkeypatch: pytest.MonkeyPatch, variable, rank, is_first):
+    """Catches the same error from each of several processes."""
+    waits = []
+    monkeypatch.setenv(variable, rank)
+    monkeypatch.setattr("time.sleep", waits.append)
+    with pytest.raises(SystemExit), one_line_errors():
+        raise UserError("none")
+    assert (waits == []) == is_first
