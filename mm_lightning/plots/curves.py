@@ -86,8 +86,8 @@ def compared_curves(groups: Mapping[str, Sequence[Curve]], title: str) -> "Figur
             (line,) = axes.plot(curve.steps, curve.losses, "o-", markersize=3, linewidth=1, color=f"C{number % 10}")
         line.set_label(label)  # one entry of the legend for a group
     axes.set(title=title, xlabel="optimiser steps", ylabel="nats", yscale="log")
-    axes.yaxis.set_major_formatter("{x:.2f}")
-    axes.yaxis.set_minor_formatter("{x:.2f}")
+    axes.yaxis.set_major_formatter("{x:.4g}")
+    axes.yaxis.set_minor_formatter("{x:.4g}")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3, which="both")
     axes.legend()

@@ -51,3 +51,19 @@ def test_the_printed_command_samples(tmp_path: Path):
     assert len(done.stdout.splitlines()) == 3
     refused = run("predict", "--ckpt_path", "best", cwd=tmp_path, prepare=find_modules_here)
     assert refused.stderr.endswith("as in --model.network my_net.MyNet\n")
+
+
+def test_the_printed_command_compares(tmp_path: Path):
+    """Catches runs of several seeds whose own network cannot be compared, or is compared without being named."""
+    (tmp_path / "my_net.py").write_text(NETWORK, encoding="utf-8")
+    lines = (ROOT / "data/names.txt").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "names.txt").write_text("\n".join(lines[::100]), encoding="utf-8")
+    options = ("--data.path", "names.txt", "--trainer.max_steps", "20", "--seeds", "2")
+    fitted = run("fit", "--model.network", "my_net.MyNet", *OPTIMIZER, *options, cwd=tmp_path, prepare=find_modules_here)
+    assert fitted.returncode == 0, fitted.stderr
+    printed = fitted.stdout.splitlines()[-1].partition("python -m mm_lightning ")[2]
+    done = run(*shlex.split(printed), "--num_samples", "0", cwd=tmp_path, prepare=find_modules_here)
+    assert done.returncode == 0, done.stderr
+    assert "version_0, version_1" in done.stdout
+    refused = run("compare", "0", "1", cwd=tmp_path, prepare=find_modules_here)
+    assert refused.stderr.endswith("as in --model.network my_net.MyNet\n")

@@ -68,3 +68,14 @@ def test_a_divergent_end_does_not_flatten_the_valley():
     assert axes.get_ylim()[1] < 10
     assert axes.lines[0].get_xdata() == pytest.approx(exponents)
     assert axes.lines[2].get_xdata() == pytest.approx([-2, -2])
+
+
+def test_compared_curves_have_one_entry_for_each_group():
+    """Catches a legend with an entry for each seed, and seeds of a group in several colours."""
+    curve = plots.Curve(np.array([1, 2]), np.array([3.0, 2.0]))
+    (axes,) = plots.compared_curves({"A": [curve, curve], "B": [curve]}, "title").axes
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["A", "B"]
+    colours = [line.get_color() for line in axes.get_lines()]
+    assert colours[0] == colours[1] != colours[2]
