@@ -58,8 +58,8 @@ def test_the_printed_command_compares(tmp_path: Path):
     (tmp_path / "my_net.py").write_text(NETWORK, encoding="utf-8")
     lines = (ROOT / "data/names.txt").read_text(encoding="utf-8").splitlines()
     (tmp_path / "names.txt").write_text("\n".join(lines[::100]), encoding="utf-8")
-    options = ("--data.path", "names.txt", "--trainer.max_steps", "20", "--seeds", "2")
-    fitted = run("fit", "--model.network", "my_net.MyNet", *OPTIMIZER, *options, cwd=tmp_path, prepare=find_modules_here)
+    options = ("--data.path", "names.txt", *OPTIMIZER, "--trainer.max_steps", "20", "--seeds", "2")
+    fitted = run("fit", "--model.network", "my_net.MyNet", *options, cwd=tmp_path, prepare=find_modules_here)
     assert fitted.returncode == 0, fitted.stderr
     printed = fitted.stdout.splitlines()[-1].partition("python -m mm_lightning ")[2]
     done = run(*shlex.split(printed), "--num_samples", "0", cwd=tmp_path, prepare=find_modules_here)
