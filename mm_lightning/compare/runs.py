@@ -131,8 +131,8 @@ def _unfinished(path: Path, config: Settings) -> str:
 
 
 def grouping_key(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """Key that is equal for runs that differ in the seed alone."""
-    settings = ((key, repr(value)) for key, value in run.settings.items() if key != _PATH)
+    """Key that is equal for runs that differ in the seed alone; an absent setting is null."""
+    settings = ((key, repr(value)) for key, value in run.settings.items() if key != _PATH and value is not None)
     return run.digest, tuple(sorted(settings))
 
 

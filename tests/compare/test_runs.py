@@ -29,6 +29,7 @@ def test_groups_are_of_one_setting_and_one_list():
         ("B", [1]),
         ("C", [3]),
     ]
+    assert len(group_runs([run_of(1, {"lr": 0.1}), run_of(2, {"lr": 0.1, "new": None})])) == 1
     with pytest.raises(UserError, match="have the same settings and the same seed, 1; leave one out"):
         group_runs([run_of(1, a), run_of(1, b)])
 
