@@ -53,8 +53,10 @@ def settle(
     Raises:
         SystemExit: 0, in a process of torchrun or SLURM that has nothing to do.
     """
+    if command is None:  # a trial of a sweep: one process, whoever has started it
+        return with_accelerator(settings, model, datamodule)
     is_counted = command == "fit" and model.network.learning == "counting"
-    if command is not None and (is_counted or COMMANDS[command].is_alone):
+    if is_counted or COMMANDS[command].is_alone:
         work = "fit by counting" if is_counted else command
         go_on_alone(work)
         settings, without_effect = on_one_device(settings)
@@ -78,13 +80,26 @@ def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: Ite
         UserError: If the number is not torchrun's.
     """
     result = dict(settings)
-    if result["devices"] == "auto":
-        result["devices"] = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if "LOCAL_WORLD_SIZE" in os.environ:  # of torchrun
-        result["num_nodes"] = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
         started = int(os.environ["LOCAL_WORLD_SIZE"])
-        if result["devices"] != started:
+        result["num_nodes"] = int(os.environ.get("GROUP_WORLD_SIZE", "1"))
+        if result["devices"] not in ("auto", started):
             raise UserError(f"trainer.devices is {result['devices']}, but torchrun has started {started}; leave it out")
+        result["devices"] = started
+    return with_accelerator(result, model, datamodule)
+
+
+def with_accelerator(settings: dict[str, Any], model: LanguageModel, datamodule: ItemsDataModule) -> dict[str, Any]:
+    """Settle the accelerator where it is auto, for one device unless the settings have a number.
+
+    Args:
+        settings: The Trainer's settings.
+        model: The model.
+        datamodule: The data.
+    """
+    result = dict(settings)
+    if result["devices"] == "auto":
+        result["devices"] = 1
     if result["accelerator"] == "auto":
         is_busy = _multiply_adds(model, datamodule) >= _GPU_STEP_MULTIPLY_ADDS
         has_gpu = torch.cuda.is_available()

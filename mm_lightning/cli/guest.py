@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli.application import Application
-from mm_lightning.cli.devices import on_one_device, with_devices
+from mm_lightning.cli.devices import on_one_device, with_accelerator
 from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.out_of_memory import refuse_out_of_memory
@@ -80,8 +80,7 @@ class Guest(Application):
             raise UserError(f"Python works on one device, so {without_effect}; leave it out, or run the command")
         if self.subcommand == "fit" and (count := started_processes()[1]) > 1:
             raise UserError(f"fit in Python works in one process, and {count} were started; run the command fit")
-        devices = 1 if settings["devices"] == "auto" else settings["devices"]  # torchrun may have started more
-        return with_devices({**settings, "devices": devices}, self.model, self.datamodule)
+        return with_accelerator(settings, self.model, self.datamodule)
 
 
 class Prepared(Guest):

@@ -97,7 +97,7 @@ def test_counts_are_those_of_items_written_out(make, monkeypatch: pytest.MonkeyP
         for batch in loader:
             for part in batch:
                 network.count(*part)
-        assert loader.state_dict() == {"position": 1}
+        assert loader.state_dict()["position"] == 1
         counted.append(network)
     assert all(torch.equal(a, b) for a, b in zip(*(n.state_dict().values() for n in counted), strict=True))
     x = torch.tensor([[0, 1], [2, 3], [3, 3]])
