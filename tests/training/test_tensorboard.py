@@ -13,8 +13,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from mm_lightning.cli.application import main
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks import MLP, WaveNet
-from mm_lightning.training.callbacks.tensorboard.histograms import measure
 from mm_lightning.training.callbacks.milestones import Milestones
+from mm_lightning.training.callbacks.tensorboard.histograms import measure
 
 EPOCH = 26  # steps
 STEPS = 60  # two epochs and a part of a third

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from mm_lightning.data.batches import GLOBAL_BATCH
-from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import (
+    AVERAGING,
+    BEST_CHECKPOINT,
+    CONFIG_KEY,
+    DATA,
+    RANDOM_STATE,
+    RUN_CONFIG,
+    TRAINED,
+)
 
 _MAX_DEPTH = 50
 _MAX_COUNT = 2**53
@@ -83,6 +91,10 @@ def _is_weights(value: Any) -> bool:
     return isinstance(value, dict) and all(
         type(name) is str and isinstance(weight, Tensor) for name, weight in value.items()
     )
+
+
+def _is_number_of_updates(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.shape == () and value.dtype == torch.int64
 
 
 def _is_random_state(value: Any) -> bool:
@@ -176,6 +188,7 @@ _SCHEMA: dict[str, Any] = {
     "train_loss": {"sum": _is_scalar, "sums": _is_vector, "count": _is_count},
     "compiled_steps": _optional(_is_flag),
 }
+_AVERAGES: dict[str, Any] = {TRAINED: _is_weights, AVERAGING: {"n_averaged": _is_number_of_updates}}
 
 _MODEL = ("epoch", "global_step", "state_dict", "hyper_parameters", "datamodule_hyper_parameters", DATA)
 
@@ -223,6 +236,8 @@ def check_content(content: dict[str, Any], has_training_state: bool = True) -> N
         SchemaError: Names the first part that is missing or wrong.
     """
     expected = _SCHEMA if has_training_state else {key: _SCHEMA[key] for key in _MODEL}
+    if not content.keys().isdisjoint(_AVERAGES):
+        expected = {**expected, **_AVERAGES}
     _check(content, expected, "")
 
 
