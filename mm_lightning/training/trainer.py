@@ -92,7 +92,7 @@ class Trainer(pl.Trainer):
             UserError: If early stopping watches a metric that there is not.
         """
         model.use_stepper(self._make_stepper(model, datamodule))
-        arrange_averaging(self)
+        arrange_averaging(self, model)
         try:
             super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
         except RuntimeError as error:

@@ -50,13 +50,15 @@ def check_averaging(callbacks: list[Callback]) -> None:
         raise UserError(f"trainer.callbacks has {' and '.join(names)}, and a run has one average; leave one out")
 
 
-def arrange_averaging(trainer: pl.Trainer) -> None:
+def arrange_averaging(trainer: pl.Trainer, model: pl.LightningModule) -> None:
     """Put the averaging callback behind all others, and its companion behind it.
 
     At the end of training Lightning replaces the weights by the average. The last checkpoint, which needs both, is
-    saved before.
+    saved before. Lightning makes the average on the device of the model, so the model is moved to its device first.
     """
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined] # set by a connector
+    if averaging_of(trainer) is not None:
+        model.to(trainer.strategy.root_device)
     others = [callback for callback in callbacks if not isinstance(callback, WeightAveraging | _Companion)]
     averaging = [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
     trainer.callbacks = [*others, *averaging, *map(_Companion, averaging)]  # type: ignore[attr-defined]
@@ -77,7 +79,7 @@ def averaged_weights(trainer: pl.Trainer, pl_module: pl.LightningModule) -> Iter
 
 
 class _Companion(Callback):
-    """Callback that updates the average of an epoch early, and keeps the average on the device of the model.
+    """Callback that updates the average of an epoch early.
 
     Args:
         averaging: The averaging callback, called just before.
@@ -85,12 +87,6 @@ class _Companion(Callback):
 
     def __init__(self, averaging: WeightAveraging) -> None:
         self._averaging = averaging
-
-    @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Move the average to the model, which was still on the CPU when the average was made."""
-        if self._averaging._device is None:
-            average_of(self._averaging).to(pl_module.device)
 
     @override
     def on_train_batch_end(
