@@ -14,6 +14,7 @@ from step import ROOT, run
 WAYS = {
     "1 process, batch of 32": ("--trainer.devices", "1"),
     "2 processes, batch of 32 each": ("--trainer.devices", "2"),
+    "2 processes, batch of 16 each": ("--trainer.devices", "2", "--data.batch_size", "16"),
 }
 
 

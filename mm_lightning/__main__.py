@@ -24,7 +24,9 @@ def main() -> None:
     except Stopped as stop:
         again = ""
         if stop.checkpoint is not None:
-            again = f"; go on with: python -m mm_lightning fit --ckpt_path {os.path.relpath(stop.checkpoint)}"
+            from mm_lightning.training.checkpoint import arguments  # noqa: PLC0415 # takes seconds
+
+            again = f"; go on with: python -m mm_lightning fit {arguments(stop.checkpoint)}"
         if is_first_process():
             sys.stderr.write(f"{stop}{again}\n")
         sys.exit(128 + stop.signum)

@@ -168,6 +168,5 @@ def _print_next_commands(run_folder: Path, loss_note: str) -> None:
     best = run_folders.checkpoint_of(run_folder, run_folders.BEST)
     if best.is_file():
         loss = float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
-        path = os.path.relpath(best)
-        print(f"best checkpoint: {path} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
-        print(f"sample from it:  python -m mm_lightning predict --ckpt_path {path}")
+        print(f"best checkpoint: {os.path.relpath(best)} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
+        print(f"sample from it:  python -m mm_lightning predict {checkpoint.arguments(best)}")

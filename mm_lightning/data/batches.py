@@ -103,6 +103,7 @@ class TrainBatches:
         self.position = position
         self.rank = rank
         self.world_size = world_size
+        self._global_batch = self.batch_size * world_size  # examples of a batch on all ranks together
         self.before_batch: Callable[[], None] = lambda: None  # called while all batches so far are done
 
     def __len__(self) -> int:
@@ -143,7 +144,7 @@ class TrainBatches:
         if self._weights is not None:
             start = float(torch.rand((), dtype=torch.float64, generator=generator))
             order = self._numbers.repeat_interleave(systematic_counts(self._weights, start)).index_select(0, order)
-        count = len(self) * self.batch_size * self.world_size
+        count = len(self) * self._global_batch
         return order[:count].to(self.examples.device)
 
     @cached_property
@@ -155,11 +156,6 @@ class TrainBatches:
     @cached_property
     def _numbers(self) -> Tensor:
         return torch.arange(len(self.examples), dtype=torch.int32)
-
-    @property
-    def _global_batch(self) -> int:
-        """Examples of a batch on all ranks together."""
-        return self.batch_size * self.world_size
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of batches used, and their size on all ranks together."""

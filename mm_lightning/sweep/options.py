@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from mm_lightning.data.ranges import Count, Seed
 
+# Of a value of type Any that names a class, the parser makes a configuration of the class, with all its defaults.
+Setting = bool | int | float | str | list[Any] | dict[str, Any] | None
+
 
 @dataclass
 class SweepOptions:
@@ -29,12 +32,12 @@ class SweepOptions:
         storage: Place that keeps the study. journal is a file that only grows, for any number of workers on a disk.
             sqlite is a file for one worker, as Optuna advises against SQLite for several. The URL of a database, such
             as postgresql://user:password@host/name, is for workers on several machines.
-        name: Name of the study, whose folder is lightning_logs/sweeps/NAME; null takes the name of the config file.
+        name: Name of the study, whose folder is lightning_sweeps/NAME; null takes the name of the config file.
     """
 
     base: str
     space: dict[str, dict[str, Any]]
-    fixed: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, Setting] = field(default_factory=dict)
     trials: Count | None = None
     sampler: Literal["tpe", "grid"] = "tpe"
     pruner: Literal["none", "median", "hyperband"] = "none"

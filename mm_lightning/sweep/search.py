@@ -24,6 +24,7 @@ from mm_lightning.sweep.study import Outcome, Study
 from mm_lightning.training.run_folders import LOGS
 from mm_lightning.training.stop_signals import StopSignals
 
+_SWEEPS = "lightning_sweeps"  # beside the folder of runs, so that TensorBoard shows runs without the trials
 _POLL_SECONDS = 0.5
 
 
@@ -39,12 +40,15 @@ def search(plan: Plan, signals: StopSignals, tell: Callable[[str], None]) -> Non
         UserError: If the plan cannot be carried out, its study cannot be used, or no trial is complete.
         Stopped: After a stop signal.
     """
-    folder = Path(LOGS)
+    folder = Path(_SWEEPS)
     try:
         with _quiet_libraries():
             trainer = trials.check(plan)
             signals.check()
-            folder = Path(os.path.relpath(trainer.default_root_dir)) / LOGS / "sweeps" / plan.name
+            root = Path(os.path.relpath(trainer.default_root_dir))
+            folder = root / _SWEEPS / plan.name
+            if (former := root / LOGS / "sweeps" / plan.name).is_dir() and not folder.exists():
+                raise UserError(f"the study is in {former}, its place in version 0.1; move that folder to {folder}")
             store = open_store(folder, plan.options.storage, plan.name)
             with closing(store), _readable_errors(store):
                 study = Study(plan, folder, store, trainer.max_steps, tell)

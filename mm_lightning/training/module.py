@@ -132,9 +132,9 @@ class LanguageModel(pl.LightningModule):
         mean = float(over_processes(self.trainer, self._running_loss.take_mean(), "mean"))
         if not math.isfinite(mean):
             raise self.divergence(f"train/loss became {mean}", step)
-        curves = {"train/loss": mean, "train/log10_loss": math.log10(mean) if mean > 0 else -math.inf}
+        curves = {"train/loss": mean, "train/loss_log10": math.log10(mean) if mean > 0 else -math.inf}
         for logger in self.loggers:  # `self.log` would repeat the last point where a run stops
-            logger.log_metrics({**curves, "train/learning_rate": learning_rate}, step)
+            logger.log_metrics({**curves, "train/lr": learning_rate}, step)
         self.train_loss = mean
 
     @override

@@ -17,7 +17,7 @@ space:
   model.optimizer.init_args.lr: {choice: [0.1, 0.2]}
 """
 FILES = {"sqlite": "study.db", "journal": "study.journal"}
-STUDY = Path("lightning_logs/sweeps/sweep")
+STUDY = Path("lightning_sweeps/sweep")
 
 
 @pytest.fixture(scope="module", params=FILES)

@@ -87,7 +87,7 @@ def _check_goes_on(name: str, result: Result, tmp_path: Path) -> None:
         (folder / path).write_bytes(content)
     done = run(*COMMANDS[name], cwd=folder)
     assert done.returncode == 0, f"{name} cannot go on: {done.stderr}"
-    assert (folder / "lightning_logs/sweeps/sweep/best.yaml").is_file()
+    assert (folder / "lightning_sweeps/sweep/best.yaml").is_file()
 
 
 def _tree(folder: Path) -> dict[str, bytes]:

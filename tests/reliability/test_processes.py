@@ -246,7 +246,7 @@ def test_a_sweep_outlives_its_workers(words, tmp_path, storage, rounds):
         done = run(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"{name}: {TRIALS} of {TRIALS} trials are done: {TRIALS} complete\n")
-        folder = tmp_path / "lightning_logs/sweeps" / name
+        folder = tmp_path / "lightning_sweeps" / name
         complete = trials_of(folder, storage)
         assert sorted(trial.params[HIDDEN] for trial in complete) == list(range(4, 4 + TRIALS))
         best = min(complete, key=lambda trial: trial.value)

@@ -31,6 +31,6 @@ def trial_lines(*results):
 
 def complete_trials(folder):
     """Parameters and value of the complete trials, by number."""
-    backend = JournalFileBackend(f"{folder}/lightning_logs/sweeps/search/study.journal")
+    backend = JournalFileBackend(f"{folder}/lightning_sweeps/search/study.journal")
     study = optuna.load_study(study_name=None, storage=JournalStorage(backend))
     return {t.number: (t.params, t.value) for t in study.trials if t.state == optuna.trial.TrialState.COMPLETE}

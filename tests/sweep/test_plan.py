@@ -26,6 +26,6 @@ def test_a_grid_has_no_more_trials_than_points(plan, trials, expected):
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden"])
 def test_a_name_must_suit_a_folder(plan, name):
-    """Catches a study outside lightning_logs/sweeps, or one that no listing shows."""
+    """Catches a study outside lightning_sweeps, or one that no listing shows."""
     with pytest.raises(UserError, match="name is"):
         plan(name=name)

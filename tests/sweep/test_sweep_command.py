@@ -66,8 +66,8 @@ def test_a_sweep_ends_with_a_recipe_that_keeps_its_promise(sweep, tmp_path):
     alone, *lines = result.stderr.splitlines()
     assert alone.startswith("sweep uses one device; trainer.devices 2 has no effect; start the command several times")
     assert len(trial_lines(result)) == len(lines) == 4
-    folder = tmp_path / "lightning_logs/sweeps/search"
-    assert sorted(path.name for path in (tmp_path / "lightning_logs").iterdir()) == ["sweeps"]
+    folder = tmp_path / "lightning_sweeps/search"
+    assert not (tmp_path / "lightning_logs").exists()
     trials = complete_trials(tmp_path)
     best = min(trials, key=lambda number: trials[number][1])
     header, *rows = [line.split() for line in result.stdout.splitlines()[2:7]]
@@ -109,7 +109,7 @@ def test_finished_trials_outlive_their_process(sweep, tmp_path, signum):
     assert kept
     assert kept.items() <= complete_trials(tmp_path).items()
     assert len(complete_trials(tmp_path)) == 3
-    assert not list((tmp_path / "lightning_logs/sweeps/search/running").iterdir())
+    assert not list((tmp_path / "lightning_sweeps/search/running").iterdir())
 
 
 @pytest.mark.parametrize("storage", ["sqlite", "journal"])
@@ -136,7 +136,7 @@ def test_a_failed_trial_is_a_result(sweep, tmp_path):
     all_fail = run(*sweep({RATE: {"choice": [1e30]}}, trials=1), "--name", "other", cwd=tmp_path)
     assert all_fail.returncode == 1
     assert "error: no trial was completed" in all_fail.stderr.splitlines()[-1]
-    assert not (tmp_path / "lightning_logs/sweeps/other/best.yaml").exists()
+    assert not (tmp_path / "lightning_sweeps/other/best.yaml").exists()
 
 
 def test_without_optuna_it_says_how_to_get_it(sweep, monkeypatch):
@@ -167,4 +167,28 @@ def test_a_recipe_for_a_sweep_runs(config: Path, words, tmp_path):
         "sweep", "--config", config, "--data.path", words, "--trials", 1, "--trainer.max_steps", 3, cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / f"lightning_logs/sweeps/{config.stem}/best.yaml").is_file()
+    assert (tmp_path / f"lightning_sweeps/{config.stem}/best.yaml").is_file()
+
+
+def test_a_study_in_its_former_place_is_not_begun_again(sweep, tmp_path):
+    """Catches a search that starts anew, without a word, beside its finished trials."""
+    former = tmp_path / "lightning_logs/sweeps/search"
+    former.mkdir(parents=True)
+    result = run(*sweep(), cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].endswith("move that folder to lightning_sweeps/search")
+    assert not (tmp_path / "lightning_sweeps").exists()
+
+
+def test_networks_are_fixed_or_searched(sweep, tmp_path):
+    """Catches a network that no trial can build, since the parser filled in its defaults, and classes not exchanged."""
+    gru = {"class_path": "mm_lightning.networks.GRU", "init_args": {"hidden_dim": 8}}
+    rates = {RATE: {"choice": [0.01, 0.1]}}
+    fixed = run(*sweep(space=rates, sampler="grid", trials=None, fixed={"model.network": gru}), cwd=tmp_path)
+    assert fixed.returncode == 0, fixed.stderr
+    assert yaml.safe_load((tmp_path / "lightning_sweeps/search/best.yaml").read_text())["model"]["network"] == gru
+    classes = ["mm_lightning.networks.MLP", "mm_lightning.networks.GRU"]
+    searched = sweep(space={"model.network": {"choice": classes}}, sampler="grid", trials=None, name="classes")
+    done = run(*searched, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(f"network {name};" in done.stderr for name in classes)

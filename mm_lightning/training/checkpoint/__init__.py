@@ -3,6 +3,7 @@
 from mm_lightning.training.checkpoint.content import (
     AtomicCheckpointIO,
     Checkpoint,
+    arguments,
     describe,
     digest,
     load,
@@ -35,6 +36,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "Checkpoint",
     "OtherNetworkError",
+    "arguments",
     "begin_from",
     "describe",
     "digest",

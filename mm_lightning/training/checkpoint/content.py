@@ -27,7 +27,7 @@ from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_fol
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG, TRAINED
 from mm_lightning.training.checkpoint.paths import absolute_paths, relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
-from mm_lightning.training.checkpoint.trust import refuse_code
+from mm_lightning.training.checkpoint.trust import foreign_classes, refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
 
 _LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
@@ -141,6 +141,12 @@ def _read_config(text: str, path: Path) -> dict[str, Any]:
 def describe(path: Path) -> str:
     """Path and step of a checkpoint, for a message."""
     return f"{os.path.relpath(path)} (step {load(path)['global_step']})"
+
+
+def arguments(path: Path) -> str:
+    """Command-line arguments that open a checkpoint: its path, and the classes of other packages, to trust them."""
+    named = foreign_classes(load(path)["hyper_parameters"])
+    return " ".join([f"--ckpt_path {os.path.relpath(path)}", *(f"--model.{key} {name}" for key, name in named.items())])
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:

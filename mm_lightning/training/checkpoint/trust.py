@@ -24,6 +24,14 @@ def refuse_code(model: dict[str, Any], path: Path, trusted: str) -> None:
     _refuse_classes(settings, path, set(re.split(r"[^\w.]+", trusted)))
 
 
+def foreign_classes(model: dict[str, Any]) -> dict[str, str]:
+    """Class paths outside this application among the arguments of the LightningModule, by argument."""
+    paths = {
+        key: value["class_path"] for key, value in model.items() if isinstance(value, dict) and "class_path" in value
+    }
+    return {key: name for key, name in paths.items() if not name.startswith(_TRUSTED)}
+
+
 def _refuse_classes(value: Any, path: Path, trusted: set[str]) -> None:
     """Refuse foreign classes, and every other string with a dot: it could be the import path of a function."""
     if isinstance(value, dict):
@@ -31,7 +39,7 @@ def _refuse_classes(value: Any, path: Path, trusted: set[str]) -> None:
         if not name.startswith(_TRUSTED) and name not in trusted:
             raise UserError(
                 f"{path} names {name}, which is not part of this application; "
-                "if you trust it, name it with --config or on the command line"
+                f"if you trust it, name it with --config or on the command line, as in --model.network {name}"
             )
         for key, inner in value.items():
             if key != "class_path":

@@ -188,9 +188,7 @@ def test_the_password_stays_where_it_was_given(sweep, database, tmp_path):
     end = stopped.wait()
     assert end.returncode == 130
     assert re.search(r"go on with: .* --storage 'postgresql://tester:\*\*\*@/d\w+\?host=", end.stderr)
-    assert {"lightning_logs/sweeps/search/best.yaml", "lightning_logs/sweeps/search/study.id"} <= {
-        *list_files(tmp_path)
-    }
+    assert {"lightning_sweeps/search/best.yaml", "lightning_sweeps/search/study.id"} <= {*list_files(tmp_path)}
     texts = [done.stdout, done.stderr, end.stdout, end.stderr]
     texts += [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
     for secret in (PASSWORD, make_url(database).render_as_string(False).partition("tester:")[2].partition("@")[0]):

@@ -1,0 +1,53 @@
+"""A network outside the package, in a file beside the data: trained, and sampled from by the printed command."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from run_command import ROOT, run
+
+NETWORK = '''
+from torch import nn
+from mm_lightning.networks.base import WindowNetwork
+
+
+class MyNet(WindowNetwork):
+    """A network of one layer.
+
+    Args:
+        vocab_size: Number of ids V.
+        block_size: Context C in tokens.
+        width: Width of an embedding vector.
+    """
+
+    def __init__(self, vocab_size: int, block_size: int = 3, width: int = 16) -> None:
+        super().__init__(block_size)
+        self.embedding = nn.Embedding(vocab_size, width)
+        self.output = nn.Linear(block_size * width, vocab_size)
+
+    def forward(self, x):
+        return self.output(self.embedding(x).flatten(1))
+'''
+OPTIMIZER = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.1")
+
+
+def find_modules_here() -> None:
+    """What `python -m` does."""
+    sys.path.insert(0, "")
+
+
+def test_the_printed_command_samples(tmp_path: Path):
+    """Catches a printed command that is refused, as the checkpoint names a class that the user has not named."""
+    (tmp_path / "my_net.py").write_text(NETWORK, encoding="utf-8")
+    lines = (ROOT / "data/names.txt").read_text(encoding="utf-8").splitlines()
+    (tmp_path / "names.txt").write_text("\n".join(lines[::100]), encoding="utf-8")
+    network = ("--model.network", "my_net.MyNet", "--model.network.width", "8")
+    fit = ("fit", "--data.path", "names.txt", *network, *OPTIMIZER, "--trainer.max_steps", "20")
+    fitted = run(*fit, cwd=tmp_path, prepare=find_modules_here)
+    assert fitted.returncode == 0, fitted.stderr
+    printed = fitted.stdout.splitlines()[-1].partition("python -m mm_lightning ")[2]
+    done = run(*shlex.split(printed), "--sampling.num_samples", "3", cwd=tmp_path, prepare=find_modules_here)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    refused = run("predict", "--ckpt_path", "best", cwd=tmp_path, prepare=find_modules_here)
+    assert refused.stderr.endswith("as in --model.network my_net.MyNet\n")
