@@ -94,6 +94,7 @@ class CompiledSteps:
         self._clipping = clipping
         self._average = average
         self._rule = rule_of(optimizer)
+        self._num_moving = len(self._rule.moving(1))  # counted here: a compiled call would hang on the learning rate
         self._fixed = self._fixed_settings()
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._names = [*named, *(name for name, _ in network.named_buffers())]
@@ -147,7 +148,7 @@ class CompiledSteps:
 
     def _call(self, x: Tensor, y: Tensor, settings: list[list[float]]) -> Tensor:
         steps = len(x)
-        num_settings = len(self._rule.moving(1)) + (0 if self._average is None else self._average.num_settings)
+        num_settings = self._num_moving + (0 if self._average is None else self._average.num_settings)
         moving = torch.zeros(self._max_steps, num_settings)
         if steps:
             moving[:steps] = torch.tensor(settings)
@@ -219,7 +220,7 @@ class CompiledSteps:
         weights, state = [weight.clone() for weight in weights], [part.clone() for part in state]  # updated in place
         count = len(weights)
         parts = {key: state[i * count : (i + 1) * count] for i, key in enumerate(self._rule.state)}
-        self._rule.update(weights, grads, parts, moving[: len(self._rule.moving(1))])
+        self._rule.update(weights, grads, parts, moving[: self._num_moving])
         return loss.detach(), [*weights, *buffers, *state]
 
     def _loss(self, weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:
