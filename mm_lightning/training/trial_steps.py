@@ -144,7 +144,7 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
 
 def _try_optimizer(model: LanguageModel, content: dict[str, Any]) -> None:
     """Restore optimiser and schedule for a copy of the network, and step both with gradients of zero."""
-    optimization = model.optimization.for_copy()
+    optimization = copy.deepcopy(model.optimization)
     optimizer = optimization.make_optimizer()
     schedule = optimization.make_schedule(optimizer, lambda: _total_steps(content))
     for group in optimizer.param_groups:

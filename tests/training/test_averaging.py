@@ -1,5 +1,6 @@
 """Averages of the weights: the same in blocks, compiled or not, after a resume, and in each file that has them."""
 
+import copy
 import re
 from contextlib import chdir
 from functools import cache
@@ -11,7 +12,7 @@ from averages import WeightRecorder
 from compare import equal
 
 from mm_lightning import UserError
-from mm_lightning.cli.application import main
+from mm_lightning.cli.application import build, main
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint.keys import AVERAGING, TRAINED
 
@@ -177,6 +178,21 @@ def test_other_commands_need_no_callback(words, capsys):
     main(["plot", "--ckpt_path", str(RUN / "last.ckpt"), "--output", "plots"])
     assert Path("plots/updates.png").is_file()
     fit(words, "--init_from", str(RUN / "last.ckpt"), steps=1, run="version_1")
+
+
+@pytest.mark.usefixtures("words")
+def test_a_model_of_several_processes_can_be_copied():
+    """Catches a lock in the settings of several devices, on which Lightning's copy of the model fails."""
+    network = {"class_path": "mm_lightning.networks.MLP", "init_args": {"hidden_dim": 8}}
+    optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}
+    trainer = {"accelerator": "cpu", "devices": 2, "logger": False}
+    built = build(
+        {"model": {"network": network, "optimizer": optimizer}, "data": {"path": "words.txt"}, "trainer": trainer}
+    )
+    copied = copy.deepcopy(built.model)
+    optimized = copied.optimization.make_optimizer().param_groups[0]["params"]
+    assert {id(p) for p in optimized} == {id(p) for p in copied.network.parameters()}
+    assert {id(p) for p in optimized}.isdisjoint(id(p) for p in built.model.network.parameters())
 
 
 STOCHASTIC = (
