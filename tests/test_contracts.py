@@ -12,7 +12,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 import mm_lightning
 from mm_lightning.cli.application import Application
 from mm_lightning.training.block_steps import lightning_counters
+from mm_lightning.training.checkpoint.keys import AVERAGING, TRAINED
 
 PACKAGE = Path(mm_lightning.__file__).parent
 PRIVATE_PARTS = {  # the only files that may reach into a library, and the names they reach for
@@ -41,6 +42,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
+    "training/callbacks/averaging.py": {"_average_model", "_latest_update_step"},
     "training/processes/launcher.py": {"_exit", "_launcher"},  # os._exit is documented
 }
 LIBRARY_CLASSES = (LightningCLI, LightningArgumentParser, pl.Trainer, pl.LightningModule, ModelCheckpoint, nn.Module)
@@ -163,6 +165,14 @@ def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str
         (LightningCLI.__init__, "self._parse_ckpt_path()"),
         (LightningCLI._run_subcommand, "self._prepare_subcommand_kwargs(subcommand)"),
         (LightningCLI._run_subcommand, "getattr(self, subcommand, default)"),
+        (WeightAveraging.setup, "self._average_model = AveragedModel("),
+        (
+            WeightAveraging.on_train_batch_end,
+            "(trainer.global_step > self._latest_update_step) and self.should_update(",
+        ),
+        (WeightAveraging.on_train_epoch_end, "(trainer.current_epoch > self._latest_update_epoch) and self.should_upd"),
+        (WeightAveraging.on_save_checkpoint, f'checkpoint["{TRAINED}"] = checkpoint["state_dict"]'),
+        (WeightAveraging.on_save_checkpoint, f'checkpoint["{AVERAGING}"] = '),
         (Strategy.launcher.fget, "return self._launcher"),
         (_SubprocessScriptLauncher.launch, "_launch_process_observer(self.procs)"),
         (_SubprocessScriptLauncher.launch, "return function(*args, **kwargs)"),

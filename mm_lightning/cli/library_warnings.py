@@ -13,6 +13,7 @@ def _is_no_tip(record: logging.LogRecord) -> bool:
 def silence_library_warnings() -> None:
     """Silence warnings that only a developer of Lightning can act on, and warnings about intended behaviour."""
     for message in (
+        "You're using the WeightAveraging callback, but loading",  # the file's weights are the average
         r".*isinstance\(treespec, LeafSpec\)",  # lightning 2.6 with torch 2.15
         ".*callbacks used to create the checkpoint need to be provided",  # sampling needs none of them
         "Checkpoint directory .* exists and is not empty",  # a resumed run writes into its own folder

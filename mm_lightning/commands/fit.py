@@ -15,6 +15,7 @@ from mm_lightning.data.lists import split_paths
 from mm_lightning.files import remove_partials
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.block_steps.lightning_counters import limited_batches, steps_of_run
+from mm_lightning.training.callbacks.averaging import averaging_of
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
@@ -35,6 +36,11 @@ def prepare(
         raise UserError(f"{type(model.network).__name__} is made of trained networks; fit trains them one by one")
     if model.network.learning == "counting":
         trainer.check_one_pass(datamodule, resumed)
+    if resumed is not None and resumed.is_averaged and averaging_of(trainer) is None:
+        raise UserError(
+            f"{resumed.path} has averaged weights: give its callback again, as --trainer.callbacks+=EMAWeightAveraging "
+            "with its settings, or start a new run from the average with --init_from"
+        )
     trainer.choose_threads(model, datamodule.targets_per_step)
 
 

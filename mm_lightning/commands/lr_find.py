@@ -19,6 +19,7 @@ from mm_lightning.data.ranges import Exponent, RangeTestSteps
 from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
 from mm_lightning.files import check_writable, write_together
 from mm_lightning.training import checkpoint
+from mm_lightning.training.callbacks.averaging import averaging_of
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 from mm_lightning.training.trial_steps import TrialSteps
@@ -33,6 +34,8 @@ def prepare(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule,
     Raises:
         UserError: If data or weights cannot be used.
     """
+    if (averaging := averaging_of(trainer)) is not None:
+        rank_zero_info(f"trainer.callbacks has {type(averaging).__name__}: a range test averages no weights")
     if ckpt_path is not None:
         checkpoint.load_weights(model, Path(ckpt_path))
     datamodule.setup("fit")

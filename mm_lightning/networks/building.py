@@ -6,8 +6,9 @@ they are made: each is registered before its first value is written.
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -22,6 +23,20 @@ class NetworkFactory(Protocol):
     def __call__(self, vocab_size: int, /, *, num_labels: int = 0) -> Network:
         """Make a network for a number of ids V and a number of labels L."""
         ...
+
+
+class _Shared(partial[Network]):
+    """A partial function that is itself its copy; its arguments may hold what cannot be copied, such as a lock."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Shared":
+        return self
+
+
+def shared(make_network: NetworkFactory) -> NetworkFactory:
+    """The same factory, shared by all copies of its owner."""
+    if not isinstance(make_network, partial):
+        return make_network
+    return _Shared(make_network.func, *make_network.args, **make_network.keywords)
 
 
 def build(make_network: NetworkFactory, vocab_size: int, num_labels: int = 0) -> Network:

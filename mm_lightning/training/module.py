@@ -17,7 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.data.vocabulary import make_vocabulary
 from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, RunningLoss, item_nll
 from mm_lightning.evaluation.split_loss import BY_LABEL, SplitLoss
-from mm_lightning.networks.building import NetworkFactory, build
+from mm_lightning.networks.building import NetworkFactory, build, shared
 from mm_lightning.training import checkpoint
 from mm_lightning.training.block_steps.lightning_counters import (
     limited_batches,
@@ -59,7 +59,7 @@ class LanguageModel(pl.LightningModule):
         labels = self.labels = labels or {}
         self.save_hyperparameters()
         self.vocabulary = make_vocabulary(alphabet)
-        self.make_network = network
+        self.make_network = shared(network)
         self.network = build(network, len(self.vocabulary), len(self.labels))
         self.optimization = Optimization(self.network, optimizer, lr_scheduler)
         self.train_loss: float | None = None  # the last point of the curve

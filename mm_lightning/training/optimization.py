@@ -73,9 +73,9 @@ class Optimization:
         self._optimizer = optimizer
         self.lr_scheduler = lr_scheduler
 
-    def for_copy(self) -> "Optimization":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Optimization":
         """The same factory for a copy of the network; the functions may hold what cannot be copied, such as a lock."""
-        return Optimization(copy.deepcopy(self._network), self._optimizer, self.lr_scheduler)
+        return Optimization(copy.deepcopy(self._network, memo), self._optimizer, self.lr_scheduler)
 
     def make_optimizer(self) -> Optimizer:
         """A new optimiser of the network's weights.

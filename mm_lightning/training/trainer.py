@@ -24,6 +24,7 @@ from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
 from mm_lightning.training.block_steps.settings import BlockSettings
 from mm_lightning.training.block_steps.stepper import BlockSteps
+from mm_lightning.training.callbacks.averaging import arrange_averaging, averaging_of, check_averaging
 from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
 from mm_lightning.training.callbacks.run_loggers import join_run
 from mm_lightning.training.checkpoint import Checkpoint
@@ -57,6 +58,7 @@ class Trainer(pl.Trainer):
         self.clipping = GradientClipping(self.gradient_clip_val, self.gradient_clip_algorithm)
         self.blocks = BlockSettings(steps_per_execution, compile, self.clipping)
         self.blocks.check(self)
+        check_averaging(self.callbacks)  # type: ignore[attr-defined] # set by a connector
         if steps_per_execution > 1:
             self.gradient_clip_val = None  # Lightning refuses clipping under manual optimisation; the stepper clips
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
@@ -90,6 +92,7 @@ class Trainer(pl.Trainer):
             UserError: If early stopping watches a metric that there is not.
         """
         model.use_stepper(self._make_stepper(model, datamodule))
+        arrange_averaging(self, model)
         try:
             super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
         except RuntimeError as error:
@@ -138,6 +141,9 @@ class Trainer(pl.Trainer):
         """
         if resumed is not None:
             raise UserError(f"{resumed.path} is fitted by counting, which is done; start a new fit without --ckpt_path")
+        if (averaging := averaging_of(self)) is not None:
+            name = type(averaging).__name__
+            raise UserError(f"trainer.callbacks has {name}, but counting has no steps to average; leave it out")
         for name, value, wanted in (
             ("data.batch_size", datamodule.batch_size, None),
             ("trainer.max_epochs", self.max_epochs, 1),

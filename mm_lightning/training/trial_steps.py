@@ -44,6 +44,8 @@ class TrialSteps:
         content: dict[str, Any] | None = None,
     ) -> None:
         model = copy.deepcopy(model).to(trainer.strategy.root_device)
+        if content is not None and checkpoint.TRAINED in content:  # the optimiser's state is not the averages'
+            model.load_state_dict(content[checkpoint.TRAINED])
         self._precision = trainer.precision_plugin
         self._accumulated_batches = trainer.accumulate_grad_batches
         self._clipping = trainer.clipping
@@ -123,6 +125,8 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
         UserError: If the checkpoint is damaged, or is not one of this network or optimiser.
     """
     content = checkpoint.load(path)
+    if checkpoint.TRAINED in content:
+        checkpoint.put_weights(model, {**content, "state_dict": content[checkpoint.TRAINED]}, path)
     checkpoint.put_weights(model, content, path)
     if not (model.learns_by_gradient and with_optimizer and "optimizer_states" in content):
         return
@@ -140,7 +144,7 @@ def check_restorable(model: LanguageModel, path: Path, with_optimizer: bool) -> 
 
 def _try_optimizer(model: LanguageModel, content: dict[str, Any]) -> None:
     """Restore optimiser and schedule for a copy of the network, and step both with gradients of zero."""
-    optimization = model.optimization.for_copy()
+    optimization = copy.deepcopy(model.optimization)
     optimizer = optimization.make_optimizer()
     schedule = optimization.make_schedule(optimizer, lambda: _total_steps(content))
     for group in optimizer.param_groups:

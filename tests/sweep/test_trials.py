@@ -140,3 +140,17 @@ def test_errors_are_told_from_bugs(error, is_refusal, can_be_refusal):
 def test_the_rate_alone_can_be_searched(plan):
     """Catches a check that refuses a valid space, or returns another Trainer than that of the base."""
     assert trials.check(plan(space={RATE: {"float": [1e-3, 1.0]}})).max_steps == 40
+
+
+@pytest.mark.usefixtures("words")
+def test_a_trial_is_measured_with_averaged_weights():
+    """Catches an averaging callback that trials ignore: an average that stays as it is has one val/loss."""
+    losses = []
+    average = {"class_path": "averages.FirstWeights"}
+    trials.train(
+        settings(trainer__callbacks=[average], trainer__check_val_every_n_epoch=1),
+        lambda step, loss: losses.append(loss),
+        StopSignals(),
+    )
+    assert len(losses) > 1
+    assert len(set(losses)) == 1

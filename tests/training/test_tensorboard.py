@@ -13,8 +13,8 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from mm_lightning.cli.application import main
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks import MLP, WaveNet
-from mm_lightning.training.callbacks.histograms import measure
 from mm_lightning.training.callbacks.milestones import Milestones
+from mm_lightning.training.callbacks.tensorboard.histograms import measure
 
 EPOCH = 26  # steps
 STEPS = 60  # two epochs and a part of a third
@@ -45,7 +45,7 @@ def events(run):
 
 def test_scatters_come_often_at_first_and_once_at_the_end(words, monkeypatch):
     """Catches a scatter per epoch, which takes longer than the epoch, no scatter on the way, and a repeated one."""
-    monkeypatch.setattr("mm_lightning.training.callbacks.embeddings.PICTURES", Milestones(first_step=EPOCH))
+    monkeypatch.setattr("mm_lightning.training.callbacks.tensorboard.embeddings.PICTURES", Milestones(first_step=EPOCH))
     _, found = fit(words, "--trainer.max_epochs", "7", steps=-1)
     images = found.Images("weights/embedding")
     assert [image.step for image in images] == [EPOCH, 2 * EPOCH, 4 * EPOCH, 7 * EPOCH]

@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from mm_lightning import UserError
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
+from mm_lightning.training.block_steps.averages import LoopAverage
 from mm_lightning.training.block_steps.optimizer_rules import Tensors, rule_of
 from mm_lightning.training.optimization import GradientClipping
 
@@ -68,6 +69,7 @@ class CompiledSteps:
         y: (n, N) or (n, B, T) targets.
         autocast: Whether to compute in bfloat16 under torch's autocast.
         clipping: Gradient clipping.
+        average: Average of the weights, if there is one.
 
     Raises:
         Exception: An error of torch's compiler.
@@ -82,6 +84,7 @@ class CompiledSteps:
         y: Tensor,
         autocast: bool = False,
         clipping: GradientClipping = GradientClipping(),  # noqa: B008 # immutable
+        average: LoopAverage | None = None,
     ) -> None:
         self._network = network
         self._group = optimizer.param_groups[0]
@@ -89,12 +92,15 @@ class CompiledSteps:
         self._max_steps = max_steps
         self._autocast = autocast
         self._clipping = clipping
+        self._average = average
         self._rule = rule_of(optimizer)
+        self._num_moving = len(self._rule.moving(1))  # counted here: a compiled call would hang on the learning rate
         self._fixed = self._fixed_settings()
         named = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self._names = [*named, *(name for name, _ in network.named_buffers())]
         self._parameters = list(named.values())
         self._values = [value.detach() for value in (*self._parameters, *network.buffers())]
+        self._averages = [] if average is None else average.tensors(self._names)
         self._loop = torch.compile(self._block, fullgraph=True, dynamic=False, options={"cpp_wrapper": True})
         self._call(x[:0], y[:0], [])
 
@@ -133,6 +139,8 @@ class CompiledSteps:
                     f"the schedule changed the optimiser's {key} from {self._fixed[key]} to {value}, "
                     "which compiled steps cannot follow; set --trainer.compile false"
                 )
+        if self._average is not None:
+            settings = [[*row, *own] for row, own in zip(settings, self._average.plan(len(x)), strict=True)]
         return self._call(x, y, settings)
 
     def _fixed_settings(self) -> dict[str, Any]:
@@ -140,13 +148,15 @@ class CompiledSteps:
 
     def _call(self, x: Tensor, y: Tensor, settings: list[list[float]]) -> Tensor:
         steps = len(x)
-        moving = torch.zeros(self._max_steps, len(self._rule.moving(1)))
+        num_settings = self._num_moving + (0 if self._average is None else self._average.num_settings)
+        moving = torch.zeros(self._max_steps, num_settings)
         if steps:
             moving[:steps] = torch.tensor(settings)
         state = [self._blank(key, p) if part is None else part for key, p, part in self._state()]
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             count = torch.tensor(steps)
-            return self._loop(count, self._full(x), self._full(y), moving, self._values, state)[:steps]
+            args = (moving, self._values, state, self._averages)
+            return self._loop(count, self._full(x), self._full(y), *args)[:steps]
 
     def _state(self) -> list[tuple[str, Tensor, Tensor | None]]:
         """Name, weight and tensor of each part of the optimiser's state; None for a part not yet created."""
@@ -163,25 +173,43 @@ class CompiledSteps:
             return inputs.contiguous()
         return torch.cat([inputs, inputs.new_zeros(self._max_steps - len(inputs), *inputs.shape[1:])])
 
-    def _block(self, count: Tensor, x: Tensor, y: Tensor, moving: Tensor, values: Tensors, state: Tensors) -> Tensor:
-        """Carry out the first `count` steps, update values and state in place; returns losses (K,)."""
-        num_weights = len(self._parameters)
-        num_buffers = len(values) - num_weights
+    def _block(
+        self,
+        count: Tensor,
+        x: Tensor,
+        y: Tensor,
+        moving: Tensor,
+        values: Tensors,
+        state: Tensors,
+        averages: Tensors,
+    ) -> Tensor:
+        """Carry out the first `count` steps, update values, state and averages in place; returns losses (K,)."""
+        num_weights, num_values = len(self._parameters), len(values)
+        num_carried = num_values + len(state)
 
         def unfinished(step: Tensor, losses: Tensor, *carried: Tensor) -> Tensor:
             return step < count
 
         def take_step(step: Tensor, losses: Tensor, *carried: Tensor) -> tuple[Tensor, ...]:
             own = [part.index_select(0, step.view(1)).squeeze(0) for part in (x, y, moving)]
-            weights, rest = list(carried[:num_weights]), list(carried[num_weights:])
+            weights, rest = list(carried[:num_weights]), list(carried[num_weights:num_carried])
+            num_buffers = num_values - num_weights
             loss, new = self._step(own[0], own[1], own[2], weights, rest[:num_buffers], rest[num_buffers:])
+            new += self._averaged(list(carried[num_carried:]), new[:num_values], own[2])
             return step + 1, losses.index_copy(0, step.view(1), loss.view(1)), *new
 
-        start = (torch.zeros((), dtype=torch.int64), torch.zeros(self._max_steps), *values, *state)
+        everything = [*values, *state, *averages]
+        start = (torch.zeros((), dtype=torch.int64), torch.zeros(self._max_steps), *everything)
         _, losses, *results = torch.while_loop(unfinished, take_step, start)  # type: ignore[no-untyped-call] # torch's own
-        for old, new in zip([*values, *state], results, strict=True):
+        for old, new in zip(everything, results, strict=True):
             old.copy_(new)
         return losses  # type: ignore[no-any-return]
+
+    def _averaged(self, averages: Tensors, values: Tensors, moving: Tensor) -> Tensors:
+        """Averages after a step."""
+        if self._average is None:
+            return []
+        return self._average.updated(averages, values, len(self._parameters), moving[-self._average.num_settings :])
 
     def _step(
         self, x: Tensor, y: Tensor, moving: Tensor, weights: Tensors, buffers: Tensors, state: Tensors
@@ -192,7 +220,7 @@ class CompiledSteps:
         weights, state = [weight.clone() for weight in weights], [part.clone() for part in state]  # updated in place
         count = len(weights)
         parts = {key: state[i * count : (i + 1) * count] for i, key in enumerate(self._rule.state)}
-        self._rule.update(weights, grads, parts, moving)
+        self._rule.update(weights, grads, parts, moving[: self._num_moving])
         return loss.detach(), [*weights, *buffers, *state]
 
     def _loss(self, weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:

@@ -44,6 +44,11 @@ def count_batches(trainer: pl.Trainer, num_steps: int) -> None:
     loop._batches_that_stepped += num_steps - 1
 
 
+def batch_index(trainer: pl.Trainer) -> int:
+    """Index of the last counted batch in its epoch."""
+    return trainer.fit_loop.epoch_loop.batch_progress.current.ready - 1
+
+
 def count_steps(trainer: pl.Trainer, num_steps: int) -> None:
     """Add steps to `global_step`, which under manual optimisation counts calls of Lightning's optimiser wrapper."""
     progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress

@@ -17,6 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
+from mm_lightning.training.block_steps.averages import LoopAverage, average_obstacle, average_step
 from mm_lightning.training.block_steps.block_loader import Block, Inputs, stack
 from mm_lightning.training.block_steps.compiled_loop import CompiledSteps, obstacle
 from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
@@ -84,18 +85,18 @@ class BlockSteps(Stepper):
         # torch's own first step makes the optimiser's state, and schedules wait for it
         is_ready = compiled is not None and trainer.global_step > 0 and compiled.ready
         num_single = 0 if is_ready else len(xs) if compiled is None else 1
-        parts = [self._run_singly(trainer, xs[:num_single], ys[:num_single])] if num_single else []
+        parts = [self._run_singly(trainer, xs, ys, num_single)] if num_single else []
         if compiled is not None and num_single < len(xs):
             x, y = self._in_one_shape(xs[num_single:], ys[num_single:])
             parts.append(_run_compiled(compiled, x, y, _schedule(trainer)))
-        count_steps(trainer, len(xs))
+            count_steps(trainer, len(xs) - num_single)
         return Steps(torch.cat([part.losses for part in parts]), [rate for part in parts for rate in part.rates])
 
-    def _run_singly(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs) -> Steps:
-        """Carry out steps in torch's own operations; Lightning's wrapper takes as long again as a small network."""
+    def _run_singly(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, count: int) -> Steps:
+        """Carry out the first steps in torch's own operations; Lightning's wrapper takes as long again."""
         optimizer, schedule = trainer.optimizers[0], _schedule(trainer)
         losses, rates = [], []
-        for x, y in zip(xs, ys, strict=True):
+        for i, (x, y) in enumerate(zip(xs[:count], ys[:count], strict=True), 1):
             rates.append(optimizer.param_groups[0]["lr"])
             loss = cross_entropy(self._network(x), y) * rank_weight(trainer, y)
             optimizer.zero_grad()
@@ -105,6 +106,8 @@ class BlockSteps(Stepper):
             if schedule is not None:
                 schedule.step()
             losses.append(loss.detach())
+            count_steps(trainer, 1)
+            average_step(trainer, (x, y), num_left=len(xs) - i)
         return Steps(torch.stack(losses), rates)
 
     def _update(self, trainer: pl.Trainer, optimizer: Optimizer, loss: Tensor) -> None:
@@ -132,7 +135,9 @@ class BlockSteps(Stepper):
         if self.is_compiled is False:
             return
         precision = str(trainer.precision)
-        reason = obstacle(trainer.optimizers[0], _schedule(trainer), precision, xs[0].device, trainer.world_size)
+        reason = average_obstacle(trainer) or obstacle(
+            trainer.optimizers[0], _schedule(trainer), precision, xs[0].device, trainer.world_size
+        )
         if reason and self._settings.compile:
             raise UserError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
         if self.is_compiled is None and not reason:
@@ -142,15 +147,22 @@ class BlockSteps(Stepper):
                 self.is_compiled = False
             rank_zero_info(f"steps are not compiled: {reason}")
             return
-        self._compile(trainer.optimizers[0], xs, ys, precision == "bf16-mixed")
+        self._compile(trainer, xs, ys, precision == "bf16-mixed")
 
-    def _compile(self, optimizer: Optimizer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
+    def _compile(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
         time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens,"
         rank_zero_info(f"compiling the step: {time} the first time, a few seconds from then on")
         x, y = self._in_one_shape(xs, ys)
         try:
             self._compiled_steps = CompiledSteps(
-                self._network, optimizer, self._settings.max_steps, x, y, has_autocast, self._settings.clipping
+                self._network,
+                trainer.optimizers[0],
+                self._settings.max_steps,
+                x,
+                y,
+                has_autocast,
+                self._settings.clipping,
+                LoopAverage.of(trainer),
             )
         except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
             message = str(error).strip() or type(error).__name__

@@ -1,15 +1,15 @@
 """Callbacks of a fit: checkpoints, random state, configuration, progress, samples, TensorBoard."""
 
-from mm_lightning.training.callbacks.charts import Charts
 from mm_lightning.training.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from mm_lightning.training.callbacks.embeddings import Embeddings
-from mm_lightning.training.callbacks.histograms import Histograms
-from mm_lightning.training.callbacks.hparams import HyperParameters
 from mm_lightning.training.callbacks.milestones import ValidationMilestones
 from mm_lightning.training.callbacks.progress import StepProgressBar
 from mm_lightning.training.callbacks.random_state import RandomState
 from mm_lightning.training.callbacks.run_config import RunConfig
 from mm_lightning.training.callbacks.samples import SampleItems
+from mm_lightning.training.callbacks.tensorboard.charts import Charts
+from mm_lightning.training.callbacks.tensorboard.embeddings import Embeddings
+from mm_lightning.training.callbacks.tensorboard.histograms import Histograms
+from mm_lightning.training.callbacks.tensorboard.hparams import HyperParameters
 
 __all__ = [
     "BestCheckpoint",

@@ -22,6 +22,7 @@ from mm_lightning.sampling import (
     Selection,
     label_sampler,
 )
+from mm_lightning.training.callbacks.averaging import averaged_weights
 from mm_lightning.training.callbacks.milestones import LINES, SAMPLES, is_at
 from mm_lightning.training.module import LanguageModel
 
@@ -85,11 +86,12 @@ class SampleItems(Callback):
         num_rows = min(SAMPLE_BATCH_SIZE, max(_MIN_ROWS, 2 * self.num_samples))
         pl_module.network.eval()
         try:
-            sampler = _sampler(pl_module, options, num_rows)
-            first_batch = sampler.sample_batch(0)
-            items = first_batch[: self.num_samples]
-            if len(items) < self.num_samples:  # the same items, and more from further batches
-                items = Selection(options, data.is_new, num_rows).items_of(sampler.sample_batch)
+            with averaged_weights(trainer, pl_module):
+                sampler = _sampler(pl_module, options, num_rows)
+                first_batch = sampler.sample_batch(0)
+                items = first_batch[: self.num_samples]
+                if len(items) < self.num_samples:  # the same items, and more from further batches
+                    items = Selection(options, data.is_new, num_rows).items_of(sampler.sample_batch)
         except UserError:  # nothing else can be refused here
             raise pl_module.divergence("the logits are no longer finite, or far too large,") from None
         pl_module.network.train()

@@ -13,7 +13,15 @@ from mm_lightning.training.checkpoint.content import (
     read,
 )
 from mm_lightning.training.checkpoint.folder import NEEDS_EXTRA, refuse_to_resume
-from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, MADE, RANDOM_STATE, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import (
+    BEST_CHECKPOINT,
+    CONFIG_KEY,
+    DATA,
+    MADE,
+    RANDOM_STATE,
+    RUN_CONFIG,
+    TRAINED,
+)
 from mm_lightning.training.checkpoint.transfer import OtherNetworkError, begin_from, shapes_with_one_id_more
 from mm_lightning.training.checkpoint.trust import foreign_classes
 
@@ -25,6 +33,7 @@ __all__ = [
     "NEEDS_EXTRA",
     "RANDOM_STATE",
     "RUN_CONFIG",
+    "TRAINED",
     "AtomicCheckpointIO",
     "Checkpoint",
     "OtherNetworkError",

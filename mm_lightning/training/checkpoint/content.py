@@ -24,7 +24,7 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
 from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_folder
-from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG, TRAINED
 from mm_lightning.training.checkpoint.paths import absolute_paths, relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import foreign_classes, refuse_code
@@ -88,6 +88,7 @@ class Checkpoint:
         config: The whole configuration of the run.
         step: Optimiser steps done.
         epoch: Epochs done.
+        is_averaged: Whether the weights are averages, beside which the file has the weights in training.
     """
 
     path: Path
@@ -96,6 +97,7 @@ class Checkpoint:
     config: dict[str, Any]
     step: int
     epoch: int
+    is_averaged: bool = False
 
 
 def read(path: Path, trusted: str = "") -> Checkpoint:
@@ -114,8 +116,9 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
     model, data = ({key: value for key, value in group.items() if not key.startswith("_")} for group in groups)
     refuse_code(model, path, trusted)
     _check_weights(content["state_dict"], path)
+    _check_weights(content.get(TRAINED, {}), path)
     config = _read_config(content["callbacks"][RUN_CONFIG][CONFIG_KEY], path)
-    return Checkpoint(path, model, data, config, content["global_step"], content["epoch"])
+    return Checkpoint(path, model, data, config, content["global_step"], content["epoch"], TRAINED in content)
 
 
 def _read_config(text: str, path: Path) -> dict[str, Any]:

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from mm_lightning.data.batches import GLOBAL_BATCH
-from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, CONFIG_KEY, DATA, RANDOM_STATE, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import (
+    AVERAGING,
+    BEST_CHECKPOINT,
+    CONFIG_KEY,
+    DATA,
+    RANDOM_STATE,
+    RUN_CONFIG,
+    TRAINED,
+)
 
 _MAX_DEPTH = 50
 _MAX_COUNT = 2**53
@@ -31,12 +39,12 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < _MAX_COUNT
 
 
-def _is_flag(value: Any) -> bool:
-    return type(value) is bool
+def _of(kind: type) -> Callable[[Any], bool]:
+    """The check of a value of exactly this type."""
+    return lambda value: type(value) is kind
 
 
-def _is_text(value: Any) -> bool:
-    return type(value) is str
+_is_flag, _is_text = _of(bool), _of(str)
 
 
 def _is_optional_column(value: Any) -> bool:
@@ -71,18 +79,13 @@ def _is_score(value: Any) -> bool:
     return value is None or type(value) is float or (isinstance(value, Tensor) and value.dim() == 0)
 
 
-def _is_scalar(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.shape == () and value.dtype == torch.float64
-
-
-def _is_vector(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.dim() == 1 and value.dtype == torch.float64
+def _tensor(dim: int, dtype: torch.dtype) -> Callable[[Any], bool]:
+    """The check of a tensor."""
+    return lambda value: isinstance(value, Tensor) and value.dim() == dim and value.dtype == dtype
 
 
 def _is_weights(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        type(name) is str and isinstance(weight, Tensor) for name, weight in value.items()
-    )
+    return isinstance(value, dict) and all(type(key) is str and isinstance(w, Tensor) for key, w in value.items())
 
 
 def _is_random_state(value: Any) -> bool:
@@ -173,10 +176,10 @@ _SCHEMA: dict[str, Any] = {
         "weight": _is_optional_column,
     },
     DATA: {"position": _is_count, GLOBAL_BATCH: _optional(_is_count), "digest": _is_text},
-    "train_loss": {"sum": _is_scalar, "sums": _is_vector, "count": _is_count},
+    "train_loss": {"sum": _tensor(0, torch.float64), "sums": _tensor(1, torch.float64), "count": _is_count},
     "compiled_steps": _optional(_is_flag),
 }
-
+_AVERAGES: dict[str, Any] = {TRAINED: _is_weights, AVERAGING: {"n_averaged": _tensor(0, torch.int64)}}
 _MODEL = ("epoch", "global_step", "state_dict", "hyper_parameters", "datamodule_hyper_parameters", DATA)
 
 
@@ -223,6 +226,8 @@ def check_content(content: dict[str, Any], has_training_state: bool = True) -> N
         SchemaError: Names the first part that is missing or wrong.
     """
     expected = _SCHEMA if has_training_state else {key: _SCHEMA[key] for key in _MODEL}
+    if not content.keys().isdisjoint(_AVERAGES):
+        expected = {**expected, **_AVERAGES}
     _check(content, expected, "")
 
 

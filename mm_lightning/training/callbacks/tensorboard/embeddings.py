@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning.plots import embedding_scatter
+from mm_lightning.training.callbacks.averaging import averaged_weights
 from mm_lightning.training.callbacks.milestones import PICTURES, is_at
 from mm_lightning.training.module import LanguageModel
 
@@ -36,17 +37,20 @@ class Embeddings(Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write a scatter and the table."""
         self._write_scatter(trainer, pl_module)
-        if (found := _writer_and_rows(trainer, pl_module)) is not None:
-            writer, rows, symbols = found
-            writer.add_embedding(rows, metadata=symbols, tag="embedding", global_step=trainer.global_step)
+        with averaged_weights(trainer, pl_module):
+            if (found := _writer_and_rows(trainer, pl_module)) is not None:
+                writer, rows, symbols = found
+                writer.add_embedding(rows, metadata=symbols, tag="embedding", global_step=trainer.global_step)
 
     def _write_scatter(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        found, step = _writer_and_rows(trainer, pl_module), trainer.global_step
-        if found is None or step == self._written_step:
-            return
-        self._written_step = step
-        writer, rows, symbols = found
-        writer.add_figure("weights/embedding", embedding_scatter(rows, symbols), step)
+        step = trainer.global_step
+        with averaged_weights(trainer, pl_module):
+            found = _writer_and_rows(trainer, pl_module)
+            if found is None or step == self._written_step:
+                return
+            self._written_step = step
+            writer, rows, symbols = found
+            writer.add_figure("weights/embedding", embedding_scatter(rows, symbols), step)
 
 
 def _writer_and_rows(

@@ -1,0 +1,1 @@
+"""Callbacks that write what TensorBoard shows: charts, settings, embeddings, histograms."""
