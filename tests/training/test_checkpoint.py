@@ -17,7 +17,7 @@ from mm_lightning.training.checkpoint import AtomicCheckpointIO, load, load_weig
 MODEL: dict[str, Any] = {
     "alphabet": "abc",
     "labels": {},
-    "network": {"class_path": "mm_lightning.networks.MLP", "init_args": {"block_size": 3}},
+    "network": {"class_path": "mm_lightning.networks.MLP", "init_args": {"block_size": 3, "initialization": "torch"}},
     "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
     "lr_scheduler": None,
     "_instantiator": "lightning.pytorch.cli.instantiate_module",
