@@ -139,8 +139,18 @@ std::tuple<Tensor, Tensor> gru_cell(const Tensor& input, const Tensor& hidden, c
   return {candidate + update * (state - candidate), candidate};
 }
 
+// Only an index, and a number in a tensor without dimensions, may be on the CPU.
+void check_devices(const std::string& name, const torch::jit::Stack& arguments) {
+  if (name.rfind("aten::index", 0) == 0) return;
+  for (const auto& argument : arguments) {
+    bool is_elsewhere = argument.isTensor() && argument.toTensor().defined() && argument.toTensor().is_cpu();
+    TORCH_CHECK(!is_elsewhere || argument.toTensor().dim() == 0, name, " has tensors that are not on the same device");
+  }
+}
+
 void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   auto name = toString(op.operator_name());
+  check_devices(name, torch::jit::last(*stack, op.schema().arguments().size()).vec());
   TORCH_CHECK_NOT_IMPLEMENTED(!refused_operators.count(name), "MPS has no operator ", name);
   at::native::cpu_fallback(op, stack);
 }

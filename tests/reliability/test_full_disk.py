@@ -12,6 +12,7 @@ from small_disk import Result, run_on_small_disk
 from mm_lightning.training.checkpoint import load
 
 SMALL = ("--data.path", "words.txt", "--data.batch_size", 5, "--model.network.init_args.hidden_dim", 8)
+RUNS = ("lightning_logs/", "lightning_sweeps/")
 LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 COMMANDS: dict[str, tuple[Any, ...]] = {
     "new run": (*FIT, *SMALL, "--trainer.max_steps", 30, "--last.every_n_train_steps", 10),
@@ -58,8 +59,8 @@ def _check(name: str, result: Result, old: dict[str, bytes], tmp_path: Path) -> 
             (tmp_path / "some.ckpt").write_bytes(content)
             load(tmp_path / "some.ckpt")
     assert old.keys() <= result.files.keys()
-    assert all(result.files[path] == content for path, content in old.items() if not path.startswith("lightning_logs"))
-    new = {Path(path).suffix for path in result.files.keys() - old.keys() if not path.startswith("lightning_logs")}
+    assert all(result.files[path] == content for path, content in old.items() if not path.startswith(RUNS))
+    new = {Path(path).suffix for path in result.files.keys() - old.keys() if not path.startswith(RUNS)}
     if result.status == 0:
         assert name in ("new run", "resumed run") or new or "sweep" in name, name
         return "complete"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import mac
 import pytest
-from run_command import run
+import torch
+from run_command import fork, run
 from test_configs import CONFIGS, counts, fit, some_data, spanning, weights  # noqa: F401 # some_data is a fixture
 
 ON_MAC = ("--trainer.accelerator", "mps")
@@ -20,6 +21,23 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> mac.Mac:
     library = tmp_path_factory.mktemp("mac") / "mac_device.so"
     mac.build(library)
     return mac.Mac(library)
+
+
+def _meet_limits(prepare: mac.Mac) -> None:
+    prepare()
+    x = torch.ones(3, device=mac.DEVICE)
+    assert (x * 2).sum().item() == 6
+    with pytest.raises(TypeError, match="no float64"):
+        x.double()
+    with pytest.raises(NotImplementedError, match="no operator aten::special_ndtri"):
+        torch.special.ndtri(x)
+    with pytest.raises(RuntimeError, match="same device"):
+        x + torch.ones(3)
+
+
+def test_the_stand_in_has_the_limits(prepare: mac.Mac):
+    """Catches a stand-in that accepts everything, and so proves nothing."""
+    assert fork(_meet_limits, prepare) == 0
 
 
 @pytest.mark.parametrize("config", RECIPES)
