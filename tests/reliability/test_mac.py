@@ -53,11 +53,12 @@ def test_the_life_of_a_run(config: Path, some_data: Path, tmp_path: Path, prepar
     if not counts(config):
         longer = ("--trainer.max_steps", "8", *spanning(config, 8))
         fit(config, some_data, tmp_path / "mac", *longer, *ON_MAC, "--ckpt_path", "last", prepare=prepare)
+    label = ("--sampling.label", "F") if config.stem.endswith("_labels") else ()
     for command in (
         ("validate", "--data.path", some_data),
         ("predict", "--sampling.num_samples", "7"),
         ("predict", "--sampling.num_samples", "7", "--sampling.prefix", "a"),
-        ("predict", "--sampling.num_samples", "3", "--sampling.beam", "3"),
+        ("predict", "--sampling.num_samples", "3", "--sampling.beam", "3", *label),
         ("score", "ava"),
         ("quality", "--data.path", some_data, "--num_samples", "50"),
     ):
