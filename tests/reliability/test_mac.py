@@ -10,7 +10,7 @@ from run_command import fork, run
 from test_configs import CONFIGS, counts, fit, some_data, spanning, weights  # noqa: F401 # some_data is a fixture
 
 ON_MAC = ("--trainer.accelerator", "mps")
-KINDS = ("lstm", "mlp", "ngram", "transformer")  # the other recipes are slow tests
+KINDS = ("lstm", "mlp", "ngram")  # the other recipes are slow tests
 RECIPES = [pytest.param(path, marks=() if path.stem in KINDS else pytest.mark.slow, id=path.stem) for path in CONFIGS]
 
 pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="the stand-in for a Mac needs a C++ compiler")
