@@ -39,7 +39,7 @@ def _damage(study: Path, count: int, tmp_path: Path) -> None:
     counts: collections.Counter[str] = collections.Counter()
     for number, damaged in enumerate([*flipped(data, count), *cut_or_extended(data, count), *others[:count]]):
         folder = tmp_path / str(number)
-        shutil.copytree(study.parents[3], folder)
+        shutil.copytree(study.parents[len(STUDY.parts)], folder)
         (folder / STUDY / study.name).write_bytes(damaged)
         done = run("sweep", "--config", "sweep.yaml", cwd=folder)
         assert "Traceback" not in done.stderr, f"{number}: {done.stderr}"

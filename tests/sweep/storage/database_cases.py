@@ -1,6 +1,7 @@
 """What several tests of studies in a database share."""
 
 import time
+from contextlib import suppress
 
 import optuna
 import psycopg
@@ -39,10 +40,8 @@ def wait_for_trials(url, count, states="RUNNING"):
     query = "SELECT count(*) FROM trials WHERE state::text = ANY(%s)"
     with psycopg.connect(url, autocommit=True) as connection:
         while time.monotonic() < deadline:
-            try:
+            with suppress(psycopg.errors.UndefinedTable):  # no worker has made it yet
                 if connection.execute(query, [states.split()]).fetchone()[0] >= count:
                     return
-            except psycopg.errors.UndefinedTable:  # no worker has made it yet
-                pass
             time.sleep(0.05)
     pytest.fail(f"{count} trials are not reached")
