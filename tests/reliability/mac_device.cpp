@@ -139,6 +139,21 @@ std::tuple<Tensor, Tensor> gru_cell(const Tensor& input, const Tensor& hidden, c
   return {candidate + update * (state - candidate), candidate};
 }
 
+OptionalTensor on_cpu(const OptionalTensor& tensor) {
+  return tensor && tensor->defined() ? OptionalTensor(on_cpu(*tensor)) : std::nullopt;
+}
+
+// It changes the running statistics without saying so in its schema, so that the fallback would not copy them back.
+std::tuple<Tensor, Tensor, Tensor> batch_norm(const Tensor& input, const OptionalTensor& weight,
+                                              const OptionalTensor& bias, const OptionalTensor& running_mean,
+                                              const OptionalTensor& running_var, bool training, double momentum,
+                                              double eps) {
+  auto [output, mean, invstd] =
+      at::native_batch_norm(on_cpu(input), on_cpu(weight), on_cpu(bias), on_cpu(running_mean), on_cpu(running_var),
+                            training, momentum, eps);
+  return {output.to(input.device()), mean.to(input.device()), invstd.to(input.device())};
+}
+
 // Only an index, and a number in a tensor without dimensions, may be on the CPU.
 void check_devices(const std::string& name, const torch::jit::Stack& arguments) {
   if (name.rfind("aten::index", 0) == 0) return;
@@ -178,6 +193,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("_local_scalar_dense", item);
   m.impl("_thnn_fused_lstm_cell", lstm_cell);
   m.impl("_thnn_fused_gru_cell", gru_cell);
+  m.impl("native_batch_norm", batch_norm);
 }
 
 TORCH_LIBRARY_IMPL(aten, AutogradPrivateUse1, m) {
