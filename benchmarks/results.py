@@ -29,7 +29,7 @@ from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import Splits, split_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.evaluation.quality import TrainingReference
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.valid_items import sample_valid
 from mm_lightning.training.module import LanguageModel
 

@@ -26,7 +26,7 @@ from mm_lightning.cli.out_of_memory import refuse_out_of_memory
 from mm_lightning.commands.parts.one_process import started_processes
 from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean
 from mm_lightning.files import find_shipped, shipped_recipes
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 

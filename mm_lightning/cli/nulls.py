@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 from mm_lightning import UserError
 from mm_lightning.cli.bounded_trainer import BoundedTrainer
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training.callbacks import Histograms, LastCheckpoint, SampleItems
 from mm_lightning.training.module import LanguageModel
 

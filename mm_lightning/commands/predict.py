@@ -14,7 +14,8 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.samples import Batch, Samples
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.files import write_atomically
-from mm_lightning.sampling import Row, SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.output import Row
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 

@@ -105,7 +105,7 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
     """
     from mm_lightning.make.model import ListLearner  # noqa: PLC0415 # imports Lightning, which takes seconds
     from mm_lightning.make.recipe import suited  # noqa: PLC0415
-    from mm_lightning.sampling import SamplingOptions  # noqa: PLC0415
+    from mm_lightning.sampling.options import SamplingOptions  # noqa: PLC0415
 
     start, lines = time.monotonic(), list[str]()
 

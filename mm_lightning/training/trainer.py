@@ -19,7 +19,7 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import EveryExample, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count
-from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
 from mm_lightning.training.block_steps.settings import BlockSettings
@@ -28,6 +28,7 @@ from mm_lightning.training.callbacks.averaging import arrange_averaging, averagi
 from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
 from mm_lightning.training.callbacks.run_loggers import join_run
 from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.optimization import GradientClipping
 from mm_lightning.training.processes.launcher import use_launcher
@@ -68,7 +69,7 @@ class Trainer(pl.Trainer):
             raise UserError(
                 f"trainer.strategy {kwargs.get('strategy')} copies this process; set ddp, which starts others"
             )
-        self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
+        self.strategy.checkpoint_io = AtomicCheckpointIO()
         use_launcher(self.strategy)
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)

@@ -11,9 +11,12 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import ConditionalSampler, OutputFormat, Row, SamplingOptions, Selection, label_sampler
-from mm_lightning.sampling.labels import LabelledItem
+from mm_lightning.sampling.labels import LabelledItem, label_sampler
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.output import OutputFormat, Row
 from mm_lightning.sampling.rounds import ALONE, Rounds, Share
+from mm_lightning.sampling.selection import Selection
+from mm_lightning.sampling.strategy import ConditionalSampler
 from mm_lightning.training.module import LanguageModel
 
 
