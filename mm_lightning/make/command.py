@@ -194,9 +194,10 @@ def _as_options(options: dict[str, Any]) -> str:
 
 def _sample(path: Path, options: dict[str, Any]) -> None:
     """Write items to stdout."""
-    from mm_lightning.cli.application import Application  # noqa: PLC0415 # imports Lightning, which takes seconds
+    from mm_lightning.cli.opening import predict  # noqa: PLC0415 # imports torch, which takes seconds
+    from mm_lightning.sampling.options import SamplingOptions  # noqa: PLC0415
 
-    Application(["predict", f"--ckpt_path={path}", *(f"--sampling.{k}={v}" for k, v in options.items())], "predict")
+    predict(path, "", SamplingOptions(**options))
 
 
 def _tell(line: str) -> None:

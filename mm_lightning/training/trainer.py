@@ -27,7 +27,7 @@ from mm_lightning.training.block_steps.stepper import BlockSteps
 from mm_lightning.training.callbacks.averaging import arrange_averaging, averaging_of, check_averaging
 from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
 from mm_lightning.training.callbacks.run_loggers import join_run
-from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.checkpoint import Checkpoint, load_model
 from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.optimization import GradientClipping
@@ -193,19 +193,23 @@ class Trainer(pl.Trainer):
         """Number of this process, and number of processes, which share the work of a run."""
         return self.global_rank, self.world_size
 
+    def load_weights(self, model: torch.nn.Module, path: Path) -> None:
+        """Put a checkpoint's weights into a model, move the model to this process's device and set eval mode."""
+        load_model(model, path, self.strategy.root_device)
+
     def in_every_process(self, function: Callable[[], T]) -> T:
-        """Call a function in every process of the run, after all have been started and have met.
+        """Call a function in every process of the run, in its precision, after all have been started and have met.
 
         Returns:
             The result in this process.
         """
         launcher = self.strategy.launcher
-        if launcher is None:
-            return function()
 
-        def meet() -> T:
-            self.strategy.setup_environment()
-            return function()
+        def call() -> T:
+            if launcher is not None:
+                self.strategy.setup_environment()  # meets the others
+            with self.strategy.precision_plugin.forward_context():
+                return function()
 
-        result: T = launcher.launch(meet, trainer=self)
+        result: T = call() if launcher is None else launcher.launch(call, trainer=self)
         return result

@@ -25,6 +25,7 @@ from mm_lightning.training.checkpoint.paths import relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import foreign_classes, refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
+from mm_lightning.training.run_folders import no_such_checkpoint
 
 _MAX_WEIGHT = 1e12  # a product of three larger ones overflows in float32
 SECTIONS = ("trainer", "last", "samples", "histograms")  # of the configuration, which a resumed run takes over
@@ -170,7 +171,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content, num_bytes = read_folder(path) if is_folder else (read_archive(path), path.stat().st_size)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint") from None
+        raise no_such_checkpoint(path) from None
     except DamagedFolderError as error:
         raise UserError(f"{path / str(error)} is damaged or cut short; export the model again") from None
     except (OSError, DamagedArchiveError) as error:

@@ -1,40 +1,28 @@
 """Refusal of null where a setting takes none: jsonargparse reads null as "not given", and passes the null on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pkgutil import resolve_name
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from mm_lightning import UserError
-from mm_lightning.cli.bounded_trainer import BoundedTrainer
-from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.sampling.options import SamplingOptions
-from mm_lightning.training.callbacks import Histograms, LastCheckpoint, SampleItems
-from mm_lightning.training.module import LanguageModel
-
-_SECTIONS = {  # the classes of a configuration's sections
-    "model": LanguageModel,
-    "data": ItemsDataModule,
-    "trainer": BoundedTrainer,
-    "last": LastCheckpoint,
-    "samples": SampleItems,
-    "histograms": Histograms,
-    "sampling": SamplingOptions,
-}
 
 
-def refuse_nulls(settings: dict[str, Any], command: Callable[..., Any] | None = None) -> None:
+def refuse_nulls(
+    settings: dict[str, Any], kinds: Mapping[str, Callable[..., Any]], command: Callable[..., Any] | None = None
+) -> None:
     """Refuse null for a setting whose type has no None.
 
     Args:
         settings: A whole configuration.
+        kinds: Class of each section.
         command: Function of the command, whose arguments stand outside of the sections.
 
     Raises:
         UserError: Names the setting.
     """
-    for section, kind in _SECTIONS.items():
+    for section, kind in kinds.items():
         _refuse(settings.get(section) or {}, kind, f"{section}.")
     if command is not None:
         _refuse(settings, command, "")
