@@ -1,6 +1,5 @@
 """Lightning's Trainer with run folders, atomic checkpoints, blocks of steps, and one thread for small steps."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import EveryExample, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count
+from mm_lightning.networks.parts.threads import use_one_thread_if_small
 from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
@@ -37,7 +37,6 @@ from mm_lightning.training.steppers import Stepper, default_stepper
 
 T = TypeVar("T")
 _UNKNOWN_METRIC = re.compile(r"Early stopping conditioned on metric `(.*?)` .*following: (.*)", re.DOTALL)
-_SMALL_STEP_MULTIPLY_ADDS = 50_000_000  # below, a second thread costs more than it saves
 
 
 class Trainer(pl.Trainer):
@@ -128,10 +127,8 @@ class Trainer(pl.Trainer):
             model: The model.
             targets: Number of targets in a step.
         """
-        parameters = model.network.num_parameters
-        small = 3 * parameters * targets < _SMALL_STEP_MULTIPLY_ADDS
-        if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(1)
+        is_on_cpu = isinstance(self.accelerator, CPUAccelerator)
+        if is_on_cpu and use_one_thread_if_small(3 * model.network.num_parameters * targets):
             rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
 
     def check_one_pass(self, datamodule: ItemsDataModule, resumed: Checkpoint | None) -> None:

@@ -16,8 +16,9 @@ from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.files import write_atomically
 from mm_lightning.networks.base import Network
+from mm_lightning.networks.parts.threads import use_one_thread_if_small
 from mm_lightning.sampling.labels import LabelledItem, label_sampler
-from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 from mm_lightning.sampling.output import OutputFormat, Row
 from mm_lightning.sampling.rounds import ALONE, Rounds, Share
 from mm_lightning.sampling.selection import Selection
@@ -62,6 +63,7 @@ class Samples:
         self._is_new = data.is_new if needs_training_items else None
         self.selection = Selection(options, data.is_new)
         self.batches = Rounds(self._sample, self.selection.max_batches, share)
+        use_one_thread_if_small(model.network.num_parameters * SAMPLE_BATCH_SIZE)
 
     def _make_sampler(self, network: Network, options: SamplingOptions) -> ConditionalSampler:
         return ConditionalSampler(network, self._model.vocabulary, options)
