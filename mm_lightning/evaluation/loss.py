@@ -67,6 +67,26 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
     return result
 
 
+@torch.no_grad()
+def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor]:
+    """Compute the log-probability of each target, in the order of the batches, on the CPU.
+
+    Args:
+        network: The network, in eval mode.
+        batches: Batches of items, with tags (num_items, ...).
+
+    Returns:
+        Log-probabilities (num_targets,) float64, and the tags of each target's item (num_targets, ...).
+    """
+    log_p, tags = [], []
+    for x, y, item_tags in batches:
+        losses = cross_entropy(network.sequence_logits(x), y, reduction="none")
+        is_target = y >= 0  # (B, T)
+        log_p.append(-losses[is_target.flatten()].cpu().double())
+        tags.append(item_tags.repeat_interleave(is_target.sum(1), 0).cpu())
+    return torch.cat(log_p), torch.cat(tags)
+
+
 def score_by_label(network: Network, vocabulary: Vocabulary, items: Items, num_labels: int) -> Tensor:
     """Compute the NLL (num_items, L) in nats of each item given each label, on the CPU; raises as `score` does."""
     given = (replace(items, labels=np.full(len(items), label, np.int32)) for label in range(num_labels))
