@@ -30,11 +30,18 @@ def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
 
     Args:
         logits: (N, V) or (B, T, V), of any precision; the sum is taken in float32 or better.
-        y: (N,) or (B, T) int64.
+        y: (N,) or (B, T) int64; or (N, V) or (B, T, V), probabilities that a teacher gives each id, for the mean alone.
         reduction: `mean` or `sum` over the targets, or `none` for one value per target, flat.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if y.is_floating_point():
+        return -(y * logits.log_softmax(-1)).sum() / num_targets(y)
     return F.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+
+def num_targets(y: Tensor) -> Tensor:
+    """Count the targets () of y, of either kind, without padded ones."""
+    return y.sum() if y.is_floating_point() else (y >= 0).sum()
 
 
 def item_nll(network: Network, x: Tensor, y: Tensor) -> Tensor:
