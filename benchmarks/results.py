@@ -96,7 +96,7 @@ def loss(model: LanguageModel, part: Items) -> float:
 
 def sample_quality(model: LanguageModel, data: ItemsDataModule) -> dict[str, float | None]:
     """Quality of the first 10,000 samples that end within the length of the longest training item."""
-    options = SamplingOptions(num_samples=NUM_SAMPLES, max_length=int(data.train_lengths.max()))
+    options = SamplingOptions(num_samples=NUM_SAMPLES, max_length=int(data.examples.lengths.max()))
     samples, valid = sample_valid(model.network, model.vocabulary, model.labels, options)
     return {
         **asdict(TrainingReference.of(data).quality(samples, valid)),

@@ -12,17 +12,17 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.cli import precedence
+from mm_lightning.cli import other_models, precedence
 from mm_lightning.cli.arguments import find_checkpoint, peek, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import SECTIONS, trainer_class, validation_callbacks
 from mm_lightning.cli.devices import settle
-from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, SEED_HELP, SEEDS_HELP, arrange_help
-from mm_lightning.cli.library_warnings import silence_library_warnings
+from mm_lightning.cli.help import CKPT_PATH_HELP, SEED_HELP, SEEDS_HELP, add_fit_options, arrange_help
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
 from mm_lightning.commands.parts.errors import one_line_errors, refuse_out_of_memory
-from mm_lightning.commands.parts.nulls import refuse_nulls
+from mm_lightning.commands.parts.library_warnings import silence_library_warnings
+from mm_lightning.commands.parts.parsing import refuse_nulls
 from mm_lightning.commands.parts.seeds import Seeds, train_each
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count, Seed
@@ -115,7 +115,7 @@ class Application(CommandLine):
             return
         for name, parser in self.command_parsers().items():
             parser.add_argument("--ckpt_path", type=str | None, help=CKPT_PATH_HELP.get(name, CKPT_PATH_HELP["score"]))
-            parser.add_argument("--init_from", type=str | None, help=INIT_FROM_HELP)  # in a run's config, as ckpt_path
+            add_fit_options(parser)  # in a run's config, as ckpt_path
             parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
             if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
@@ -163,7 +163,8 @@ class Application(CommandLine):
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_vocabulary(config, self.checkpoint)
         if command == "fit":
-            self.start = precedence.settle_start(config, self.checkpoint, self.start, seen.text)
+            self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.text)
+            self.teacher = other_models.settle_teacher(config, self.checkpoint, seen.root, seen.text)
             self.seeds = Seeds(config["seed_everything"], config["seeds"])
 
     @override
@@ -211,7 +212,9 @@ class Application(CommandLine):
 
     def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
-        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start, self.seeds)
+        fit.run(
+            self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start, self.teacher, self.seeds
+        )
 
 
 def build(settings: dict[str, Any]) -> Application:

@@ -22,6 +22,7 @@ from mm_lightning.training import run_folders
 from mm_lightning.training.run_folders import CARD, LOGS, WEIGHTS
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
+_FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
 _CONFIG = "--config"
 FLAGS = ("-h", "--help", "--print_config")  # take no value
 _VALUE = re.compile(r"[^-]|-$|-\.?\d|$|.* ", re.DOTALL)  # of an argument that is no option, as argparse decides
@@ -215,14 +216,16 @@ def peek(args: list[str]) -> Peek:
     refuse_derived(arg.partition("=")[0] for arg in args)
     peeker = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
-    peeker.add_argument("--init_from")
+    for name in _FIT_OPTIONS:
+        peeker.add_argument(f"--{name}")
     peeker.add_argument("--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
     texts = {path: read_config(path) for path in config_files(args)}
     files = [text for path, text in texts.items() if path in known.config]
-    if args[0] != "fit" and known.init_from is not None:
-        raise ArgumentError(None, f"--init_from {known.init_from}: it is an option of fit")
+    for name in _FIT_OPTIONS:
+        if args[0] != "fit" and (value := getattr(known, name)) is not None:
+            raise ArgumentError(None, f"--{name} {value}: it is an option of fit")
     if known.ckpt_path is not None and known.init_from is not None:
         raise UserError(
             f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"

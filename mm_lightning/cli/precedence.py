@@ -4,10 +4,8 @@ LightningCLI lets a checkpoint's hyper-parameters overrule the command line (lig
 defaults of the options before parsing. A setting that contradicts the checkpoint's network is an error.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -15,7 +13,6 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
-from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 
 
@@ -75,38 +72,6 @@ def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
     wanted = config["model"]["network"].as_dict()
     for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
         raise UserError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
-
-
-def settle_start(
-    config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, trusted: str
-) -> Checkpoint | None:
-    """Find the checkpoint that a new run begins from, and record its path in the run's configuration.
-
-    Args:
-        config: The configuration.
-        resumed: The checkpoint to resume from, whose run may have begun from another; None for a new run.
-        start: The checkpoint of the command line; None to look into the configuration.
-        trusted: Text from the user, for `checkpoint.read`.
-
-    Raises:
-        UserError: If the checkpoint has a network or tokens of another kind; names both.
-    """
-    if resumed is not None:
-        config["init_from"] = resumed.config.get("init_from")
-        return None
-    if start is None and config["init_from"] is not None:
-        start = checkpoint.read(Path(config["init_from"]), trusted)
-    if start is None:
-        return None
-    is_here = start.path.is_relative_to(Path.cwd())  # last and best give an absolute path
-    config["init_from"] = os.path.relpath(start.path) if is_here else str(start.path)
-    for key, new, old in (
-        ("model.network", config["model"]["network"]["class_path"], start.model["network"]["class_path"]),
-        ("data.tokens", config["data"]["tokens"], start.data["tokens"]),
-    ):
-        if new != old:
-            raise UserError(f"{key} is {new}, but {start.path} has {old}; --init_from takes weights of the same kind")
-    return start
 
 
 def settle_vocabulary(config: Namespace, ckpt: Checkpoint) -> None:

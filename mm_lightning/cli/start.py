@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from jsonargparse import Namespace
 
 from mm_lightning.cli.arguments import FLAGS, find_checkpoint, name_card, ordered, peek, refuse_incomplete
-from mm_lightning.cli.library_warnings import log_to_stderr, silence_library_warnings
 from mm_lightning.commands import score
 from mm_lightning.commands.parts.errors import is_first_process, one_line_errors, refuse_out_of_memory
-from mm_lightning.commands.parts.nulls import refuse_nulls
+from mm_lightning.commands.parts.library_warnings import log_to_stderr, silence_library_warnings
 from mm_lightning.commands.parts.one_process import started_processes
-from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean, option_names
+from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean, option_names, refuse_nulls
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training import run_folders
 

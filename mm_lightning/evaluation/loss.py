@@ -30,11 +30,18 @@ def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
 
     Args:
         logits: (N, V) or (B, T, V), of any precision; the sum is taken in float32 or better.
-        y: (N,) or (B, T) int64.
+        y: (N,) or (B, T) int64; or (N, V) or (B, T, V), probabilities that a teacher gives each id, for the mean alone.
         reduction: `mean` or `sum` over the targets, or `none` for one value per target, flat.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if y.is_floating_point():
+        return -(y * logits.log_softmax(-1)).sum() / num_targets(y)
     return F.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+
+def num_targets(y: Tensor) -> Tensor:
+    """Count the targets () of y, of either kind, without padded ones."""
+    return y.sum() if y.is_floating_point() else (y >= 0).sum()
 
 
 def item_nll(network: Network, x: Tensor, y: Tensor) -> Tensor:
@@ -65,6 +72,26 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
     if result.isnan().any():
         raise UserError(NOT_NUMBERS)
     return result
+
+
+@torch.no_grad()
+def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor]:
+    """Compute the log-probability of each target, in the order of the batches, on the CPU.
+
+    Args:
+        network: The network, in eval mode.
+        batches: Batches of items, with tags (num_items, ...).
+
+    Returns:
+        Log-probabilities (num_targets,) float64, and the tags of each target's item (num_targets, ...).
+    """
+    log_p, tags = [], []
+    for x, y, item_tags in batches:
+        losses = cross_entropy(network.sequence_logits(x), y, reduction="none")
+        is_target = y >= 0  # (B, T)
+        log_p.append(-losses[is_target.flatten()].cpu().double())
+        tags.append(item_tags.repeat_interleave(is_target.sum(1), 0).cpu())
+    return torch.cat(log_p), torch.cat(tags)
 
 
 def score_by_label(network: Network, vocabulary: Vocabulary, items: Items, num_labels: int) -> Tensor:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning import UserError
-from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.items import Items
 from mm_lightning.data.lists import join_files, read_files

@@ -1,5 +1,6 @@
 """Average of networks: most useful where the networks differ in kind, such as counts and a recurrent network."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -11,11 +12,37 @@ from mm_lightning.data.ranges import PositiveFraction
 from mm_lightning.networks.base import Network, State, float64_at
 from mm_lightning.networks.building import NetworkFactory
 
+_MAX_FITTING_STEPS = 1000
+_MAX_WEIGHT_CHANGE = 1e-6  # of the last step
+
+
+def fit_weights(log_p: Sequence[Tensor], counts: Tensor | None = None) -> list[float]:
+    """Find the weights with which a mixture is most likely, by expectation maximisation; there is one maximum.
+
+    Args:
+        log_p: (num_targets,) log-probabilities of held-out targets, of each network.
+        counts: (num_targets,) how many times each target counts; None for once.
+
+    Returns:
+        Weight of each network; their sum is 1.
+    """
+    p = torch.stack(list(log_p), 1).double()  # (num_targets, networks)
+    p = (p - p.amax(1, keepdim=True)).exp()  # relative to the best network
+    share = torch.ones(len(p), dtype=torch.float64) if counts is None else counts.double()
+    has_any = ~p.isnan().any(1)  # a target that no network can predict says nothing
+    p, share = p[has_any], share[has_any] / share[has_any].sum()
+    weights = torch.full((p.shape[1],), 1 / p.shape[1], dtype=torch.float64)
+    for _ in range(_MAX_FITTING_STEPS):
+        previous, weights = weights, weights * (p.t() @ (share / (p @ weights)))
+        if (weights - previous).abs().max() < _MAX_WEIGHT_CHANGE:
+            break
+    return weights.tolist()
+
 
 class Mixture(Network):
     """Predict the next token by a weighted mean of the probabilities of trained networks.
 
-    `make` makes a mixture; `fit` trains its networks one by one.
+    `make` and `mix` make a mixture; `fit` trains its networks one by one.
 
     Args:
         vocab_size: Number of ids V, set from the data.

@@ -6,6 +6,7 @@ from eight_names import V, random_ids
 
 from mm_lightning import UserError
 from mm_lightning.networks import GRU, MLP, Mixture
+from mm_lightning.networks.mixture import fit_weights
 
 
 @torch.no_grad()
@@ -23,3 +24,31 @@ def test_weights_that_are_no_shares_are_refused(weights: list[float]):
     """Catches probabilities that do not sum to 1."""
     with pytest.raises(UserError, match="Mixture has 2 networks and weights"):
         Mixture(V, [GRU, GRU], weights)
+
+
+def test_weights_have_the_highest_likelihood_of_all():
+    """Catches weights in another order, and a search that ends too early."""
+    log_p = list(torch.rand(3, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log())
+    weights = fit_weights(log_p)
+
+    def likelihood(values: list[float]) -> float:
+        return float(sum(w * each.exp() for w, each in zip(values, log_p, strict=True)).log().sum())
+
+    assert sum(weights) == pytest.approx(1)
+    grid = [(a / 50, b / 50, 1 - a / 50 - b / 50) for a in range(51) for b in range(51 - a)]
+    assert likelihood(weights) >= max(likelihood(list(each)) for each in grid)
+
+
+def test_a_target_counts_by_its_number():
+    """Catches weights of items that have no effect."""
+    log_p = list(torch.rand(2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64).log())
+    counts = torch.randint(1, 4, (50,), generator=torch.Generator().manual_seed(2))
+    repeated = [each.repeat_interleave(counts) for each in log_p]
+    assert fit_weights(log_p, counts) == pytest.approx(fit_weights(repeated), abs=1e-4)
+
+
+def test_targets_that_no_network_can_predict_say_nothing():
+    """Catches NaN where counts without smoothing give probability 0."""
+    possible = list(torch.rand(2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64).log())
+    impossible = [torch.cat([each, torch.tensor([-torch.inf])]) for each in possible]
+    assert fit_weights(impossible) == pytest.approx(fit_weights(possible))

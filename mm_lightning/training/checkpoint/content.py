@@ -21,7 +21,6 @@ from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
 from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_folder
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG, TRAINED
-from mm_lightning.training.checkpoint.paths import relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import foreign_classes, refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
@@ -98,10 +97,9 @@ def save(content: dict[str, Any], path: Path) -> None:
     Raises:
         UserError: If the file cannot be written.
     """
-    content = {FORMAT_KEY: FORMAT, **content, "callbacks": relative_paths(content.get("callbacks", {}), path)}
     try:
         make_folder(path.parent)
-        write_archive(content, path)
+        write_archive({FORMAT_KEY: FORMAT, **content}, path)
     except (UserError, OSError) as error:
         reason = error if isinstance(error, UserError) else unwritable(path, "checkpoint", error)
         kept = "; the previous checkpoint there is untouched" if path.is_file() else ""
