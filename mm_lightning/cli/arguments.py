@@ -211,6 +211,7 @@ def peek(args: list[str]) -> Peek:
 
     Raises:
         UserError: If an option is given that follows from another, or that excludes another.
+        ArgumentError: If there is no such config file, or an option is one of `fit` alone.
     """
     refuse_list(args)
     refuse_derived(arg.partition("=")[0] for arg in args)
@@ -221,6 +222,9 @@ def peek(args: list[str]) -> Peek:
     peeker.add_argument("--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
+    for path in known.config:
+        if path.endswith((".yaml", ".yml")) and not os.path.exists(path):  # noqa: PTH110 # any text
+            raise ArgumentError(None, f"--config {path}: no such file; name a file with settings in YAML")
     texts = {path: read_config(path) for path in config_files(args)}
     files = [text for path, text in texts.items() if path in known.config]
     for name in _FIT_OPTIONS:

@@ -5,7 +5,9 @@ Lightning at all: the work, its output and its errors are those of the same code
 Trainer, the model, the data or a config file need Lightning, as does the work of several processes.
 """
 
+import atexit
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,9 +50,9 @@ def main(args: list[str]) -> None:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Import without collecting garbage, which takes a third of the time: what modules hold lives until the end.
+    """Import without collecting garbage, then or later: what modules hold lives until the end.
 
-    Python searches all of it again and again, and once more when it exits; frozen objects are not searched.
+    Python would search all of it again and again, and once more at the exit, which takes as long as half the import.
     """
     gc.disable()
     try:
@@ -58,6 +60,12 @@ def _importing() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+        atexit.register(_thaw)
+
+
+def _thaw() -> None:
+    if "triton" in sys.modules:  # it tells of each object that is left at the exit
+        gc.unfreeze()
 
 
 def _refuse_early(line: list[str]) -> None:
@@ -89,7 +97,6 @@ def run_without_lightning(line: list[str]) -> bool:
     items = score.requested_items(config["words"], config["input"]) if line[0] == "score" else []
     with _importing():
         from mm_lightning.cli import opening  # noqa: PLC0415 # imports torch, which takes seconds
-
     log_to_stderr()
     seen = peek(line)
     path = find_checkpoint(config["ckpt_path"], seen.root)

@@ -4,14 +4,17 @@ jsonargparse reads null as "not given", and passes the null on. `refuse_nulls` r
 """
 
 import argparse
+import ast
 import os
 import re
 from argparse import ArgumentError
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import resolve_name
 from types import NoneType
 from typing import Any, NoReturn, get_args, get_type_hints
@@ -21,7 +24,9 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS, Command
+from mm_lightning.sampling.options import SamplingOptions
 
+_SAMPLING = "sampling"  # section of the options of `predict`
 _UNKNOWN_ARGUMENTS = re.compile(r"unrecognized arguments: (\S+).*", re.DOTALL)
 _UNKNOWN_OPTION = re.compile(r".*Option '(\S+)' is not accepted", re.DOTALL)
 _MISSING_OPTION = re.compile(r"(arguments are required: )\w+\.")  # of a command
@@ -68,17 +73,22 @@ def _owners(option: str) -> str:
 
 
 def _own_options(command: Command) -> set[str]:
-    """The options that one command has besides those of model, data and Trainer."""
+    """The options that one command has besides those of model, data and Trainer.
+
+    A command that needs Lightning is read as text: its import would take seconds, for a hint.
+    """
     if command.module is None:
         return set()
-    module = import_module(command.module)
     if command.is_light:
-        return option_names(module.make_parser())
-    result = set()
-    for key, kind in get_type_hints(module.run).items():
-        names = [f"{key}.{field.name}" for field in fields(kind)] if is_dataclass(kind) else [key]
-        result |= {f"--{name}" for name in names}
-    return result
+        return option_names(import_module(command.module).make_parser())
+    spec = find_spec(command.module)
+    assert spec is not None and spec.origin is not None
+    code = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    (run,) = (node for node in code.body if isinstance(node, ast.FunctionDef) and node.name == "run")
+    names = {argument.arg for argument in run.args.args}
+    if _SAMPLING in names:
+        names |= {f"{_SAMPLING}.{field.name}" for field in fields(SamplingOptions)}
+    return {f"--{name}" for name in names}
 
 
 def readable(message: str) -> str:
