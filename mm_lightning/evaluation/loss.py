@@ -75,7 +75,7 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
 
 
 @torch.no_grad()
-def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor]:
+def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor, Tensor]:
     """Compute the log-probability of each target, in the order of the batches, on the CPU.
 
     Args:
@@ -83,15 +83,18 @@ def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor
         batches: Batches of items, with tags (num_items, ...).
 
     Returns:
-        Log-probabilities (num_targets,) float64, and the tags of each target's item (num_targets, ...).
+        Log-probabilities (num_targets,) float64, the entropies (num_targets,) of the predictions in nats, and the tags
+        of each target's item (num_targets, ...).
     """
-    log_p, tags = [], []
+    parts = []
     for x, y, item_tags in batches:
-        losses = cross_entropy(network.sequence_logits(x), y, reduction="none")
         is_target = y >= 0  # (B, T)
-        log_p.append(-losses[is_target.flatten()].cpu().double())
-        tags.append(item_tags.repeat_interleave(is_target.sum(1), 0).cpu())
-    return torch.cat(log_p), torch.cat(tags)
+        log_p = network.sequence_logits(x)[is_target].cpu().double().log_softmax(-1)  # (targets, V)
+        own = log_p.gather(1, y[is_target].cpu()[:, None]).squeeze(1)
+        tags = item_tags.repeat_interleave(is_target.sum(1), 0).cpu()
+        parts.append((own, torch.special.entr(log_p.exp()).sum(1), tags))
+    log_p, entropies, tags = map(torch.cat, zip(*parts, strict=True))
+    return log_p, entropies, tags
 
 
 def score_by_label(network: Network, vocabulary: Vocabulary, items: Items, num_labels: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Mixture of trained networks, with the weights that are best on the dev split.
+"""Mixture of trained networks, with the weights and entropy slopes that are best on the dev split.
 
 Networks that differ in kind are worth most, such as counts and a recurrent network. A mixture is a network like any
 other, so everything that takes a checkpoint takes that of a mixture.
@@ -16,7 +16,7 @@ from mm_lightning import UserError
 from mm_lightning.compare.opening import open_run, task_of
 from mm_lightning.compare.runs import Run
 from mm_lightning.evaluation.loss import target_log_p
-from mm_lightning.networks.mixture import fit_weights
+from mm_lightning.networks.mixture import fit_slopes, fit_weights, log_weights_of
 from mm_lightning.training import checkpoint
 
 _MIN_WEIGHT = 0.001  # a network below it changes no digit of the loss that people see, and costs as much as the others
@@ -35,12 +35,16 @@ class Member:
 
     Args:
         run: Its run.
-        weight: Its weight.
+        weight: Its weight in the checkpoint.
+        slope: Its entropy slope.
+        share: The mean of its weights on the dev split.
         loss: Its loss on the dev split.
     """
 
     run: Run
     weight: float
+    slope: float
+    share: float
     loss: DevLoss
 
 
@@ -60,10 +64,10 @@ class Mixed:
 
     def lines(self) -> list[str]:
         """The table for people."""
-        rows = [f"  {_shown(each.loss)}  {each.weight:6.1%}  {each.run.name}" for each in self.members]
+        rows = [f"  {_shown(each.loss)}  {each.share:6.1%}  {each.run.name}" for each in self.members]
         left_out = [f"left out: {name}, whose weight would be below {_MIN_WEIGHT:.1%}" for name in self.left_out]
         mixed = f"val/loss of the mixture: {_shown(self.loss)}; the weights are chosen on the same items"
-        return ["val/loss of each network, and its weight:", *rows, *left_out, mixed]
+        return ["val/loss of each network, and its mean weight:", *rows, *left_out, mixed]
 
 
 def _shown(loss: DevLoss) -> str:
@@ -81,8 +85,10 @@ def _loss(log_p: Tensor, tags: Tensor) -> DevLoss:
     return DevLoss(mean(counts > 0), mean(is_new) if is_new.any() else None)
 
 
-def _measure(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object]) -> tuple[list[Tensor], Tensor]:
-    """Compute the log-probabilities (num_targets,) of the dev split by each run, and the tags of the targets.
+def _measure(
+    runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object]
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Compute `target_log_p` of the dev split for each run.
 
     Raises:
         UserError: If runs differ in data or tokens, or nothing is held out.
@@ -100,7 +106,7 @@ def _measure(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], o
             raise UserError(f"{runs[0].name} and {run.name} differ in data, split, tokens or labels; mix runs of one")
         results.append(target_log_p(model.network, data.item_batches(data.splits.dev)))
         tell(run.name)
-    return [log_p for log_p, _ in results], results[0][1]
+    return results
 
 
 def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object]) -> Mixed:
@@ -114,15 +120,23 @@ def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object
     Raises:
         UserError: If runs cannot be mixed, or one of them alone is best.
     """
-    log_p, tags = _measure(runs, data_path, tell)
-    kept = [i for i, weight in enumerate(fit_weights(log_p, tags[:, 1])) if weight >= _MIN_WEIGHT]
+    measured = _measure(runs, data_path, tell)
+    tags = measured[0][2]
+    counts = tags[:, 1]
+    constant = fit_weights([log_p for log_p, _, _ in measured], counts)
+    kept = [i for i, weight in enumerate(constant) if weight >= _MIN_WEIGHT]
     if len(kept) == 1:
         raise UserError(f"{runs[kept[0]].name} alone is as good as a mixture; give runs of networks of other kinds")
-    weights = fit_weights([log_p[i] for i in kept], tags[:, 1])
-    mixed = torch.stack([log_p[i] for i in kept], 1) + torch.tensor(weights, dtype=torch.float64).log()
-    members = [Member(runs[i], weight, _loss(log_p[i], tags)) for i, weight in zip(kept, weights, strict=True)]
+    log_p, entropies = ([measured[i][part] for i in kept] for part in (0, 1))
+    weights, slopes = fit_slopes(log_p, entropies, counts)
+    log_weights = log_weights_of(weights, slopes, torch.stack(entropies, 1))  # (num_targets, networks)
+    shares = (counts[:, None] * log_weights.exp()).sum(0) / counts.sum()
+    losses = [_loss(each, tags) for each in log_p]
+    members = [
+        Member(runs[i], *values) for i, *values in zip(kept, weights, slopes, shares.tolist(), losses, strict=True)
+    ]
     left_out = [run.name for i, run in enumerate(runs) if i not in kept]
-    return Mixed(members, _loss(mixed.logsumexp(1), tags), left_out)
+    return Mixed(members, _loss((log_weights + torch.stack(log_p, 1)).logsumexp(1), tags), left_out)
 
 
 def save(mixed: Mixed, path: Path) -> None:
@@ -131,7 +145,10 @@ def save(mixed: Mixed, path: Path) -> None:
     Raises:
         UserError: If the file cannot be written.
     """
-    contents = [checkpoint.load(member.run.path) for member in mixed.members]
-    content = checkpoint.join(contents, [member.weight for member in mixed.members])
+    content = checkpoint.join(
+        [checkpoint.load(member.run.path) for member in mixed.members],
+        [member.weight for member in mixed.members],
+        [member.slope for member in mixed.members],
+    )
     record = {"command": "mix RUN RUN", "lines": mixed.lines()}
     checkpoint.save({**content, checkpoint.MADE: record}, path)

@@ -10,12 +10,15 @@ _NETWORK = "network."  # prefix of the network's weights
 _NO_CONFIG = "{}"  # a mixture comes from several runs
 
 
-def join(parts: Sequence[dict[str, Any]], weights: Sequence[float]) -> dict[str, Any]:
+def join(
+    parts: Sequence[dict[str, Any]], weights: Sequence[float], slopes: Sequence[float] | None = None
+) -> dict[str, Any]:
     """Make the content of the checkpoint of a mixture.
 
     Args:
         parts: Content of the checkpoint of each network, of the same data. The rest of the content is that of the last.
         weights: Weight of each network; their sum is 1.
+        slopes: Entropy slope of each network; None for constant weights.
     """
     last = parts[-1]
     tensors = {
@@ -24,7 +27,11 @@ def join(parts: Sequence[dict[str, Any]], weights: Sequence[float]) -> dict[str,
         for name, value in part["state_dict"].items()
     }
     networks = [part["hyper_parameters"]["network"] for part in parts]
-    network = {"class_path": _MIXTURE, "init_args": {"networks": networks, "weights": list(weights)}}
+    arguments = {
+        "networks": networks,
+        "weights": list(weights),
+        "entropy_slopes": None if slopes is None else list(slopes),
+    }
     return {
         **{key: value for key, value in last.items() if key not in (TRAINED, AVERAGING)},
         "global_step": sum(part["global_step"] for part in parts),
@@ -32,7 +39,7 @@ def join(parts: Sequence[dict[str, Any]], weights: Sequence[float]) -> dict[str,
         "callbacks": {**last["callbacks"], RUN_CONFIG: {CONFIG_KEY: _NO_CONFIG}},
         "hyper_parameters": {
             **last["hyper_parameters"],
-            "network": network,
+            "network": {"class_path": _MIXTURE, "init_args": arguments},
             "optimizer": None,
             "lr_scheduler": None,
         },
