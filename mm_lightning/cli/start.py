@@ -78,8 +78,15 @@ def _refuse_early(line: list[str]) -> None:
     seen = peek(line)
     given = {"--ckpt_path": seen.ckpt_path, "--init_from": seen.init_from}
     for option, name in given.items():
-        if name is not None and not (path := run_folders.find_checkpoint(name, seen.root, option)).exists():
-            raise run_folders.no_such_checkpoint(path)
+        if name is None:
+            continue
+        path = run_folders.find_checkpoint(name, seen.root, option)
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise run_folders.no_such_checkpoint(path) from None
+        except OSError:
+            pass  # who reads the file says more
     if not any(given.values()):
         refuse_incomplete(line)
 

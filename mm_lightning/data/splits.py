@@ -135,8 +135,10 @@ def _texts(items: Items) -> NDArray[np.int64]:
 class SplitItems:
     """Items of files, split, with the vocabulary and the labels that they give; read when they are first needed.
 
+    `ItemsDataModule` makes batches of them, and describes the arguments.
+
     Args:
-        path: As for `ItemsDataModule`, as all arguments.
+        path: The files.
         split: Way to split.
         tokens: Unit of an id.
         max_vocab: Largest number of ids.
