@@ -84,7 +84,7 @@ COMMANDS = {
         "prediction, so that it weighs more where it is sure. The weights are those with the lowest loss on the dev "
         "split; test measures the mixture on items that nothing was chosen on. Networks that differ in kind are worth "
         "most, such as an LSTM and counts. The runs must have the same data and split. Every command takes the "
-        "checkpoint of a mixture. docs/runs.md has an example.",
+        "checkpoint of a mixture. docs/mixtures.md has an example.",
         is_light=True,
     ),
     "export": Command(
