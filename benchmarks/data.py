@@ -17,7 +17,7 @@ import torch
 from lecture import BLOCK_SIZE, build, character_ids
 
 from mm_lightning.data.encoding import Windows, encode
-from mm_lightning.data.reading import MAX_LENGTH, read_items
+from mm_lightning.data.files.reading import MAX_LENGTH, read_items
 from mm_lightning.data.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[1]

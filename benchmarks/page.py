@@ -15,7 +15,7 @@ from typing import Any
 from playwright.sync_api import Browser, sync_playwright
 
 from mm_lightning.cli.application import main
-from mm_lightning.data.reading import read_items
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.export.facts import Facts
 from mm_lightning.export.html import page

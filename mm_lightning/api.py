@@ -21,8 +21,8 @@ from mm_lightning.commands.parts.samples import Samples
 from mm_lightning.commands.parts.scores import Score, scores, token_probabilities
 from mm_lightning.commands.plot import Gallery
 from mm_lightning.data.encoding import WindowRows, Windows, encode
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import read_items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.lr_range import RangeTest
 from mm_lightning.files import find_shipped, write_atomically

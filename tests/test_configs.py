@@ -9,9 +9,9 @@ import yaml
 from run_command import ROOT, run
 
 from mm_lightning.cli.application import Application
+from mm_lightning.data.files.lists import join_files, read_files
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.items import Items
-from mm_lightning.data.lists import join_files, read_files
-from mm_lightning.data.tables import Columns
 from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.training.module import LanguageModel
 

@@ -3,7 +3,7 @@
 import pytest
 from run_command import FIT, run
 
-from mm_lightning.data.reading import read_items
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.evaluation.loss import score
 from mm_lightning.training.module import LanguageModel

@@ -38,10 +38,10 @@ MAX_LINES = 250  # of a file
 LAYER = {name: number for number, name in enumerate(LAYERS)}
 LIGHT = [
     "files",
-    "data.text",
+    "data.files.text",
     "data.items",
     "data.ranges",
-    "data.reading",
+    "data.files.reading",
     "data.splits",
     "data.vocabulary",
     "evaluation.comparison",

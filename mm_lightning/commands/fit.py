@@ -12,7 +12,7 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.seeds import ONE_SEED, Seeds, best_loss
 from mm_lightning.commands.parts.teacher import Teacher, teach
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.lists import split_paths
+from mm_lightning.data.files.lists import split_paths
 from mm_lightning.files import remove_partials
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.block_steps.lightning_counters import limited_batches, steps_of_run

@@ -8,8 +8,8 @@ from typing import Any
 
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.splits import SplitName
-from mm_lightning.data.tables import Columns
 from mm_lightning.data.vocabulary import printable
 from mm_lightning.evaluation.data_report import describe
 from mm_lightning.files import check_writable, write_atomically

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.roles import Runner, Trained
-from mm_lightning.data.reading import read_items
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.files import find_shipped
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from mm_lightning import UserError
 from mm_lightning.commands.parts.own_data import require_own_data
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.lists import hash_of_files
+from mm_lightning.data.files.lists import hash_of_files
 from mm_lightning.evaluation.text_table import aligned
 from mm_lightning.export.card import Measures, measures_of, read_card
 from mm_lightning.export.measuring import sample_quality, split_losses

@@ -6,15 +6,14 @@ example by example. Here many batches are gathered at once from tensors already 
 """
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems
+from mm_lightning.data.shuffle import EpochShuffles
 
 Batch = tuple[Tensor, Tensor]
 GLOBAL_BATCH = "global_batch"  # key in states: examples of a batch on all ranks together
@@ -46,25 +45,6 @@ def same_place(done: int, old: int, new: int, num_batches: int) -> int:
         num_batches: Batches of an epoch from now on.
     """
     return min(done * old // new, num_batches - 1) if old != new else done
-
-
-def systematic_counts(weights: Tensor, start: float) -> Tensor:
-    """Count how often each example occurs in an epoch, by systematic resampling (Kitagawa 1996, appendix).
-
-    The weights lie end to end on a line, and as many equidistant points as examples are put on the line. An example
-    occurs as often as points lie on its weight: its share of the epoch, rounded up or down.
-
-    Args:
-        weights: (N,) positive weights.
-        start: Position of the first point, in [0, 1) of the distance between two points.
-
-    Returns:
-        (N,) int64 counts, N in all.
-    """
-    borders = weights.double().cumsum(0)
-    points_before = (borders * (len(weights) / float(borders[-1])) - start).ceil().long().clamp(0, len(weights))
-    points_before[-1] = len(weights)  # whatever the rounding
-    return points_before.diff(prepend=points_before.new_zeros(1))
 
 
 class TrainBatches:
@@ -104,6 +84,7 @@ class TrainBatches:
         self.rank = rank
         self.world_size = world_size
         self._global_batch = self.batch_size * world_size  # examples of a batch on all ranks together
+        self._shuffles = EpochShuffles(len(examples), examples.weights, seed)
         self.before_batch: Callable[[], None] = lambda: None  # called while all batches so far are done
 
     def __len__(self) -> int:
@@ -118,13 +99,16 @@ class TrainBatches:
     def orders(self) -> Iterator[Tensor]:
         """Yield the batches of one epoch's length from the position on, as example numbers (batches, batch_size).
 
-        The batches come in two parts if they continue in the next epoch's shuffle. The caller advances the position.
+        The batches come in parts: they may continue in the next epoch's shuffle, and a long order is made part by part.
+        The caller advances the position.
         """
-        end = self.position + len(self)
+        end, size = self.position + len(self), self._global_batch
+        most = max(1, self._shuffles.most_at_once // size)
         while self.position < end:
             epoch, first = divmod(self.position, len(self))
-            order = self._order(epoch).view(len(self), self.world_size, self.batch_size)[:, self.rank]
-            yield order[first : first + end - self.position]
+            last = min(len(self), first + end - self.position, first + most)
+            rows = self._shuffles.order(epoch, first * size, last * size).to(self.examples.device)
+            yield rows.view(-1, self.world_size, self.batch_size)[:, self.rank]
 
     def _gather(self, order: Tensor) -> Iterator[Batch]:
         """Yield the batches of the examples `order` (batches, batch_size), several gathered at once."""
@@ -135,27 +119,6 @@ class TrainBatches:
                 self.before_batch()
                 self.position += 1
                 yield batch
-
-    def _order(self, epoch: int) -> Tensor:
-        """Return the shuffled example numbers of an epoch, without the rest that fills no batch."""
-        generator = torch.Generator()
-        generator.manual_seed(int(np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)[0] >> 1))
-        order = torch.randperm(len(self.examples), generator=generator, dtype=torch.int32)
-        if self._weights is not None:
-            start = float(torch.rand((), dtype=torch.float64, generator=generator))
-            order = self._numbers.repeat_interleave(systematic_counts(self._weights, start)).index_select(0, order)
-        count = len(self) * self._global_batch
-        return order[:count].to(self.examples.device)
-
-    @cached_property
-    def _weights(self) -> Tensor | None:
-        """Weights (N,) on the CPU, where all processes shuffle; None if all are equal."""
-        weights = self.examples.weights
-        return None if weights is None or bool((weights == weights[0]).all()) else weights.cpu()
-
-    @cached_property
-    def _numbers(self) -> Tensor:
-        return torch.arange(len(self.examples), dtype=torch.int32)
 
     def state_dict(self) -> dict[str, int]:
         """Return the number of batches used, and their size on all ranks together."""

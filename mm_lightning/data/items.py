@@ -13,7 +13,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.data.text import CodePoints, chunks, is_space, to_code_points
+from mm_lightning.data.files.text import CodePoints, chunks, is_space, to_code_points
 
 
 @dataclass(frozen=True)

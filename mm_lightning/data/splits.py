@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
+from mm_lightning.data.files.lists import join_files, listed_paths, read_files, renumbered, unknown_characters
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.lists import join_files, listed_paths, read_files, renumbered, unknown_characters
 from mm_lightning.data.ranges import VocabularySize
-from mm_lightning.data.tables import Columns
 from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, check_vocabulary_settings, make_vocabulary
 
 SPLIT_SEED = 42

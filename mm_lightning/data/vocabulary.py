@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.data.files.text import chunks
 from mm_lightning.data.items import Items
-from mm_lightning.data.text import chunks
 
 BOUNDARY = 0
 BOUNDARY_SYMBOL = "."

@@ -6,7 +6,7 @@ A stream holds the ids of items end to end, a boundary after each item (see `Enc
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.data.text import chunks
+from mm_lightning.data.files.text import chunks
 from mm_lightning.data.vocabulary import BOUNDARY
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mm_lightning.data.files.lists import ListFile, join_files, listed_paths, read_files
+from mm_lightning.data.files.tables import Columns
+from mm_lightning.data.files.text import chunks
 from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.lists import ListFile, join_files, listed_paths, read_files
 from mm_lightning.data.splits import SplitName, split_items
-from mm_lightning.data.tables import Columns
-from mm_lightning.data.text import chunks
 
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _TUKEY_FENCE = 3  # interquartile ranges above the third quartile (Tukey 1977)

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.lists import hash_of_files, split_paths
+from mm_lightning.data.files.lists import hash_of_files, split_paths
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel

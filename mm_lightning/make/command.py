@@ -16,10 +16,10 @@ from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.data.files.lists import join_files, read_files
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.items import Items
-from mm_lightning.data.lists import join_files, read_files
 from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
-from mm_lightning.data.tables import Columns
 from mm_lightning.files import check_writable, find_shipped, make_folder, unwritable, write_atomically
 from mm_lightning.training.run_folders import BEST, LOGS, checkpoint_of
 from mm_lightning.training.stop_signals import Stopped

@@ -19,7 +19,7 @@ import torch
 from run_command import FIT, ROOT, Command, run
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.data.reading import read_items
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.splits import split_items
 
 WORDS = [f"{a}{b}{c}" for a in "bdklmr" for b in ("a", "ei", "o", "u") for c in ("n", "lla", "s", "nna", "")]

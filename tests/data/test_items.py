@@ -14,7 +14,7 @@ HEBREW = "שלום"
 @pytest.fixture(params=[3, 1 << 16])
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Chunk size: 3, so that a small test crosses the borders of chunks, and the real size."""
-    monkeypatch.setattr("mm_lightning.data.text._CHUNK", request.param)
+    monkeypatch.setattr("mm_lightning.data.files.text._CHUNK", request.param)
     return int(request.param)
 
 

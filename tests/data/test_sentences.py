@@ -10,8 +10,8 @@ import torch
 from run_command import ROOT, run
 
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import BOUNDARY, UNKNOWN, WordVocabulary
 from mm_lightning.evaluation.loss import score

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import shuffled_order, split_items
 
 

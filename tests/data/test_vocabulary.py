@@ -59,7 +59,7 @@ def test_an_invalid_alphabet_is_an_error(alphabet: str | list[str], message: str
 @pytest.mark.parametrize("chunk", [3, 1 << 16])
 def test_ids_equal_a_loop_over_words(monkeypatch: pytest.MonkeyPatch, chunk: int):
     """Catches an unknown word with the id of its neighbour in the order of hashes, and ids shifted by one."""
-    monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
+    monkeypatch.setattr("mm_lightning.data.files.text._CHUNK", chunk)
     vocabulary, sentences = WordVocabulary(WORDS), random_sentences(100)
     expected = [[1 + WORDS.index(t) if t in WORDS else 1 for t in sentence.split()] for sentence in sentences]
     ids, counts = vocabulary.encode(Items.from_strings(sentences))

@@ -15,7 +15,7 @@ from mm_lightning.evaluation.bigrams import bigram_counts, most_frequent
 @pytest.mark.parametrize("chunk", [3, 1 << 16])
 def test_bigrams_are_those_of_a_naive_loop(monkeypatch, chunk):
     """Catches a missing first or last bigram of an item, and a missing bigram between two chunks."""
-    monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
+    monkeypatch.setattr("mm_lightning.data.files.text._CHUNK", chunk)
     listed, vocabulary = ["emma", "olivia", "ava", "a", "mm"], Vocabulary("aeilmov")
     expected = Counter(pair for item in listed for pair in pairwise(f".{item}."))
     stream = encode(Items.from_strings(listed), vocabulary).stream.numpy()

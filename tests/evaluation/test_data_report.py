@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mm_lightning.commands.report import as_text
-from mm_lightning.data.reading import line_numbers, parse_items, read_items, read_text
+from mm_lightning.data.files.reading import line_numbers, parse_items, read_items, read_text
 from mm_lightning.data.splits import split_items
 from mm_lightning.evaluation.data_report import describe
 
@@ -51,7 +51,7 @@ def test_lines_have_the_numbers_an_editor_shows(odd, monkeypatch):
     """Catches blank lines left out, CRLF counted twice, and a count that restarts in each piece."""
     expected = [1, 3, 4, 6, 8, 9]
     for chunk in (1, 5, 1 << 16):
-        monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
+        monkeypatch.setattr("mm_lightning.data.files.text._CHUNK", chunk)
         text = read_text(odd)
         assert len(parse_items(text, "odd")) == 6
         assert line_numbers(text, np.arange(6)) == expected

@@ -9,8 +9,8 @@ from pages import CONFIGS, enlarge, page_logits, prefixes, torch_logits, trained
 from run_command import ROOT
 from torch import Tensor
 
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import read_items
 from mm_lightning.training.module import LanguageModel
 
 ALIKE = {

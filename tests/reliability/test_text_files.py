@@ -15,9 +15,9 @@ from run_command import FIT, run
 
 from mm_lightning import UserError
 from mm_lightning.commands.report import as_text
-from mm_lightning.data import reading, text
 from mm_lightning.data.encoding import encode
-from mm_lightning.data.reading import MAX_LENGTH, parse_items, read_items
+from mm_lightning.data.files import reading, text
+from mm_lightning.data.files.reading import MAX_LENGTH, parse_items, read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
 from mm_lightning.evaluation.data_report import describe

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mm_lightning import UserError
-from mm_lightning.data.lists import split_paths
+from mm_lightning.data.files.lists import split_paths
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.checkpoint.content import SECTIONS

@@ -3,7 +3,7 @@
 from lightning_utilities.core.rank_zero import WarningCache
 
 from mm_lightning import UserError
-from mm_lightning.data.reading import read_items
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.files import find_shipped
 from mm_lightning.sampling.conditions.automata.automaton import Rule

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.data.files.reading import MAX_LENGTH
 from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import BatchLimit
-from mm_lightning.data.reading import MAX_LENGTH
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.networks.base import Network
 from mm_lightning.sampling.labels import BatchSampler, label_sampler

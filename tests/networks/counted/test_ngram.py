@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mm_lightning.data.encoding import Windows, encode
+from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import read_items
 from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import score

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.lists import join_files, read_files, split_paths
-from mm_lightning.data.tables import Columns
+from mm_lightning.data.files.lists import join_files, read_files, split_paths
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.evaluation.data_report import describe
 
 

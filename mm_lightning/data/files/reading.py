@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
+from mm_lightning.data.files.text import count_line_breaks, find_items, text_chunks, to_code_points
 from mm_lightning.data.items import Items
-from mm_lightning.data.text import count_line_breaks, find_items, text_chunks, to_code_points
 
 MAX_LENGTH = 1000  # characters of one item; a longer line suggests a file that is no list of items
 _MAX_STREAM_BYTES = 1 << 28  # read from what is no regular file, such as /dev/zero, and may have no end

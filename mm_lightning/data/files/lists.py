@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
+from mm_lightning.data.files.reading import line_numbers, parse_items, read_text
+from mm_lightning.data.files.tables import FILE, SUFFIXES, Columns, is_table, parse_table
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import line_numbers, parse_items, read_text
-from mm_lightning.data.tables import FILE, SUFFIXES, Columns, is_table, parse_table
 from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.files import find_shipped
 

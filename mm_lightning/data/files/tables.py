@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
+from mm_lightning.data.files.reading import MAX_LENGTH
 from mm_lightning.data.items import Items
-from mm_lightning.data.reading import MAX_LENGTH
 
 SUFFIXES = (".csv", ".tsv")
 FILE = "file"  # as data.label: the name of an item's file is its label

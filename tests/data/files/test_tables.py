@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from mm_lightning.data.tables import Columns, parse_table
+from mm_lightning.data.files.tables import Columns, parse_table
 
 TEXT = 'name,sex,births\nanna,F,3\n"o, neil",M,1\n\n  eva ,F,2\n'
 ALL = Columns("name", "sex", "births")

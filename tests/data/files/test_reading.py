@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mm_lightning.data.reading import MAX_LENGTH, parse_items, read_items
+from mm_lightning.data.files.reading import MAX_LENGTH, parse_items, read_items
 
 FAMILY = "👩\u200d👩\u200d👧"  # three people and two joiners: five code points
 HEBREW = "שלום"
@@ -51,7 +51,7 @@ def test_every_white_space_is_stripped_at_the_ends_only():
 @pytest.mark.parametrize("chunk", [3, 1 << 16])
 def test_parse_agrees_with_string_methods(monkeypatch: pytest.MonkeyPatch, chunk: int):
     """Catches wrong line borders, on texts with breaks and blanks in all places, within chunks and between them."""
-    monkeypatch.setattr("mm_lightning.data.text._CHUNK", chunk)
+    monkeypatch.setattr("mm_lightning.data.files.text._CHUNK", chunk)
     rng = random.Random(1)
     for _ in range(300):
         text = "x" + "".join(rng.choices(f"ab \t\u3000\r\n.{FAMILY}", k=rng.randint(0, 40)))
