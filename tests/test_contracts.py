@@ -41,6 +41,8 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
+    "training/block_steps/program_cache.py": {"_inductor"},
+    "training/block_steps/traced_block.py": {"_is_compiling_flag"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/callbacks/averaging.py": {"_average_model", "_latest_update_step"},
     "training/processes/launcher.py": {"_exit", "_launcher"},  # os._exit is documented
@@ -181,6 +183,14 @@ def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str
 def test_an_override_is_called(caller: object, called: str):
     """Catches an override that Lightning no longer calls, so that its own behaviour comes back without a word."""
     assert called in inspect.getsource(caller)
+
+
+def test_a_traced_network_knows_that_it_is_compiled(monkeypatch):
+    """Catches recurrent networks that are traced with torch's kernel, which takes twice as long as their equations."""
+    assert not torch.compiler.is_compiling()
+    monkeypatch.setattr(torch.compiler, "_is_compiling_flag", True)
+    assert torch.compiler.is_compiling()
+    assert not torch.compiler.is_exporting()
 
 
 def test_options_and_groups_of_a_parser_are_lists():

@@ -150,11 +150,9 @@ class BlockSteps(Stepper):
         self._compile(trainer, xs, ys, precision == "bf16-mixed")
 
     def _compile(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
-        time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens,"
-        rank_zero_info(f"compiling the step: {time} the first time, a few seconds from then on")
         x, y = self._in_one_shape(xs, ys)
         try:
-            self._compiled_steps = CompiledSteps(
+            steps = CompiledSteps(
                 self._network,
                 trainer.optimizers[0],
                 self._settings.max_steps,
@@ -164,6 +162,15 @@ class BlockSteps(Stepper):
                 self._settings.clipping,
                 LoopAverage.of(trainer),
             )
+            if steps.load():
+                rank_zero_info("the compiled step is that of an earlier run")
+            else:
+                time = (
+                    "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens"
+                )
+                rank_zero_info(f"compiling the step: {time}; later runs load it")
+                steps.compile()
+            self._compiled_steps = steps
         except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
             message = str(error).strip() or type(error).__name__
             rank_zero_warn(f"compiling failed ({message.splitlines()[0]}); going on without")
@@ -181,11 +188,7 @@ def _average_gradients(trainer: pl.Trainer, network: Network) -> None:
 
 def _run_compiled(compiled: CompiledSteps, x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:
     """Carry out one compiled step for each of x (n, ...) and y (n, ...)."""
-    settings = []
-    for ahead in range(len(x)):
-        settings.append(compiled.moving_settings(ahead))
-        if schedule is not None:
-            schedule.step()
+    settings = compiled.moving_settings(schedule, len(x))
     return Steps(compiled(x, y, settings), [values[0] for values in settings])
 
 
