@@ -6,68 +6,51 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
+from rows import ROWS, SEEDS, SPLITS, Figures
 
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.evaluation.quality import TrainingReference
 
-MODELS = {  # config: description, published dev loss
-    "bigram_counts": ("bigram, counted, add-one smoothing", "2.4533"),
-    "bigram": ("bigram, one matrix", "2.46-2.48"),
-    "ngram": ("6-grams, counted, Kneser-Ney", ""),
-    "mlp_2d_100": ("MLP, context 3, 2-D, 100 hidden", "2.30"),
-    "mlp_2d_300": ("MLP, context 3, 2-D, 300 hidden", "2.24"),
-    "mlp": ("MLP, context 3, 10-D, 200 hidden", "2.170"),
-    "mlp_context8": ("MLP, context 8, 10-D, 200 hidden", "2.027"),
-    "wavenet_22k": ("WaveNet, context 8, 68 hidden", "2.022"),
-    "wavenet_76k": ("WaveNet, context 8, 128 hidden", "1.9937"),
-    "bag_of_words": ("bag of words", ""),
-    "rnn": ("RNN", ""),
-    "gru": ("GRU", ""),
-    "lstm": ("LSTM", ""),
-    "transformer": ("Transformer, 4 layers, 64 wide", "~1.92, other split"),
-    "mlp_best": ("MLP, context 8, two layers of 600", ""),
-    "lstm_512": ("LSTM, 512 units", ""),
-}
-CHEAP = ("mlp_2d_100", "mlp_context8", "wavenet_22k", "bag_of_words", "rnn", "gru", "lstm")
-SEEDS = (42, 43, 44)
-TEXT = """# Every model on one split and one metric
+TEXT = """# Every model on one protocol
 
-Written by `benchmarks/results.py` from real runs; do not edit. Losses are nats per character, closing boundaries included, over all items of a split. A row holds the epoch with the lowest dev loss. The test split was never used to choose settings. Every row is
+Written by `benchmarks/results.py` from real runs; do not edit. Whoever measures by this protocol can add a row.
+
+## Protocol
+
+- Data: the file of the lectures, {lines:,} lines, not shipped. `data.split` is `lecture`: repeated names stay, items are shuffled with Python's `random.seed(42)`, and 80 % are train, 10 % dev, 10 % test. Or `unique`: repeats are removed first.
+- Loss: mean NLL in nats per character over **all items of a split, whole**: the first character and the closing boundary are targets like the others. Losses that leave out the first character are lower by some 0.15 nats and cannot be compared.
+- "unseen" leaves out the dev names that occur in train: {seen:,} of {dev:,} with `lecture`. A model that learns names by heart has a low loss on the others.
+- A row is the epoch with the lowest dev loss. Settings, the epoch and the weights of a mixture are chosen on dev; test is looked at once, for this page. So dev is slightly optimistic, and test says by how much.
+- Seeds 42, 43 and 44: mean, and ± the standard deviation. A row without ± has one seed so far.
+- Minutes are processor time of all commands of the row on one thread, of {machine}, torch {torch}, mean of the seeds.
+- Settings were chosen by dev loss on `lecture`, one run per trial: about 25 trials for `mlp_best`, 7 for the recurrent networks and `lstm_512`, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer.
+
+A row's commands are below the tables. To compare a checkpoint of yours with a row:
 
 ```console
-$ uv run python -m mm_lightning fit --config configs/CONFIG.yaml --data.path FILE --data.split SPLIT
+$ uv run python benchmarks/results.py FILE --check lstm_512 lightning_logs/version_0/checkpoints/best.ckpt
 ```
 
-with seed 42. FILE is the file of the lectures ({lines:,} lines; not shipped). Each config states its number of steps. Settings were chosen by dev loss on the split `lecture`, one run per trial: about 25 trials for `mlp_best`, 7 for the recurrent networks and `lstm_512`, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer. The choice makes the dev loss slightly optimistic; the test loss shows by how much. `mlp_best` and `lstm_512` are the lowest losses reached in about 15 minutes on 2 cores, by an MLP and by any network. Minutes are processor time of the whole command on one thread, with torch {torch}. The parameters of counting models are their n-grams.
+It measures all splits and fails unless each loss is within 0.0005 of one of the row's seeds.
 
 ## Split `lecture`
 
-Repeated names are kept, so {seen:,} of the {dev:,} dev names also occur in train; "dev, unseen" leaves them out.
-
-{main}
+{lecture}
 
 ![Losses of each model](results.png)
 
 ## Split `unique`
 
-Repeats are removed first: no dev or test name occurs in train. The dev and test items differ from the ones above.
+No dev or test name occurs in train. The dev and test items differ from the ones above.
 
-{other}
-
-## Three seeds
-
-Dev loss on the split `lecture` with seeds 42, 43 and 44.
-
-{spread}
+{unique}
 
 ## Quality of samples
 
-10,000 samples of each model of the first table, with seed 42 and temperature 1.
+10,000 samples of each model of the split `lecture`, with seed 42 and temperature 1.
 
 - valid: share of samples that ended within the length of the longest training item.
 - unique: share of different items among the valid samples.
@@ -78,72 +61,97 @@ Dev loss on the split `lecture` with seeds 42, 43 and 44.
 The last row measures the {dev:,} dev names as if they were samples; most measures depend on the number of samples.
 
 {quality}
+
+## Commands
+
+Each with `--data.path FILE --data.split SPLIT --seed_everything SEED` for `fit`. A recipe of one command is `fit --config configs/ROW.yaml`. The others:
+
+{commands}
 """
 
 
-def write(rows: list[dict[str, Any]], data: ItemsDataModule, path: Path) -> None:
+def write(rows: list[Figures], data_path: Path, path: Path) -> None:
     """Write the page, and its picture into the same folder.
 
     Args:
         rows: Figures of the runs.
-        data: The items with the split `lecture`.
+        data_path: The data.
         path: File of the page.
     """
+    data = ItemsDataModule(str(data_path))
     splits = data.splits
-    found = {(row["config"], row["split"], row["seed"]): row for row in rows}
-    lecture, unique = (
-        {name: found[name, split, SEEDS[0]] for name in MODELS if (name, split, SEEDS[0]) in found}
-        for split in ("lecture", "unique")
-    )
-    repeated = [name for name in CHEAP if all((name, "lecture", seed) in found for seed in SEEDS)]
-    main = table(
-        ("config", "model", "parameters", "train", "dev", "dev, unseen", "test", "minutes", "published dev"),
-        (
-            (
-                f"`{name}`",
-                MODELS[name][0],
-                f"{row['parameters']:,}",
-                *nats(row, "train", "dev", "unseen", "test"),
-                f"{row['seconds'] / 60:.1f}",
-                MODELS[name][1],
-            )
-            for name, row in lecture.items()
-        ),
-    )
-    other = table(
-        ("config", "train", "dev", "test", "minutes"),
-        ((f"`{n}`", *nats(r, "train", "dev", "test"), f"{r['seconds'] / 60:.1f}") for n, r in unique.items()),
-    )
-    spread = table(
-        ("config", "mean", "standard deviation", "each"),
-        (seeds(name, [found[name, "lecture", seed]["dev"] for seed in SEEDS]) for name in repeated),
-    )
+    tables = {split: by_row(rows, split) for split in SPLITS}
+    lecture = {name: seeds[0] for name, seeds in tables["lecture"].items()}
     plot(lecture, path.with_suffix(".png"))
     reference = ("the dev split itself", asdict(TrainingReference.of(data).quality(splits.dev, 1.0)))
+    measured = [(f"`{name}`", row["samples"]) for name, row in lecture.items() if "samples" in row]
     quality = table(
-        ("config", "valid", "unique", "new", "hits on dev", "lengths", "bigrams"),
-        (shares(*entry) for entry in [*((f"`{n}`", row["samples"]) for n, row in lecture.items()), reference]),
+        ("row", "valid", "unique", "new", "hits on dev", "lengths", "bigrams"),
+        (shares(*entry) for entry in [*measured, reference]),
     )
     text = TEXT.format(
         lines=len(splits.train) + len(splits.dev) + len(splits.test),
         dev=len(splits.dev),
-        seen=int(np.isin(splits.dev.hashes(), splits.train.hashes()).sum()),
-        main=main,
-        other=other,
-        spread=spread,
-        quality=quality,
+        seen=int(data.is_in_training(splits.dev).sum()),
+        machine=processor(),
         torch=torch.__version__.split("+")[0],
+        lecture=losses_table(tables["lecture"], ("train", "dev", "unseen", "test")),
+        unique=losses_table(tables["unique"], ("train", "dev", "test")),
+        quality=quality,
+        commands="\n\n".join(
+            f"`{name}`:\n\n```console\n{row.shown()}\n```" for name, row in ROWS.items() if len(row.commands) > 1
+        ),
     )
     path.write_text(text, encoding="utf-8")
 
 
-def plot(rows: dict[str, dict[str, Any]], path: Path) -> None:
+def by_row(rows: list[Figures], split: str) -> dict[str, list[Figures]]:
+    """Figures of each row on a split, by seed, in the order of the page."""
+    found = {(row["config"], row["seed"]): row for row in rows if row["split"] == split}
+    return {
+        name: [found[name, seed] for seed in SEEDS if (name, seed) in found]
+        for name in ROWS
+        if (name, SEEDS[0]) in found
+    }
+
+
+def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
+    """Table of the losses of rows, each the mean of its seeds."""
+    return table(
+        ("row", "model", "parameters", *parts, "minutes", "published dev"),
+        (
+            (
+                f"`{name}`",
+                ROWS[name].model,
+                f"{seeds[0]['parameters']:,}",
+                *(spread([figures[part] for figures in seeds]) for part in parts),
+                f"{statistics.mean(figures['seconds'] for figures in seeds) / 60:.1f}",
+                ROWS[name].published,
+            )
+            for name, seeds in rows.items()
+        ),
+    )
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation."""
+    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{deviation}"
+
+
+def processor() -> str:
+    """Name of this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+
+
+def plot(rows: dict[str, Figures], path: Path) -> None:
     """Plot the losses, one row of the picture per model."""
     figure = Figure(figsize=(9, 6), layout="constrained")
     axes = figure.subplots()
     for part, marker, label in (
         ("dev", "o", "dev"),
-        ("unseen", "|", "dev, unseen in training"),
+        ("unseen", "|", "dev, unseen"),
         ("train", "x", "train"),
     ):
         axes.plot([row[part] for row in rows.values()], list(rows), marker, label=label)
@@ -152,17 +160,6 @@ def plot(rows: dict[str, dict[str, Any]], path: Path) -> None:
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(path, dpi=100)
-
-
-def nats(row: dict[str, Any], *parts: str) -> tuple[str, ...]:
-    """Cells with the losses of these parts."""
-    return tuple(f"{row[part]:.4f}" for part in parts)
-
-
-def seeds(name: str, values: list[float]) -> tuple[str, ...]:
-    """Row of the table of seeds."""
-    each = ", ".join(f"{value:.4f}" for value in values)
-    return f"`{name}`", f"{statistics.mean(values):.4f}", f"{statistics.stdev(values):.4f}", each
 
 
 def shares(name: str, values: dict[str, float]) -> tuple[str, ...]:

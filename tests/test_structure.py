@@ -28,6 +28,7 @@ LAYERS = [  # lowest first; a folder imports only from those above it in this li
     "make",
     "sweep",
     "compare",
+    "mix",
     "api",
     "__main__",
 ]
@@ -58,6 +59,7 @@ LIGHT = [
     "sweep.command",
     "compare.command",
     "compare.spread",
+    "mix.command",
     "__main__",
 ]
 

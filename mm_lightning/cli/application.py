@@ -12,11 +12,11 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.cli import precedence
+from mm_lightning.cli import other_models, precedence
 from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
 from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
 from mm_lightning.cli.devices import settle
-from mm_lightning.cli.help import CKPT_PATH_HELP, INIT_FROM_HELP, SEED_HELP, SEEDS_HELP, arrange_help
+from mm_lightning.cli.help import CKPT_PATH_HELP, SEED_HELP, SEEDS_HELP, add_fit_options, arrange_help
 from mm_lightning.cli.library_warnings import silence_library_warnings
 from mm_lightning.cli.nulls import refuse_nulls
 from mm_lightning.cli.out_of_memory import refuse_out_of_memory
@@ -116,7 +116,7 @@ class Application(CommandLine):
             return
         for name, parser in self.command_parsers().items():
             parser.add_argument("--ckpt_path", type=str | None, help=CKPT_PATH_HELP.get(name, CKPT_PATH_HELP["score"]))
-            parser.add_argument("--init_from", type=str | None, help=INIT_FROM_HELP)  # in a run's config, as ckpt_path
+            add_fit_options(parser)  # in a run's config, as ckpt_path
             parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
             if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
@@ -166,7 +166,8 @@ class Application(CommandLine):
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_vocabulary(config, self.checkpoint)
         if command == "fit":
-            self.start = precedence.settle_start(config, self.checkpoint, self.start, peek.text)
+            self.start = other_models.settle_start(config, self.checkpoint, self.start, peek.text)
+            self.teacher = other_models.settle_teacher(config, self.checkpoint, peek.root, peek.text)
             self.seeds = Seeds(config["seed_everything"], config["seeds"])
 
     @override
@@ -214,7 +215,9 @@ class Application(CommandLine):
 
     def fit(self, **arguments: Any) -> None:
         """Train; called by Lightning in place of the Trainer's method."""
-        fit.run(self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start, self.seeds)
+        fit.run(
+            self.trainer, self.model, self.datamodule, self.checkpoint, self._lock, self.start, self.teacher, self.seeds
+        )
 
 
 def build(settings: dict[str, Any]) -> Application:

@@ -4,6 +4,8 @@ from argparse import SUPPRESS, Action
 
 from lightning.pytorch.cli import LightningArgumentParser
 
+from mm_lightning.data.ranges import BatchLimit
+
 CKPT_PATH_HELP = {
     "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
     "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
@@ -11,10 +13,15 @@ CKPT_PATH_HELP = {
 }
 SEED_HELP = "Seed of initial weights, order of training and dropout."
 SEEDS_HELP = "Train this many runs, one after the other: with seed_everything, with the next seed, and so on."
-INIT_FROM_HELP = (
+_INIT_FROM_HELP = (
     "Begin a new run with the weights of this checkpoint: a file, or last or best for that of the newest run. Its "
     "alphabet can be another: each token takes the weights that it has there. Settings that are not given are its own."
 )
+_TEACHER_HELP = (
+    "Learn the probabilities of this trained model beside the targets: a file, or last or best for that of the newest "
+    "run. train/loss is then the cross-entropy with both."
+)
+_TEACHER_ITEMS_HELP = "Number of items that the teacher samples, to learn from beside the training items."
 _DEVICE_OPTIONS = ("accelerator", "devices", "precision", "default_root_dir")
 _FIT_OPTIONS = (  # of the Trainer
     "steps_per_execution",
@@ -36,6 +43,13 @@ _FIT_SECTIONS = ("model", "last", "samples", "histograms")  # settings of traini
 _DATA_OPTIONS = ("path", "split")  # of commands that do not train
 _ORDER = ("data", *_FIT_SECTIONS, "trainer")
 _EPILOG = "Every argument of Lightning's Trainer is an option too, as --trainer.NAME; fit --print_config lists all."
+
+
+def add_fit_options(parser: LightningArgumentParser) -> None:
+    """Add the options of fit on other models than the one to train."""
+    parser.add_argument("--init_from", type=str | None, help=_INIT_FROM_HELP)
+    parser.add_argument("--teacher", type=str | None, help=_TEACHER_HELP)
+    parser.add_argument("--teacher_items", type=BatchLimit, default=0, help=_TEACHER_ITEMS_HELP)
 
 
 def arrange_help(parser: LightningArgumentParser, command: str) -> None:
@@ -68,7 +82,7 @@ def _is_hidden(option: str, command: str) -> bool:
     """Whether the help of a command omits an option."""
     section, is_setting, name = option.rstrip("+").partition(".")
     if not is_setting:  # such as --data CONFIG: a file for one section
-        is_of_fit = section == "init_from" and command != "fit"
+        is_of_fit = section in ("init_from", "teacher", "teacher_items") and command != "fit"
         return is_of_fit or section in ("trainer", "data", "sampling", *_FIT_SECTIONS)
     if command == "fit":
         return section == "trainer" and name not in _FIT_OPTIONS

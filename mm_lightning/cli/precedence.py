@@ -20,7 +20,7 @@ from mm_lightning import UserError
 from mm_lightning.cli.arguments import refuse_list
 from mm_lightning.commands.parts.config_files import config_files, read_config
 from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
-from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.training import run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.run_folders import LOGS
 
@@ -65,6 +65,9 @@ _DERIVED = {  # options that the application sets itself, and the option each fo
 }
 
 
+_FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
+
+
 def _block_size(network: Namespace | None) -> int | None:
     """Context of a network's configuration; None for a sequence network, or where no network is given."""
     block_size: int | None = None if network is None else network.get("init_args.block_size")
@@ -100,14 +103,16 @@ def peek(args: list[str]) -> Peek:
     refuse_derived(arg.partition("=")[0] for arg in args)
     peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     peeker.add_argument("--ckpt_path")
-    peeker.add_argument("--init_from")
+    for name in _FIT_OPTIONS:
+        peeker.add_argument(f"--{name}")
     peeker.add_argument("--config", action="append", default=[])
     peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
     known, _ = peeker.parse_known_args(args)
     texts = {path: read_config(path) for path in config_files(args)}
     files = [text for path, text in texts.items() if path in known.config]
-    if args[0] != "fit" and known.init_from is not None:
-        raise argparse.ArgumentError(None, f"--init_from {known.init_from}: it is an option of fit")
+    for name in _FIT_OPTIONS:
+        if args[0] != "fit" and (value := getattr(known, name)) is not None:
+            raise argparse.ArgumentError(None, f"--{name} {value}: it is an option of fit")
     if known.ckpt_path is not None and known.init_from is not None:
         raise UserError(
             f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
@@ -157,38 +162,6 @@ def check_architecture(config: Namespace, ckpt: Checkpoint) -> None:
     wanted = config["model"]["network"].as_dict()
     for key, (new, old) in _differences(wanted, ckpt.model["network"], "model.network").items():
         raise UserError(f"{key} is {new}, but the checkpoint {ckpt.path} was trained with {old}; leave it out")
-
-
-def settle_start(
-    config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, trusted: str
-) -> Checkpoint | None:
-    """Find the checkpoint that a new run begins from, and record its path in the run's configuration.
-
-    Args:
-        config: The configuration.
-        resumed: The checkpoint to resume from, whose run may have begun from another; None for a new run.
-        start: The checkpoint of the command line; None to look into the configuration.
-        trusted: Text from the user, for `checkpoint.read`.
-
-    Raises:
-        UserError: If the checkpoint has a network or tokens of another kind; names both.
-    """
-    if resumed is not None:
-        config["init_from"] = resumed.config.get("init_from")
-        return None
-    if start is None and config["init_from"] is not None:
-        start = checkpoint.read(Path(config["init_from"]), trusted)
-    if start is None:
-        return None
-    is_here = start.path.is_relative_to(Path.cwd())  # last and best give an absolute path
-    config["init_from"] = os.path.relpath(start.path) if is_here else str(start.path)
-    for key, new, old in (
-        ("model.network", config["model"]["network"]["class_path"], start.model["network"]["class_path"]),
-        ("data.tokens", config["data"]["tokens"], start.data["tokens"]),
-    ):
-        if new != old:
-            raise UserError(f"{key} is {new}, but {start.path} has {old}; --init_from takes weights of the same kind")
-    return start
 
 
 def settle_vocabulary(config: Namespace, ckpt: Checkpoint) -> None:

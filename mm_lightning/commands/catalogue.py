@@ -77,6 +77,16 @@ COMMANDS = {
         "last.ckpt where there is no best. docs/runs.md has an example.",
         is_light=True,
     ),
+    "mix": Command(
+        "Mix trained networks into one model, with the weights that are best on the dev split.",
+        "mm_lightning.mix.command",
+        "The probabilities of the networks are averaged. The weight of a network changes with the entropy of its "
+        "prediction, so that it weighs more where it is sure. The weights are those with the lowest loss on the dev "
+        "split; test measures the mixture on items that nothing was chosen on. Networks that differ in kind are worth "
+        "most, such as an LSTM and counts. The runs must have the same data and split. Every command takes the "
+        "checkpoint of a mixture. docs/mixtures.md has an example.",
+        is_light=True,
+    ),
     "export": Command(
         "Write a model for other places: a page, ONNX, torch.export or safetensors.",
         "mm_lightning.commands.export",

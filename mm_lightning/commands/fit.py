@@ -10,6 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.seeds import ONE_SEED, Seeds, best_loss
+from mm_lightning.commands.parts.teacher import Teacher, teach
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.lists import split_paths
 from mm_lightning.files import remove_partials
@@ -71,6 +72,7 @@ def run(
     resumed: Checkpoint | None,
     lock: Callable[[Path], None],
     start: Checkpoint | None = None,
+    teacher: Teacher | None = None,
     seeds: Seeds = ONE_SEED,
 ) -> None:
     """Train what is left of a run, and print the next commands.
@@ -82,6 +84,7 @@ def run(
         resumed: The checkpoint to resume from, if any. If it is the last of its run, that run is locked already.
         lock: Locks a new run folder until the command ends.
         start: The checkpoint that a new run begins from, if any.
+        teacher: The model to learn from, if any.
         seeds: The seeds to train, of which this run has the first.
 
     Raises:
@@ -91,6 +94,8 @@ def run(
     prepare(trainer, model, datamodule, resumed)
     if start is not None:
         begin_from(model, start)
+    if teacher is not None:
+        teach(teacher, model, datamodule)
     if resumed is None:
         _describe(trainer, model, datamodule)
     if resumed is not None and _is_complete(trainer, resumed):

@@ -60,7 +60,7 @@ def run(
     if output is not None and trainer.is_global_zero:
         check_writable(output, "--output", ".json")
     require_own_data(datamodule, ckpt_path, "quality")
-    max_length = int(datamodule.train_lengths.max())
+    max_length = int(datamodule.examples.lengths.max())
     options = SamplingOptions(num_samples, temperature, top_k, top_p, seed=seed, max_length=max_length)
     checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
 

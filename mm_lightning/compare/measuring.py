@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 
-from mm_lightning.cli.arguments import ordered
-from mm_lightning.cli.guest import Prepared
-from mm_lightning.commands.parts.own_data import require_own_data
+from mm_lightning.compare.opening import open_run, task_of
 from mm_lightning.compare.runs import Run
 from mm_lightning.evaluation.comparison import Row
 from mm_lightning.export.facts import Loss
 from mm_lightning.export.measuring import sample_quality, split_losses
-from mm_lightning.training import checkpoint
 
 _TEST_MEASURE = "test_hits"  # a look at the test split
 
@@ -47,14 +44,9 @@ def measure(run: Run, data_path: str | None, num_samples: int, has_test: bool) -
     Raises:
         UserError: If the data are missing or not those of the run.
     """
-    options = [] if data_path is None else [f"--data.path={data_path}"]
-    options += [f"--model.{key}={name}" for key, name in run.foreign_classes.items()]
-    app = Prepared(ordered(["predict", f"--ckpt_path={run.path}", *options]), "predict")
-    model, data, trainer = app.model, app.datamodule, app.trainer
-    data.trainer = trainer
-    require_own_data(data, str(run.path), "compare")
-    checkpoint.load_model(model, run.path, trainer.strategy.root_device)
-    with trainer.strategy.precision_plugin.forward_context():
+    app = open_run(run, data_path, "compare")
+    model, data = app.model, app.datamodule
+    with app.trainer.strategy.precision_plugin.forward_context():
         losses = split_losses(model, data, ("dev", "test") if has_test else ("dev",))
         quality = next(iter(sample_quality(model, data, num_samples).rows.values())) if num_samples else {}
     return Measures(
@@ -62,6 +54,6 @@ def measure(run: Run, data_path: str | None, num_samples: int, has_test: bool) -
         is_counted=model.network.learning == "counting",
         losses=losses,
         quality={name: value for name, value in quality.items() if has_test or name != _TEST_MEASURE},
-        task=(data.digest, data.splits.dev.digest(), data.tokens, str(data.max_vocab)),
+        task=task_of(app),
         loss_note=data.loss_note,
     )

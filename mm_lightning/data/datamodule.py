@@ -114,18 +114,14 @@ class ItemsDataModule(pl.LightningDataModule):
         return dict(zip(self._label_names, self.splits.train.label_weights(len(self._label_names)), strict=True))
 
     @cached_property
-    def _train(self) -> EncodedItems:
+    def examples(self) -> EncodedItems:
+        """Items to train on: those of the train split; a teacher can add more."""
         return encode(self.splits.train, self.vocabulary)
-
-    @property
-    def train_lengths(self) -> Tensor:
-        """(num_items,) tokens of each training item."""
-        return self._train.lengths
 
     @property
     def num_examples(self) -> int:
         """Training examples: windows for a window network, items for a sequence network."""
-        return len(self._train.stream) if self.block_size else len(self._train.lengths)
+        return len(self.examples.stream) if self.block_size else len(self.examples.lengths)
 
     def batches_per_epoch(self, world_size: int) -> int:
         """Compute the number of training batches per epoch and device, for `world_size` devices."""
@@ -137,7 +133,7 @@ class ItemsDataModule(pl.LightningDataModule):
         batch_size = min(self.batch_size or self.num_examples, self.num_examples)
         if self.block_size:
             return batch_size
-        return int(batch_size * np.average(self._train.lengths + 1, weights=self._train.weights))
+        return int(batch_size * np.average(self.examples.lengths + 1, weights=self.examples.weights))
 
     @cached_property
     def _train_hashes_and_digest(self) -> tuple[NDArray[np.uint64], str]:
@@ -172,7 +168,7 @@ class ItemsDataModule(pl.LightningDataModule):
     @override
     def train_dataloader(self) -> Iterable[Any]:
         """Make shuffled batches of the train split, from the position of the resumed run on."""
-        self._batches = TrainBatches(self._examples(self._train), self.batch_size, self.seed, 0, *self._share)
+        self._batches = TrainBatches(self._examples(self.examples), self.batch_size, self.seed, 0, *self._share)
         if self._state:
             self._batches.load_state_dict(self._state)
         return self._batches if self.make_loader is None else self.make_loader(self._batches)

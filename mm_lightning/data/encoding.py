@@ -34,6 +34,8 @@ class EncodedItems:
         vocab_size: Number of ids V.
         weights: (num_items,) int64, how many times each item counts; None for once each.
         labels: (num_items,) int64, number of each item's label; None without labels.
+        soft_targets: (num_targets, V) float16, probabilities that training aims at in place of the ids; None without a
+            teacher.
     """
 
     stream: Tensor
@@ -41,6 +43,7 @@ class EncodedItems:
     vocab_size: int
     weights: Tensor | None = None
     labels: Tensor | None = None
+    soft_targets: Tensor | None = None
 
     @cached_property
     def starts(self) -> Tensor:
@@ -49,7 +52,8 @@ class EncodedItems:
 
     def to(self, device: torch.device) -> "EncodedItems":
         """Copy the items to a device."""
-        columns = (None if column is None else column.to(device) for column in (self.weights, self.labels))
+        optional = (self.weights, self.labels, self.soft_targets)
+        columns = (None if column is None else column.to(device) for column in optional)
         return EncodedItems(self.stream.to(device), self.lengths.to(device), self.vocab_size, *columns)
 
 
@@ -92,7 +96,7 @@ class Examples(Protocol):
 
     def __len__(self) -> int: ...
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather inputs x and targets y, int64, of the examples with numbers `rows` (n,)."""
+        """Gather inputs x and targets y of the examples with numbers `rows` (n,); y is int64, or soft targets."""
         ...
 
 
@@ -115,6 +119,7 @@ class Windows:
         self.device = items.stream.device
         self.weights = None if items.weights is None else items.weights.repeat_interleave(items.lengths + 1)
         self.block_size = block_size
+        self._soft_targets = items.soft_targets
         self._offsets = _label_offsets(items)
         if self._offsets is not None:  # of each target
             self._offsets = self._offsets.repeat_interleave(items.lengths + 1)
@@ -125,11 +130,13 @@ class Windows:
         return len(self._spans)
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather x (n, C) and y (n,) of the examples with numbers `rows` (n,)."""
+        """Gather x (n, C) and y (n,), or y (n, V) with soft targets, of the examples with numbers `rows` (n,)."""
         spans = self._spans.index_select(0, rows)
         for i in reversed(range(self.block_size - 1)):  # ids left of a boundary belong to earlier items
             spans[:, i] *= spans[:, i + 1] != BOUNDARY
         x, y = spans[:, :-1].long(), spans[:, -1].long()
+        if self._soft_targets is not None:
+            y = self._soft_targets.index_select(0, rows).float()
         return (x if self._offsets is None else x + self._offsets[rows, None]), y
 
 
@@ -177,10 +184,16 @@ class PaddedItems:
         return len(self.items.starts)
 
     def gather(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather x (B, T), padded with boundaries, and y (B, T), padded with IGNORE, of the items `rows` (B,)."""
+        """Gather x (B, T) and y (B, T) of the items `rows` (B,), padded with boundaries and with IGNORE.
+
+        With soft targets y is (B, T, V), padded with zeros.
+        """
         starts, lengths = self.items.starts[rows, None], self.items.lengths[rows, None]
         positions = torch.arange(int(lengths.max()) + 1, device=self.device)  # (T,)
-        ids = self.items.stream[(starts + positions).clamp(max=len(self.items.stream) - 1)].long()  # (B, T)
-        y = ids.where(positions <= lengths, IGNORE)
+        places = (starts + positions).clamp(max=len(self.items.stream) - 1)  # (B, T)
+        ids, is_target = self.items.stream[places].long(), positions <= lengths
+        y = ids.where(is_target, IGNORE)
+        if self.items.soft_targets is not None:
+            y = self.items.soft_targets[places].float() * is_target[..., None]
         x = F.pad(ids.where(positions < lengths, BOUNDARY)[:, :-1], (1, 0), value=BOUNDARY)
         return (x if self._offsets is None else x + self._offsets[rows, None]), y

@@ -30,11 +30,18 @@ def cross_entropy(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
 
     Args:
         logits: (N, V) or (B, T, V), of any precision; the sum is taken in float32 or better.
-        y: (N,) or (B, T) int64.
+        y: (N,) or (B, T) int64; or (N, V) or (B, T, V), probabilities that a teacher gives each id, for the mean alone.
         reduction: `mean` or `sum` over the targets, or `none` for one value per target, flat.
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if y.is_floating_point():
+        return -(y * logits.log_softmax(-1)).sum() / num_targets(y)
     return F.cross_entropy(logits.flatten(0, -2), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+
+def num_targets(y: Tensor) -> Tensor:
+    """Count the targets () of y, of either kind, without padded ones."""
+    return y.sum() if y.is_floating_point() else (y >= 0).sum()
 
 
 def item_nll(network: Network, x: Tensor, y: Tensor) -> Tensor:
@@ -65,6 +72,29 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
     if result.isnan().any():
         raise UserError(NOT_NUMBERS)
     return result
+
+
+@torch.no_grad()
+def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the log-probability of each target, in the order of the batches, on the CPU.
+
+    Args:
+        network: The network, in eval mode.
+        batches: Batches of items, with tags (num_items, ...).
+
+    Returns:
+        Log-probabilities (num_targets,) float64, the entropies (num_targets,) of the predictions in nats, and the tags
+        of each target's item (num_targets, ...).
+    """
+    parts = []
+    for x, y, item_tags in batches:
+        is_target = y >= 0  # (B, T)
+        log_p = network.sequence_logits(x)[is_target].cpu().double().log_softmax(-1)  # (targets, V)
+        own = log_p.gather(1, y[is_target].cpu()[:, None]).squeeze(1)
+        tags = item_tags.repeat_interleave(is_target.sum(1), 0).cpu()
+        parts.append((own, torch.special.entr(log_p.exp()).sum(1), tags))
+    log_p, entropies, tags = map(torch.cat, zip(*parts, strict=True))
+    return log_p, entropies, tags
 
 
 def score_by_label(network: Network, vocabulary: Vocabulary, items: Items, num_labels: int) -> Tensor:

@@ -123,7 +123,7 @@ class TrainingReference:
     @classmethod
     def of(cls, datamodule: "ItemsDataModule") -> "TrainingReference":
         """Create the reference from a datamodule's train split."""
-        max_length = int(datamodule.train_lengths.max())
+        max_length = int(datamodule.examples.lengths.max())
         return cls(datamodule.splits.train, datamodule.vocabulary, datamodule.train_hashes, max_length)
 
     def valid_items(self, items: Items) -> Items:

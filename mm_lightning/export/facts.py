@@ -96,7 +96,8 @@ def gather(
     path = source.data["path"] if datamodule is None else datamodule.hparams["path"]
     names = [Path(each).name for each in split_paths(path)]
     record = checkpoint.load(source.path).get(checkpoint.MADE)
-    is_made = isinstance(record, dict)
+    made = record if isinstance(record, dict) else None
+    command = "fit --config config.yaml" if made is None else made.get("command", f"make {' '.join(names)}")
     return Facts(
         title=Path(names[0]).stem,
         network=type(model.network).__name__,
@@ -107,9 +108,9 @@ def gather(
         data_hash=None if datamodule is None else hash_of_files(path),
         num_lines=None if datamodule is None else sum(map(len, datamodule.splits.all)),
         split=source.data["split"],
-        command="python -m mm_lightning " + (f"make {' '.join(names)}" if is_made else "fit --config config.yaml"),
-        config="" if is_made else _config_of(source, names),
-        notes=[str(line) for line in record.get("lines", [])] if isinstance(record, dict) else [],
+        command=f"python -m mm_lightning {command}",
+        config=_config_of(source, names) if made is None else "",
+        notes=[] if made is None else [str(line) for line in made.get("lines", [])],
         date=datetime.now(UTC).date().isoformat(),
         losses=dict(losses),
         versions={name: version(name) for name in _PACKAGES},

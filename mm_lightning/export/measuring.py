@@ -40,6 +40,6 @@ def _loss(model: LanguageModel, datamodule: ItemsDataModule, items: Items) -> Lo
 
 def sample_quality(model: LanguageModel, datamodule: ItemsDataModule, num_samples: int = _NUM_SAMPLES) -> Comparison:
     """Measure samples as the command `quality` does by default, beside the items of the dev split."""
-    options = SamplingOptions(num_samples, max_length=int(datamodule.train_lengths.max()))
+    options = SamplingOptions(num_samples, max_length=int(datamodule.examples.lengths.max()))
     samples, valid = sample_valid(model.network, model.vocabulary, model.labels, options)
     return compare(TrainingReference.of(datamodule), datamodule.splits, samples, valid, num_neighbours=0)

@@ -1,7 +1,7 @@
 """Held-out losses: each model is judged on items that it has not learned from."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from mm_lightning.data.encoding import Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.splits import SPLIT_SEED
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.evaluation.loss import cross_entropy
+from mm_lightning.evaluation.loss import target_log_p
 from mm_lightning.networks import PitmanYor
 from mm_lightning.networks.base import Network
 
@@ -21,7 +21,6 @@ _NUM_FOLDS = 5
 _MIN_HELD_OUT_ITEMS = 300  # enough to judge by one fold alone
 _MAX_HELD_OUT_ITEMS = 5_000
 _MAX_JUDGED_ITEMS = 100_000  # of a longer list, a random part
-_NUM_MIXING_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -58,34 +57,14 @@ def count(items: Items, vocabulary: Vocabulary, block_size: int) -> PitmanYor:
     return network.eval()
 
 
-@torch.no_grad()
-def log_probabilities(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
-    """Compute the log-probability (num_targets,) float64 of each target of the items, in a fixed order."""
-    batches = ItemBatches(encode(items, vocabulary), torch.arange(len(items)))
-    losses: Iterator[Tensor] = (
-        cross_entropy(network.sequence_logits(x), y, reduction="none")[y.flatten() >= 0].double() for x, y, _ in batches
-    )
-    return -torch.cat(list(losses))
-
-
 def held_out(parts: list[Fold], vocabulary: Vocabulary, learn: Callable[[Items], Network]) -> Tensor:
     """Compute the log-probabilities (num_targets,) of all held-out targets, each by the model of its fold."""
-    return torch.cat([log_probabilities(learn(part.train), vocabulary, part.held_out) for part in parts])
 
+    def of_fold(part: Fold) -> Tensor:
+        batches = ItemBatches(encode(part.held_out, vocabulary), torch.arange(len(part.held_out)))
+        return target_log_p(learn(part.train), batches)[0]
 
-def mixing_weight(first: Tensor, second: Tensor) -> float:
-    """Find the weight of the first model that maximises the likelihood of the mixture.
-
-    Expectation maximisation, whose likelihood has one maximum here.
-
-    Args:
-        first: (num_targets,) log-probabilities of the first model.
-        second: (num_targets,) those of the second.
-    """
-    weight, ratio = 0.5, (second - first).exp()
-    for _ in range(_NUM_MIXING_STEPS):
-        weight = float((weight / (weight + (1 - weight) * ratio)).mean())
-    return weight
+    return torch.cat([of_fold(part) for part in parts])
 
 
 def mixed(first: Tensor, second: Tensor, weight: float) -> Tensor:

@@ -17,11 +17,12 @@ from mm_lightning.data.items import Items, isin_sorted
 from mm_lightning.data.splits import Splits
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.files import find_shipped
-from mm_lightning.make.judging import count, folds, held_out, mixed, mixing_weight
+from mm_lightning.make.judging import count, folds, held_out, mixed
 from mm_lightning.make.recipe import Recipe
 from mm_lightning.networks import Mixture
 from mm_lightning.networks.base import Network
 from mm_lightning.networks.building import NetworkFactory
+from mm_lightning.networks.mixture import fit_weights
 from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.sampler import sample
 from mm_lightning.training import checkpoint
@@ -36,11 +37,10 @@ _TRAINER = {
     **{"enable_progress_bar": False, "enable_model_summary": False},
 }
 _CALLBACKS = (RandomState, RunConfig, BestCheckpoint, LastCheckpoint)  # whose state a checkpoint holds
-_PITMAN_YOR, _MIXTURE = "mm_lightning.networks.PitmanYor", "mm_lightning.networks.Mixture"
+_PITMAN_YOR = "mm_lightning.networks.PitmanYor"
 _SEED = 42
 _NAMES_MODEL = "data/names.ckpt"  # made by benchmarks/names_model.py
 _MIN_KNOWN = 0.5  # share of an alphabet
-_NETWORK = "network."  # prefix of the network's weights in a checkpoint
 
 Settings = dict[str, Any]
 
@@ -121,13 +121,13 @@ class ListLearner:
         log_p = self._held_out(lambda items: self._mean_network(recipe, items))
         start = ", begun from the shipped names" if self._start_of(recipe.settings) else ""
         self._tell(Candidate(f"{recipe.name}{start}", log_p))
-        weight = mixing_weight(self.chosen.log_p, log_p)
+        weight = fit_weights([self.chosen.log_p, log_p])[0]
         name = f"counts ({weight:.0%}) and network ({1 - weight:.0%})"
         mixture = Candidate(name, mixed(self.chosen.log_p, log_p, weight))
         self._tell(mixture)
         if mixture.loss < self.chosen.loss - _MIN_GAIN:
             networks = [self._learn(settings)[1] for settings in _seeded(recipe)]
-            self._content = _mixture([self._content, *networks], [weight, *_shares(1 - weight, recipe.copies)])
+            self._content = checkpoint.join([self._content, *networks], [weight, *_shares(1 - weight, recipe.copies)])
             self.chosen = mixture
 
     def _start_of(self, settings: Settings) -> Checkpoint | None:
@@ -207,23 +207,3 @@ def _seeded(recipe: Recipe) -> list[Settings]:
 
 def _shares(total: float, count: int) -> list[float]:
     return [total / count] * count
-
-
-def _mixture(parts: list[Settings], weights: list[float]) -> Settings:
-    """Content of the checkpoint of a mixture, from the contents of its networks' checkpoints, the last one learned."""
-    tensors = {
-        f"{_NETWORK}networks.{i}.{name.removeprefix(_NETWORK)}": value
-        for i, part in enumerate(parts)
-        for name, value in part["state_dict"].items()
-    }
-    networks = [part["hyper_parameters"]["network"] for part in parts]
-    network = {"class_path": _MIXTURE, "init_args": {"networks": networks, "weights": weights}}
-    model = {**parts[-1]["hyper_parameters"], "network": network, "optimizer": None, "lr_scheduler": None}
-    return {
-        **parts[-1],
-        "state_dict": tensors,
-        "hyper_parameters": model,
-        "datamodule_hyper_parameters": {**parts[-1]["datamodule_hyper_parameters"], "block_size": None},
-        "optimizer_states": [],
-        "lr_schedulers": [],
-    }

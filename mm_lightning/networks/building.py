@@ -46,7 +46,7 @@ def build(make_network: NetworkFactory, vocab_size: int, num_labels: int = 0) ->
         UserError: If its weights and their gradients need more memory than the machine has, or the network cannot read
             labels.
     """
-    available, needed = _memory_bytes(), 0
+    available, needed = memory_bytes(), 0
 
     def add(_: nn.Module, name: str, weight: nn.Parameter | None) -> None:
         nonlocal needed
@@ -75,11 +75,11 @@ def build(make_network: NetworkFactory, vocab_size: int, num_labels: int = 0) ->
 def _too_large(memory: str) -> UserError:
     return UserError(
         f"model.network needs {memory} for its weights and their gradients, and this machine has "
-        f"{_memory_bytes() / 2**30:,.0f} GiB; make its sizes smaller"
+        f"{memory_bytes() / 2**30:,.0f} GiB; make its sizes smaller"
     )
 
 
-def _memory_bytes() -> int:
+def memory_bytes() -> int:
     """Memory of the machine, or of the container on Linux."""
     result = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from mm_lightning.data.batches import Batch, CountedPart
-from mm_lightning.evaluation.loss import cross_entropy
+from mm_lightning.evaluation.loss import cross_entropy, num_targets
 from mm_lightning.networks.base import Network
 from mm_lightning.networks.counted.counted_network import CountedNetwork
 from mm_lightning.training.optimization import Schedule
@@ -129,6 +129,6 @@ def rank_weight(trainer: pl.Trainer, y: Tensor) -> Tensor | float:
     """
     if trainer.world_size == 1 or y.dim() == 1:
         return 1.0
-    targets = (y >= 0).sum().float()
+    targets = num_targets(y).float()
     mean = trainer.strategy.reduce(targets.clone(), reduce_op="mean")  # works in place
     return targets / mean

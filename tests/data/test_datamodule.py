@@ -34,7 +34,7 @@ def test_the_vocabulary_is_that_of_the_train_split(tmp_path: Path):
     train = {token for sentence in data.splits.train for token in sentence.split()}
     assert set(data.alphabet) == train | {UNKNOWN}
     assert len(train) == 41
-    assert data.train_lengths.tolist() == [3] * 40
+    assert data.examples.lengths.tolist() == [3] * 40
     data.block_size = 2
     assert data.targets_per_step == 32  # windows; a whole sentence has 4 targets
     data.block_size = None

@@ -61,7 +61,9 @@ MIXED = partial(
     networks=[partial(GRU, embed_dim=5, hidden_dim=7), partial(KneserNey, block_size=4), Sum],
     weights=[0.2, 0.3, 0.5],
 )
-SHORT = partial(Mixture, networks=[Bigram, partial(MLP, block_size=3, hidden_dim=9)], weights=[0.4, 0.6])
+SHORT = partial(
+    Mixture, networks=[Bigram, partial(MLP, block_size=3, hidden_dim=9)], weights=[0.4, 0.6], entropy_slopes=[-0.7, 0.3]
+)
 NETWORKS: dict[str, Callable[..., Network]] = {
     "MLP, context 1": partial(MLP, block_size=1, embed_dim=3, hidden_dim=9),
     "MLP, relu": partial(MLP, hidden_dim=11, activation="relu", embed_dropout=0.1, dropout=0.1, num_layers=2),

@@ -20,14 +20,14 @@ def test_a_network_is_refused_before_its_weights_are_written(monkeypatch: pytest
     monkeypatch.setattr(
         torch.Tensor, "normal_", lambda tensor, *args, **kwargs: written.append(tensor.nbytes) or tensor
     )
-    monkeypatch.setattr(building, "_memory_bytes", lambda: num_bytes)
+    monkeypatch.setattr(building, "memory_bytes", lambda: num_bytes)
     building.build(getattr(networks, name), 27)
     written.clear()
-    monkeypatch.setattr(building, "_memory_bytes", lambda: 7)
+    monkeypatch.setattr(building, "memory_bytes", lambda: 7)
     with pytest.raises(UserError, match=r"model.network needs .* make its sizes smaller"):
         building.build(getattr(networks, name), 27)
     assert written == []
-    monkeypatch.setattr(building, "_memory_bytes", lambda: num_bytes - 1)
+    monkeypatch.setattr(building, "memory_bytes", lambda: num_bytes - 1)
     with pytest.raises(UserError, match=r"model.network needs"):
         building.build(getattr(networks, name), 27)
 

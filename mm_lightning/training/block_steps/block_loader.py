@@ -55,10 +55,12 @@ class BlockLoader:
             xs, ys = zip(*map(examples.gather, rows), strict=True)
             return xs, ys
         x, y = examples.gather(rows.flatten())
-        return x.view(*rows.shape, -1), y.view_as(rows)  # (n, batch_size, C) and (n, batch_size)
+        return x.view(*rows.shape, -1), y.view(*rows.shape, *y.shape[1:])  # (n, batch_size, C) and (n, batch_size)
 
 
 def stack(xs: Sequence[Tensor], ys: Sequence[Tensor], width: int) -> tuple[Tensor, Tensor]:
-    """X and y (n, batch_size, width) of n batches of padded items, all padded to one width."""
+    """X (n, batch_size, width) and y of n batches of padded items, all padded to one width."""
     x = torch.stack([F.pad(x, (0, width - x.shape[1]), value=BOUNDARY) for x in xs])
+    if ys[0].is_floating_point():  # (batch_size, T, V)
+        return x, torch.stack([F.pad(y, (0, 0, 0, width - y.shape[1])) for y in ys])
     return x, torch.stack([F.pad(y, (0, width - y.shape[1]), value=IGNORE) for y in ys])

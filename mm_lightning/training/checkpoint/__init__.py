@@ -13,6 +13,7 @@ from mm_lightning.training.checkpoint.content import (
     read,
 )
 from mm_lightning.training.checkpoint.folder import NEEDS_EXTRA, refuse_to_resume
+from mm_lightning.training.checkpoint.joining import join
 from mm_lightning.training.checkpoint.keys import (
     BEST_CHECKPOINT,
     CONFIG_KEY,
@@ -42,6 +43,7 @@ __all__ = [
     "describe",
     "digest",
     "foreign_classes",
+    "join",
     "load",
     "load_model",
     "load_weights",

@@ -11,7 +11,10 @@ _OLD_DATA = "WordsDataModule"  # keys of version 0.1
 _OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
 _OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
 _NEW_MODEL_SETTINGS: dict[str, Any] = {"labels": {}}  # absent in files of before
-_NEW_NETWORK_SETTINGS = {"mm_lightning.networks.MLP": {"initialization": "torch"}}
+_NEW_NETWORK_SETTINGS: dict[str, dict[str, Any]] = {
+    "mm_lightning.networks.MLP": {"initialization": "torch"},
+    "mm_lightning.networks.Mixture": {"entropy_slopes": None},
+}
 _NEW_DATA_SETTINGS = {"item": None, "label": None, "weight": None}
 
 

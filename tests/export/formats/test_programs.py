@@ -107,7 +107,7 @@ def test_mixtures(short: bool):
     torch.manual_seed(0)
     counted, other = PitmanYor(6, 3), MLP(6) if short else LSTM(6, hidden_dim=8)
     counted.count(torch.randint(5, (80, 3)), torch.randint(5, (80,)))  # id 5 never occurs
-    mixture = Mixture(6, [lambda _: counted, lambda _: other], [0.25, 0.75]).eval()
+    mixture = Mixture(6, [lambda _: counted, lambda _: other], [0.25, 0.75], [-0.5, 1.5]).eval()
     content = onnx_file(make_step(mixture, 6), {})
     ids = torch.tensor([[0, 3, 1, 5, 2], [0, 1, 1, 2, 4]])
     assert torch.allclose(read_onnx(content)(ids, None, None)[0], mixture.next_logits(ids))

@@ -1,4 +1,5 @@
-// Average of networks: the weighted mean of their probabilities.
+// Average of networks: the weighted mean of their probabilities. With slopes, a weight changes with the entropy of the
+// network's prediction.
 
 import { logSumExp } from "./parts/arithmetic.js";
 import { windowOf } from "./parts/windows.js";
@@ -7,6 +8,7 @@ export class Mixture {
   constructor(settings, _tensors, members) {
     this.members = members;
     this.logWeights = settings.weights.map(Math.log);
+    this.entropySlopes = settings.entropy_slopes;
     this.vocabSize = settings.vocab_size;
     const contexts = members.map((member) => member.context);
     this.context = contexts.includes(null) ? null : Math.max(...contexts);
@@ -28,7 +30,21 @@ export class Mixture {
 
   /** Logarithms of the weighted mean of the probabilities under each member's logits. */
   mean(logits) {
-    const shifts = logits.map((each, i) => this.logWeights[i] - logSumExp(each));
+    const sums = logits.map(logSumExp);
+    const logWeights = this.logWeightsFor(logits, sums);
+    const shifts = sums.map((sum, i) => logWeights[i] - sum);
     return Float64Array.from(logits[0], (_, token) => logSumExp(logits.map((each, i) => each[token] + shifts[i])));
   }
+
+  /** Logarithm of each member's weight, from its logits and the logarithm of the sum of their exponentials. */
+  logWeightsFor(logits, sums) {
+    if (!this.entropySlopes) return this.logWeights;
+    const raw = logits.map((each, i) => this.logWeights[i] + this.entropySlopes[i] * entropy(each, sums[i]));
+    const sum = logSumExp(raw);
+    return raw.map((value) => value - sum);
+  }
+}
+
+function entropy(logits, logSum) {
+  return logits.reduce((sum, logit) => (logit === -Infinity ? sum : sum - Math.exp(logit - logSum) * (logit - logSum)), 0);
 }

@@ -1,0 +1,72 @@
+"""The other models of a fit: the one whose weights a run begins from, and the one that it learns from."""
+
+import os
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from mm_lightning import UserError
+from mm_lightning.cli.precedence import find_checkpoint
+from mm_lightning.commands.parts.teacher import Teacher
+from mm_lightning.training import checkpoint
+from mm_lightning.training.checkpoint import Checkpoint
+
+
+def settle_start(
+    config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, trusted: str
+) -> Checkpoint | None:
+    """Find the checkpoint that a new run begins from, and record its path in the run's configuration.
+
+    Args:
+        config: The configuration.
+        resumed: The checkpoint to resume from, whose run may have begun from another; None for a new run.
+        start: The checkpoint of the command line; None to look into the configuration.
+        trusted: Text from the user, for `checkpoint.read`.
+
+    Raises:
+        UserError: If the checkpoint has a network or tokens of another kind; names both.
+    """
+    if resumed is not None:
+        config["init_from"] = resumed.config.get("init_from")
+        return None
+    if start is None and config["init_from"] is not None:
+        start = checkpoint.read(Path(config["init_from"]), trusted)
+    if start is None:
+        return None
+    config["init_from"] = _recorded(start.path)
+    for key, new, old in (
+        ("model.network", config["model"]["network"]["class_path"], start.model["network"]["class_path"]),
+        ("data.tokens", config["data"]["tokens"], start.data["tokens"]),
+    ):
+        if new != old:
+            raise UserError(f"{key} is {new}, but {start.path} has {old}; --init_from takes weights of the same kind")
+    return start
+
+
+def settle_teacher(config: Namespace, resumed: Checkpoint | None, root: Path, trusted: str) -> Teacher | None:
+    """Find the model to learn from, that of the resumed run unless another is given, and record its path.
+
+    Args:
+        config: The configuration.
+        resumed: The checkpoint to resume from; None for a new run.
+        root: Folder of the runs.
+        trusted: Text from the user, for `checkpoint.read`.
+
+    Raises:
+        UserError: If the model cannot be read, or there are items of a teacher without a teacher.
+    """
+    if resumed is not None and config["teacher"] is None:
+        config["teacher"] = resumed.config.get("teacher")
+        config["teacher_items"] = config["teacher_items"] or resumed.config.get("teacher_items", 0)
+    if config["teacher"] is None:
+        if config["teacher_items"]:
+            raise UserError(f"--teacher_items is {config['teacher_items']}, but there is no teacher; give --teacher")
+        return None
+    source = checkpoint.read(find_checkpoint(config["teacher"], root, "--teacher"), trusted)
+    config["teacher"] = _recorded(source.path)
+    return Teacher(source, config["teacher_items"])
+
+
+def _recorded(path: Path) -> str:
+    """Path of a checkpoint for a configuration; `last` and `best` give an absolute path."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

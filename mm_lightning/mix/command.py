@@ -1,0 +1,57 @@
+"""The mix command: its options, and its work in order. `--help` needs no torch."""
+
+import os
+import sys
+from pathlib import Path
+
+from mm_lightning import UserError
+from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.files import check_writable
+
+
+def make_parser() -> OneLineParser:
+    """Make the parser of the command's options."""
+    parser = OneLineParser(
+        prog="mm_lightning mix",
+        description=COMMANDS["mix"].summary,
+        epilog=COMMANDS["mix"].details,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="Run folder, its number in lightning_logs, a checkpoint, or last or best for that of the newest run.",
+    )
+    parser.add_argument("--output", type=Path, default=Path("mixture.ckpt"), help="Checkpoint of the mixture.")
+    parser.add_argument("--data.path", type=str | None, help="Place of the data of all runs, if it has changed.")
+    return parser
+
+
+def main(args: list[str]) -> None:
+    """Mix the networks of runs.
+
+    Raises:
+        UserError: If a run cannot be used or mixed, or the checkpoint cannot be written.
+        SystemExit: 2 for arguments that cannot be parsed.
+    """
+    config = make_parser().parse_args(args)
+    output: Path = config["output"]
+    check_writable(output, "output", ".ckpt")
+    if len(config["runs"]) < 2:
+        raise UserError(f"mix needs two runs or more, and {config['runs'][0]} is one; give another")
+    from mm_lightning.cli.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
+    from mm_lightning.compare.runs import find_path, read_run  # noqa: PLC0415
+    from mm_lightning.mix.mixing import mix, save  # noqa: PLC0415
+
+    with quiet():
+        paths = [find_path(name).resolve() for name in config["runs"]]
+        if len(set(paths)) < len(paths):
+            raise UserError(f"the runs {', '.join(config['runs'])} have a checkpoint twice; give each once")
+        runs = [read_run(path) for path in paths]
+        mixture = mix(runs, config["data.path"], lambda name: sys.stderr.write(f"measured {name}\n"))
+        save(mixture, output)
+    print("\n".join(mixture.lines()))
+    print(f"mixture:        {os.path.relpath(output)}")
+    print(f"sample from it: python -m mm_lightning predict --ckpt_path {os.path.relpath(output)}")
