@@ -126,9 +126,7 @@ def main() -> None:
     if options.check is not None:
         name, checkpoint = options.check
         agrees = check(path, name, Path(checkpoint))
-        raise SystemExit(
-            0 if agrees else f"{checkpoint} is not the row {name}: its losses differ by more than {TOLERANCE_NATS}"
-        )
+        raise SystemExit(0 if agrees else f"{checkpoint} is not the row {name}: its losses differ by more than {TOLERANCE_NATS}")
     run(path, options.only, options.jobs)
     if not options.only:
         leaderboard.write(json.loads(FIGURES.read_text()), path, ROOT / "docs/results.md")

@@ -32,7 +32,10 @@ Program = Callable[..., Tensor]
 
 _MAX_KEPT_MIB = 256
 _SUFFIX = ".pt2"
-_OPTIONS: dict[str, Any] = {"aot_inductor.enable_line_tables": False}  # they are for debuggers
+_OPTIONS: dict[str, Any] = {
+    "aot_inductor.enable_line_tables": False,  # they are for debuggers
+    "cpp_cache_precompile_headers": False,  # a program is one file or two, and takes less time than the headers
+}
 _VARIABLES = ("AOT", "CC", "CPATH", "CPLUS", "CXX", "C_INC", "GCC", "LIBRARY", "OMP", "TORCH")  # first letters
 
 
