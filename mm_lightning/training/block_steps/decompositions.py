@@ -1,8 +1,8 @@
 """Operations of the traced step in a form that takes less time on a CPU; each agrees with torch's own within rounding.
 
 MKL's products are slow where the rows of the result have a length that is no multiple of a vector's, such as the 27
-letters: padded to 32 columns, a product takes two thirds of the time. The vectorised tanh has more digits than a float32
-holds.
+letters: padded to 32 columns, a product takes two thirds of the time. The vectorised tanh of torch's compiler has more
+digits than a float32 holds.
 """
 
 from typing import Any

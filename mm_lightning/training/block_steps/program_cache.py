@@ -116,6 +116,8 @@ def load(key: str | None) -> Program | None:
                 program = _open(path)
                 path.touch()  # the newest are kept
                 return program
+        except FileNotFoundError:  # another process has just deleted it
+            continue
         except Exception:  # torch's loader fails in too many ways to name
             pass
         rank_zero_info(f"{path} is damaged; the step is compiled again")

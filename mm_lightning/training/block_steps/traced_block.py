@@ -64,11 +64,11 @@ class Step:
         grads = self._clipping.clipped(_laid_out_as(weights, list(grads)))
         weights, state = [weight.clone() for weight in weights], [part.clone() for part in state]  # updated in place
         parts = {key: state[i * num_weights : (i + 1) * num_weights] for i, key in enumerate(self._rule.state)}
-        self._rule.update(weights, grads, parts, moving)
+        num_average = 0 if self._average is None else self._average.num_settings
+        self._rule.update(weights, grads, parts, moving[: len(moving) - num_average])
         values = [*weights, *buffers]
         if self._average is not None:
-            settings = moving[-self._average.num_settings :]
-            averages = self._average.updated(averages, values, num_weights, settings)
+            averages = self._average.updated(averages, values, num_weights, moving[-num_average:])
         return loss.detach(), [*values, *state, *averages]
 
     def _loss(self, weights: Tensors, buffers: Tensors, x: Tensor, y: Tensor) -> tuple[Tensor, Tensors]:
