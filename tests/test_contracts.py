@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 import mm_lightning
 from mm_lightning.cli.application import Application
-from mm_lightning.training.block_steps import lightning_counters
+from mm_lightning.training.block_steps import lightning_counters, program_cache
 from mm_lightning.training.checkpoint.keys import AVERAGING, TRAINED
 
 PACKAGE = Path(mm_lightning.__file__).parent
@@ -191,6 +191,19 @@ def test_a_traced_network_knows_that_it_is_compiled(monkeypatch):
     monkeypatch.setattr(torch.compiler, "_is_compiling_flag", True)
     assert torch.compiler.is_compiling()
     assert not torch.compiler.is_exporting()
+
+
+def test_the_packager_of_compiled_steps_takes_what_it_is_given():
+    """Catches an option of torch's compiler that has gone, and a hash of its settings that leaves one out."""
+    config = program_cache.config
+    packager, loader = program_cache.aoti_compile_and_package, program_cache.aoti_load_package
+    assert {"package_path", "inductor_configs"} <= inspect.signature(packager).parameters.keys()
+    assert "run_single_threaded" in inspect.signature(loader).parameters
+    assert program_cache._OPTIONS.keys() <= config.get_config_copy().keys()
+    before = config.get_hash()
+    with config.patch({"cpp.simdlen": 256}):
+        assert config.get_hash() != before
+    assert config.get_hash() == before
 
 
 def test_options_and_groups_of_a_parser_are_lists():
