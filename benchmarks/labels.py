@@ -23,7 +23,10 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection, label_sampler
+from mm_lightning.sampling.labels import label_sampler
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.selection import Selection
+from mm_lightning.sampling.strategy import ConditionalSampler
 from mm_lightning.training.module import LanguageModel
 
 _TABLE = ("--data.path", "data/names.csv", "--data.item", "name", "--data.label", "sex", "--data.split", "unique")

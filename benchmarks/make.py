@@ -34,7 +34,7 @@ from mm_lightning.make.judging import folds, held_out
 from mm_lightning.networks import NGram
 from mm_lightning.networks.base import CountedNetwork
 from mm_lightning.networks.counted.ngram import NGramCounts, look_up, sum_by_key
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.sampler import sample
 
 LISTS = [

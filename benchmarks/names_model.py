@@ -42,7 +42,7 @@ def main() -> None:
         built.trainer.fit(built.model, datamodule=built.datamodule)
         content = checkpoint.load(checkpoint_of(Path(folder), LAST))
     content |= {"optimizer_states": [], "lr_schedulers": []}
-    checkpoint.AtomicCheckpointIO().save_checkpoint(content, TARGET)
+    checkpoint.save(content, TARGET)
     print(TARGET, TARGET.stat().st_size, "bytes")
 
 

@@ -23,12 +23,12 @@ import torch
 from rows import ROOT, ROWS, SEEDS, Figures, jobs
 
 from mm_lightning.cli.guest import Prepared
-from mm_lightning.cli.library_warnings import quiet
+from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.compare.opening import open_run
 from mm_lightning.compare.runs import read_run
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.export.measuring import split_losses
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.valid_items import sample_valid
 
 FIGURES = ROOT / "docs/results.json"
@@ -126,7 +126,9 @@ def main() -> None:
     if options.check is not None:
         name, checkpoint = options.check
         agrees = check(path, name, Path(checkpoint))
-        raise SystemExit(0 if agrees else f"{checkpoint} is not the row {name}: its losses differ by more than {TOLERANCE_NATS}")
+        raise SystemExit(
+            0 if agrees else f"{checkpoint} is not the row {name}: its losses differ by more than {TOLERANCE_NATS}"
+        )
     run(path, options.only, options.jobs)
     if not options.only:
         leaderboard.write(json.loads(FIGURES.read_text()), path, ROOT / "docs/results.md")

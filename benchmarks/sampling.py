@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional as F
 
 from mm_lightning.cli.application import main
-from mm_lightning.sampling import SamplingOptions, sample
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.sampler import sample
 from mm_lightning.training.module import LanguageModel
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mm_lightning.api import Model, fit, load, lr_find, read, windows
-    from mm_lightning.commands.score import Score
+    from mm_lightning.commands.parts.scores import Score
     from mm_lightning.data.encoding import WindowRows
     from mm_lightning.evaluation.lr_range import RangeTest
 

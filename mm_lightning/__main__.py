@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
+from mm_lightning.cli import start
 from mm_lightning.commands.catalogue import COMMANDS, overview
 from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, is_first_process, one_line_errors
 from mm_lightning.commands.parts.one_process import go_on_alone
@@ -47,9 +48,7 @@ def _run(args: list[str]) -> None:
         with one_line_errors():
             import_module(command.module).main(args[1:])
     elif command is not None:
-        from mm_lightning.cli import application  # noqa: PLC0415 # takes seconds
-
-        application.main(args)
+        start.main(args)
     else:
         _refuse(name)
 

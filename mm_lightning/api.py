@@ -18,8 +18,8 @@ from mm_lightning.cli.arguments import ordered
 from mm_lightning.cli.guest import Prepared, Settings, as_guest, data_and_recipe, fit_class, options, sampling_options
 from mm_lightning.commands.lr_find import prepare, run_range_test
 from mm_lightning.commands.parts.samples import Samples
+from mm_lightning.commands.parts.scores import Score, scores, token_probabilities
 from mm_lightning.commands.plot import Gallery
-from mm_lightning.commands.score import Score, scores, token_probabilities
 from mm_lightning.data.encoding import WindowRows, Windows, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.reading import read_items

@@ -1,6 +1,7 @@
 """The structure of the package: the order of its folders, their size, and what starts without torch."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -49,10 +50,16 @@ LIGHT = [
     "evaluation.quality",
     "evaluation.lr_range",
     "cli.arguments",
+    "cli.start",
     "commands.catalogue",
     "commands.parts.errors",
+    "commands.parts.library_warnings",
+    "commands.parts.parsing",
+    "commands.parts.roles",
     "commands.report",
+    "commands.score",
     "evaluation.text_table",
+    "sampling.options",
     "training.run_folders",
     "make.command",
     "make.recipe",
@@ -161,7 +168,8 @@ def test_there_are_no_cycles():
 
 def output_of(code: str) -> str:
     """What a fresh interpreter prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout
 
 
 def test_light_modules_do_not_import_torch():
@@ -170,18 +178,69 @@ def test_light_modules_do_not_import_torch():
     assert output_of(f"import sys, {imports}; print([m for m in ('torch', 'lightning') if m in sys.modules])") == "[]\n"
 
 
-@pytest.mark.parametrize("command", [["--help"], ["report"], ["report", "--help"]])
-def test_the_light_commands_do_not_import_torch(command: list[str]):
-    """A command that asks for the others' modules on its way."""
+def imported_by(command: list[str]) -> list[str]:
+    """What a command prints on stdout and stderr, and then those of torch and Lightning that it has imported."""
     code = f"""
 import contextlib, sys
+sys.stderr = sys.stdout
 from mm_lightning.__main__ import main
 sys.argv[1:] = {command}
 with contextlib.suppress(SystemExit):
     main()
-print([m for m in ("torch", "lightning") if m in sys.modules])"""
-    assert len(lines := output_of(code).splitlines()) > 5
+print([m for m in ("torch", "torch._dynamo", "lightning") if m in sys.modules])"""
+    return output_of(code).splitlines()
+
+
+@pytest.mark.parametrize("command", [["--help"], ["report"], ["report", "--help"]])
+def test_the_light_commands_do_not_import_torch(command: list[str]):
+    """A command that asks for the others' modules on its way."""
+    assert len(lines := imported_by(command)) > 5
     assert lines[-1] == "[]"
+
+
+NAMES = str(PACKAGE.parent / "data/names.ckpt")
+
+
+@pytest.mark.parametrize("command", [["predict", "--sampling.only_new=true"], ["score", "emma"]])
+def test_sampling_and_scoring_import_no_lightning(command: list[str]):
+    """Catches the first name that waits for Lightning, whose import takes longer than torch's."""
+    lines = imported_by([*command, "--ckpt_path", NAMES])
+    assert lines[-1] == "['torch']"
+    assert len(lines) == {"predict": 20, "score": 2}[command[0]] + 1, lines
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["predict", "--ckpt_path", NAMES, "--sampling.temperature", "-1"],
+        ["predict", "--ckpt_path", NAMES, "--sampling.num_samplez", "3"],
+        ["predict", "--ckpt_path", NAMES, "--sampling.min_length", "9", "--sampling.max_length", "8"],
+        ["predict", "--ckpt_path", NAMES, "--sampling.seed", "null"],
+        ["predict", "--ckpt_path", NAMES, "--num_samples", "3"],
+        ["predict", "--ckpt_path", "nosuch.ckpt"],
+        ["predict", "--ckpt_path", "last"],
+        ["predict"],
+        ["score", "--ckpt_path", NAMES],
+        ["score", "--ckpt_path", NAMES, "--input", "nosuch.txt"],
+        ["score", "--ckpt_path", NAMES, "--inptu", "names.txt"],
+        ["validate", "--ckpt_path", "nosuch.ckpt"],
+        ["fit"],
+        ["fit", "--config", "nosuch.yaml"],
+        ["fit", "--config", "configs/mlp.yaml", "--init_from", "nosuch.ckpt"],
+        ["fit", "--config", "configs/mlp.yaml", "--data.seed", "3"],
+        ["report", "--nosuch"],
+        ["make", "names.txt", "--sampling.suffix", "lyn"],
+    ],
+    ids=" ".join,
+)
+def test_errors_in_arguments_come_before_torch_is_imported(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Catches a mistake in typing that is told after seconds."""
+    monkeypatch.chdir(tmp_path)
+    error, modules = imported_by(command)
+    assert error.startswith("error: ")
+    assert modules == "[]"
 
 
 def test_the_command_line_imports_little_beyond_lightning():

@@ -13,17 +13,16 @@ from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.cli import other_models, precedence
-from mm_lightning.cli.arguments import name_card, ordered, refuse_incomplete
-from mm_lightning.cli.bounded_trainer import trainer_class, validation_callbacks
+from mm_lightning.cli.arguments import find_checkpoint, peek, refuse_incomplete
+from mm_lightning.cli.bounded_trainer import SECTIONS, trainer_class, validation_callbacks
 from mm_lightning.cli.devices import settle
 from mm_lightning.cli.help import CKPT_PATH_HELP, SEED_HELP, SEEDS_HELP, add_fit_options, arrange_help
-from mm_lightning.cli.library_warnings import silence_library_warnings
-from mm_lightning.cli.nulls import refuse_nulls
-from mm_lightning.cli.out_of_memory import refuse_out_of_memory
 from mm_lightning.cli.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
-from mm_lightning.commands.parts.errors import one_line_errors
+from mm_lightning.commands.parts.errors import one_line_errors, refuse_out_of_memory
+from mm_lightning.commands.parts.library_warnings import silence_library_warnings
+from mm_lightning.commands.parts.parsing import refuse_nulls
 from mm_lightning.commands.parts.seeds import Seeds, train_each
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count, Seed
@@ -134,22 +133,20 @@ class Application(CommandLine):
         """
         if not self._commands:
             self.config = parser.parse_args(args) if isinstance(args, list) else parser.parse_object(args)
-            refuse_nulls(self.config.as_dict())
+            refuse_nulls(self.config.as_dict(), SECTIONS)
             return
         assert isinstance(args, list)
-        peek = precedence.peek(args)
-        command = peek.command
-        if peek.ckpt_path is not None:
-            path = precedence.find_checkpoint(peek.ckpt_path, peek.root)
+        seen = peek(args)
+        command = seen.command
+        if seen.ckpt_path is not None:
+            path = find_checkpoint(seen.ckpt_path, seen.root)
             if command == "fit":
                 checkpoint.refuse_to_resume(path)
             if command == "fit" and run_folders.is_last(path) and path.is_file():
                 self._lock(path.parent.parent)  # before reading: the run may still go on in another process
-            self.checkpoint = checkpoint.read(path, peek.text)
-        elif peek.init_from is not None:
-            self.start = checkpoint.read(
-                precedence.find_checkpoint(peek.init_from, peek.root, "--init_from"), peek.text
-            )
+            self.checkpoint = checkpoint.read(path, seen.text)
+        elif seen.init_from is not None:
+            self.start = checkpoint.read(find_checkpoint(seen.init_from, seen.root, "--init_from"), seen.text)
         else:
             refuse_incomplete(args)
         if (source := self.checkpoint or self.start) is not None:
@@ -159,15 +156,15 @@ class Application(CommandLine):
         self.config = parser.parse_args(args)
         config = self.config.get(command)
         assert isinstance(config, Namespace)
-        if config.get("ckpt_path") != peek.ckpt_path:
+        if config.get("ckpt_path") != seen.ckpt_path:
             raise UserError("ckpt_path stands in a config file; give --ckpt_path on the command line")
-        refuse_nulls(config.as_dict(), getattr(self.trainer_class, command))
+        refuse_nulls(config.as_dict(), SECTIONS, getattr(self.trainer_class, command))
         if self.checkpoint is not None:
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_vocabulary(config, self.checkpoint)
         if command == "fit":
-            self.start = other_models.settle_start(config, self.checkpoint, self.start, peek.text)
-            self.teacher = other_models.settle_teacher(config, self.checkpoint, peek.root, peek.text)
+            self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.text)
+            self.teacher = other_models.settle_teacher(config, self.checkpoint, seen.root, seen.text)
             self.seeds = Seeds(config["seed_everything"], config["seeds"])
 
     @override
@@ -190,7 +187,7 @@ class Application(CommandLine):
 
     def settle_devices(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Settle the Trainer's settings of devices."""
-        return settle(settings, self.subcommand, self.model, self.datamodule)
+        return settle(settings, self.subcommand, self.model.network, self.datamodule)
 
     @override
     def command_arguments(self, command: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +232,7 @@ def main(args: list[str]) -> None:
     """Run a command that needs Lightning.
 
     Args:
-        args: The command line, without the program's name; the first argument is the command.
+        args: The command and its ordered arguments.
 
     Raises:
         SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure.
@@ -243,8 +240,7 @@ def main(args: list[str]) -> None:
     """
     silence_library_warnings()
     with one_line_errors(MisconfigurationException), refuse_out_of_memory():
-        line = ordered(args)
         if args[0] == "fit":
-            train_each(lambda options: Application([*line, *options], "fit"))
+            train_each(lambda options: Application([*args, *options], "fit"))
         else:
-            Application(name_card(line) if args[0] == "verify" else line, args[0])
+            Application(args, args[0])

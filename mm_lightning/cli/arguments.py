@@ -1,21 +1,30 @@
-"""The order of arguments: jsonargparse applies each where it stands, so the same options could mean another run.
+"""Arguments before they are parsed: their order, and what the application reads and refuses first.
 
-Here every config file comes first, then the options by depth, `--model.network` before
-`--model.network.init_args.hidden_dim`. Of several values for one option, the last still counts.
+jsonargparse applies each argument where it stands, so the same options could mean another run. Here every config file
+comes first, then the options by depth, `--model.network` before `--model.network.init_args.hidden_dim`. Of several
+values for one option, the last still counts.
 """
 
+import os
 import re
-from argparse import ArgumentError
+from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from lightning_utilities.core.rank_zero import rank_zero_info
+
 from mm_lightning import UserError
+from mm_lightning.commands.parts.config_files import config_files, read_config
 from mm_lightning.commands.parts.parsing import did_you_mean
 from mm_lightning.files import find_shipped
-from mm_lightning.training.run_folders import CARD, WEIGHTS
+from mm_lightning.training import run_folders
+from mm_lightning.training.run_folders import CARD, LOGS, WEIGHTS
 
 _WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
+_FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
 _CONFIG = "--config"
-_FLAGS = ("-h", "--help", "--print_config")  # take no value
+FLAGS = ("-h", "--help", "--print_config")  # take no value
 _VALUE = re.compile(r"[^-]|-$|-\.?\d|$|.* ", re.DOTALL)  # of an argument that is no option, as argparse decides
 
 
@@ -44,7 +53,7 @@ def ordered(args: list[str]) -> list[str]:
         option, equals, value = arg.partition("=")
         if _VALUE.match(option):
             words.append(arg)
-        elif equals or (option not in _FLAGS and rest and _VALUE.match(rest[-1])):
+        elif equals or (option not in FLAGS and rest and _VALUE.match(rest[-1])):
             options.append((_CONFIG if option == "-c" else option, value if equals else rest.pop()))
         else:
             lone.append(arg)
@@ -66,7 +75,7 @@ def name_card(args: list[str]) -> list[str]:
         ArgumentError: If there is no card, or the model is not beside it and not given.
     """
     given = [arg for arg in args[1:] if not arg.startswith("-")]
-    if not given and set(_FLAGS) & set(args):
+    if not given and set(FLAGS) & set(args):
         return args
     if len(given) != 1:
         raise ArgumentError(None, "verify needs one card: a Markdown file, or the folder of it and the weights")
@@ -87,7 +96,7 @@ def refuse_incomplete(args: list[str]) -> None:
         ArgumentError: Names the missing option.
     """
     command = args[0]
-    if set(_FLAGS) & set(args):
+    if set(FLAGS) & set(args):
         return
     options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
     if command not in _WITHOUT_CHECKPOINT:
@@ -144,3 +153,85 @@ def _rank(option: str, appended: set[str]) -> tuple[int, bool]:
         if ".".join(parts[:depth]) in appended:
             return depth, depth < len(parts) or option.endswith("+")
     return len(parts), False
+
+
+_DERIVED = {  # options that the application sets itself, and the option each follows from
+    "--data.block_size": "--model.network.init_args.block_size",
+    "--data.seed": "--seed_everything",
+    "--model.alphabet": "--data.alphabet",
+    "--model.labels": "--data.label",
+    "--data.labels": "--data.label",
+}
+
+
+def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
+    """Resolve the value of an option to a file; say which file `last` or `best` is.
+
+    Raises:
+        UserError: As `run_folders.find_checkpoint`.
+    """
+    path = run_folders.find_checkpoint(name, root, option)
+    if str(path) != name:
+        rank_zero_info(f"{option} {name}: {os.path.relpath(path)}")
+    return path
+
+
+@dataclass(frozen=True)
+class Peek:
+    """Arguments that the application reads before parsing the others.
+
+    Args:
+        command: The subcommand, the first argument.
+        ckpt_path: Value of --ckpt_path, if any.
+        init_from: Value of --init_from, if any.
+        root: Folder of the runs.
+        text: The whole command line and the content of its config files.
+    """
+
+    command: str
+    ckpt_path: str | None
+    init_from: str | None
+    root: Path
+    text: str
+
+
+def refuse_derived(options: Iterable[str]) -> None:
+    """Refuse options that the application sets itself.
+
+    Raises:
+        UserError: Names the option to set instead.
+    """
+    for option in options:
+        if option in _DERIVED:
+            raise UserError(f"{option} follows from {_DERIVED[option]}; set that instead")
+
+
+def peek(args: list[str]) -> Peek:
+    """Find command, checkpoint and folder of the runs in ordered arguments.
+
+    Raises:
+        UserError: If an option is given that follows from another, or that excludes another.
+        ArgumentError: If there is no such config file, or an option is one of `fit` alone.
+    """
+    refuse_list(args)
+    refuse_derived(arg.partition("=")[0] for arg in args)
+    peeker = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    peeker.add_argument("--ckpt_path")
+    for name in _FIT_OPTIONS:
+        peeker.add_argument(f"--{name}")
+    peeker.add_argument("--config", action="append", default=[])
+    peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
+    known, _ = peeker.parse_known_args(args)
+    for path in known.config:
+        if path.endswith((".yaml", ".yml")) and not os.path.exists(path):  # noqa: PTH110 # any text
+            raise ArgumentError(None, f"--config {path}: no such file; name a file with settings in YAML")
+    texts = {path: read_config(path) for path in config_files(args)}
+    files = [text for path, text in texts.items() if path in known.config]
+    for name in _FIT_OPTIONS:
+        if args[0] != "fit" and (value := getattr(known, name)) is not None:
+            raise ArgumentError(None, f"--{name} {value}: it is an option of fit")
+    if known.ckpt_path is not None and known.init_from is not None:
+        raise UserError(
+            f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
+        )
+    return Peek(args[0], known.ckpt_path, known.init_from, Path(known.root) / LOGS, "\n".join([*args, *files]))

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from lightning.pytorch.callbacks import Callback
 
 from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import (
     BatchLimit,
     ClipLimit,
@@ -16,7 +17,9 @@ from mm_lightning.data.ranges import (
     EndlessCount,
     NodeCount,
 )
-from mm_lightning.training.callbacks import ValidationMilestones
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.training.callbacks import Histograms, LastCheckpoint, SampleItems, ValidationMilestones
+from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
 
@@ -102,3 +105,14 @@ def trainer_class(commands: list[str]) -> type[BoundedTrainer]:
     """The Trainer with the functions of these commands as methods; some commands are Lightning's own methods."""
     modules = ((name, COMMANDS[name].module) for name in commands)
     return type("Trainer", (BoundedTrainer,), {name: import_module(path).run for name, path in modules if path})
+
+
+SECTIONS = {  # of a configuration, with the class of each
+    "model": LanguageModel,
+    "data": ItemsDataModule,
+    "trainer": BoundedTrainer,
+    "last": LastCheckpoint,
+    "samples": SampleItems,
+    "histograms": Histograms,
+    "sampling": SamplingOptions,
+}

@@ -6,7 +6,7 @@ CPU has long finished the step of a small network.
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
@@ -14,11 +14,24 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.one_process import go_on_alone, tell_alone
-from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.training.module import LanguageModel
+from mm_lightning.networks.base import Network
 
 _GPU_STEP_MULTIPLY_ADDS = 100_000_000  # some 2 ms of a CPU core; an estimate
 _TARGETS_PER_ITEM = 8  # of names
+
+
+class StepShape(Protocol):
+    """The settings of data that decide on the size of a step."""
+
+    @property
+    def batch_size(self) -> int | None:
+        """Examples of a step; None for all."""
+        ...
+
+    @property
+    def block_size(self) -> int | None:
+        """Context of a window network; None where the network reads whole items."""
+        ...
 
 
 def on_one_device(settings: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -45,27 +58,25 @@ def _count(value: Any) -> int:
     return torch.cuda.device_count() if value == -1 else value if isinstance(value, int) else 1
 
 
-def settle(
-    settings: dict[str, Any], command: str | None, model: LanguageModel, datamodule: ItemsDataModule
-) -> dict[str, Any]:
+def settle(settings: dict[str, Any], command: str | None, network: Network, data: StepShape) -> dict[str, Any]:
     """Settle the Trainer's settings of devices for a command; say so where only one device can work.
 
     Raises:
         SystemExit: 0, in a process of torchrun or SLURM that has nothing to do.
     """
     if command is None:  # a trial of a sweep: one process, whoever has started it
-        return with_accelerator(settings, model, datamodule)
-    is_counted = command == "fit" and model.network.learning == "counting"
+        return with_accelerator(settings, network, data)
+    is_counted = command == "fit" and network.learning == "counting"
     if is_counted or COMMANDS[command].is_alone:
         work = "fit by counting" if is_counted else command
         go_on_alone(work)
         settings, without_effect = on_one_device(settings)
         if without_effect:
             tell_alone(work, without_effect)
-    return with_devices(settings, model, datamodule)
+    return with_devices(settings, network, data)
 
 
-def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: ItemsDataModule) -> dict[str, Any]:
+def with_devices(settings: dict[str, Any], network: Network, data: StepShape) -> dict[str, Any]:
     """Settle the Trainer's settings `accelerator` and `devices` where they are auto.
 
     The device is a CPU unless there is a CUDA GPU and a training step that keeps it busy. The number is 1, or what
@@ -73,8 +84,8 @@ def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: Ite
 
     Args:
         settings: The Trainer's settings.
-        model: The model.
-        datamodule: The data.
+        network: The network.
+        data: The data.
 
     Raises:
         UserError: If the number is not torchrun's.
@@ -86,22 +97,22 @@ def with_devices(settings: dict[str, Any], model: LanguageModel, datamodule: Ite
         if result["devices"] not in ("auto", started):
             raise UserError(f"trainer.devices is {result['devices']}, but torchrun has started {started}; leave it out")
         result["devices"] = started
-    return with_accelerator(result, model, datamodule)
+    return with_accelerator(result, network, data)
 
 
-def with_accelerator(settings: dict[str, Any], model: LanguageModel, datamodule: ItemsDataModule) -> dict[str, Any]:
+def with_accelerator(settings: dict[str, Any], network: Network, data: StepShape) -> dict[str, Any]:
     """Settle the accelerator where it is auto, for one device unless the settings have a number.
 
     Args:
         settings: The Trainer's settings.
-        model: The model.
-        datamodule: The data.
+        network: The network.
+        data: The data.
     """
     result = dict(settings)
     if result["devices"] == "auto":
         result["devices"] = 1
     if result["accelerator"] == "auto":
-        is_busy = _multiply_adds(model, datamodule) >= _GPU_STEP_MULTIPLY_ADDS
+        is_busy = _multiply_adds(network, data) >= _GPU_STEP_MULTIPLY_ADDS
         has_gpu = torch.cuda.is_available()
         result["accelerator"] = "cuda" if has_gpu and is_busy else "cpu"
         if has_gpu and not is_busy:
@@ -109,9 +120,9 @@ def with_accelerator(settings: dict[str, Any], model: LanguageModel, datamodule:
     return result
 
 
-def _multiply_adds(model: LanguageModel, datamodule: ItemsDataModule) -> float:
+def _multiply_adds(network: Network, data: StepShape) -> float:
     """Estimate the multiply-adds of a training step; 0 for a network that is counted, which is one pass."""
-    if not model.learns_by_gradient:
+    if network.learning != "gradient":
         return 0
-    targets = (datamodule.batch_size or torch.inf) * (1 if datamodule.block_size else _TARGETS_PER_ITEM)
-    return 3 * model.network.num_parameters * targets
+    targets = (data.batch_size or torch.inf) * (1 if data.block_size else _TARGETS_PER_ITEM)
+    return 3 * network.num_parameters * targets

@@ -20,13 +20,12 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.cli.application import Application
 from mm_lightning.cli.devices import on_one_device, with_accelerator
-from mm_lightning.cli.library_warnings import quiet
-from mm_lightning.cli.nulls import refuse_nulls
-from mm_lightning.cli.out_of_memory import refuse_out_of_memory
+from mm_lightning.commands.parts.errors import refuse_out_of_memory
+from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.one_process import started_processes
-from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean
+from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean, refuse_nulls
 from mm_lightning.files import find_shipped, shipped_recipes
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 
@@ -80,7 +79,7 @@ class Guest(Application):
             raise UserError(f"Python works on one device, so {without_effect}; leave it out, or run the command")
         if self.subcommand == "fit" and (count := started_processes()[1]) > 1:
             raise UserError(f"fit in Python works in one process, and {count} were started; run the command fit")
-        return with_accelerator(settings, self.model, self.datamodule)
+        return with_accelerator(settings, self.model.network, self.datamodule)
 
 
 class Prepared(Guest):
@@ -145,7 +144,7 @@ def sampling_options(values: dict[str, Any]) -> SamplingOptions:
         config = parser.parse_object({"sampling": values})
     except ArgumentError as error:
         raise UserError(str(error)) from None
-    refuse_nulls(config.as_dict())
+    refuse_nulls(config.as_dict(), {"sampling": SamplingOptions})
     options: SamplingOptions = parser.instantiate_classes(config)["sampling"]
     if options.show_nll and options.output is None:
         raise UserError("sampling.show_nll is true, but sample returns items alone; give output, or use score")

@@ -4,68 +4,16 @@ LightningCLI lets a checkpoint's hyper-parameters overrule the command line (lig
 defaults of the options before parsing. A setting that contradicts the checkpoint's network is an error.
 """
 
-import argparse
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
-from mm_lightning.cli.arguments import refuse_list
-from mm_lightning.commands.parts.config_files import config_files, read_config
 from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
-from mm_lightning.training import run_folders
 from mm_lightning.training.checkpoint import Checkpoint
-from mm_lightning.training.run_folders import LOGS
-
-
-def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
-    """Resolve the value of an option to a file; say which file `last` or `best` is.
-
-    Raises:
-        UserError: As `run_folders.find_checkpoint`.
-    """
-    path = run_folders.find_checkpoint(name, root, option)
-    if str(path) != name:
-        rank_zero_info(f"{option} {name}: {os.path.relpath(path)}")
-    return path
-
-
-@dataclass(frozen=True)
-class Peek:
-    """Arguments that the application reads before parsing the others.
-
-    Args:
-        command: The subcommand, the first argument.
-        ckpt_path: Value of --ckpt_path, if any.
-        init_from: Value of --init_from, if any.
-        root: Folder of the runs.
-        text: The whole command line and the content of its config files.
-    """
-
-    command: str
-    ckpt_path: str | None
-    init_from: str | None
-    root: Path
-    text: str
-
-
-_DERIVED = {  # options that the application sets itself, and the option each follows from
-    "--data.block_size": "--model.network.init_args.block_size",
-    "--data.seed": "--seed_everything",
-    "--model.alphabet": "--data.alphabet",
-    "--model.labels": "--data.label",
-    "--data.labels": "--data.label",
-}
-
-
-_FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
 
 
 def _block_size(network: Namespace | None) -> int | None:
@@ -74,50 +22,12 @@ def _block_size(network: Namespace | None) -> int | None:
     return block_size
 
 
-def link_settings(parser: LightningArgumentParser) -> None:
+def link_settings(parser: ArgumentParser) -> None:
     """Let the application set the options that follow from others."""
     parser.link_arguments("seed_everything", "data.seed")
     parser.link_arguments("model.network", "data.block_size", compute_fn=_block_size)
     parser.link_arguments("data.alphabet", "model.alphabet", apply_on="instantiate")
     parser.link_arguments("data.labels", "model.labels", apply_on="instantiate")
-
-
-def refuse_derived(options: Iterable[str]) -> None:
-    """Refuse options that the application sets itself.
-
-    Raises:
-        UserError: Names the option to set instead.
-    """
-    for option in options:
-        if option in _DERIVED:
-            raise UserError(f"{option} follows from {_DERIVED[option]}; set that instead")
-
-
-def peek(args: list[str]) -> Peek:
-    """Find command, checkpoint and folder of the runs in ordered arguments.
-
-    Raises:
-        UserError: If an option is given that follows from another, or that excludes another.
-    """
-    refuse_list(args)
-    refuse_derived(arg.partition("=")[0] for arg in args)
-    peeker = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    peeker.add_argument("--ckpt_path")
-    for name in _FIT_OPTIONS:
-        peeker.add_argument(f"--{name}")
-    peeker.add_argument("--config", action="append", default=[])
-    peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
-    known, _ = peeker.parse_known_args(args)
-    texts = {path: read_config(path) for path in config_files(args)}
-    files = [text for path, text in texts.items() if path in known.config]
-    for name in _FIT_OPTIONS:
-        if args[0] != "fit" and (value := getattr(known, name)) is not None:
-            raise argparse.ArgumentError(None, f"--{name} {value}: it is an option of fit")
-    if known.ckpt_path is not None and known.init_from is not None:
-        raise UserError(
-            f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
-        )
-    return Peek(args[0], known.ckpt_path, known.init_from, Path(known.root) / LOGS, "\n".join([*args, *files]))
 
 
 _STEP_SETTINGS = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # of the Trainer

@@ -1,20 +1,16 @@
 """The predict command: new items on stdout or in a file."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import BasePredictionWriter
-from tqdm import tqdm
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.samples import Batch, Samples
+from mm_lightning.commands.parts.samples import Batch, SampleOutput, Samples
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.files import write_atomically
-from mm_lightning.sampling import Row, SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
@@ -60,10 +56,7 @@ class SampleCounter(pl.Callback):
 
 
 class SampleWriter(BasePredictionWriter):
-    """Writer of accepted items, batch by batch, or all at the end if they are sorted.
-
-    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items
-    as they are found.
+    """Writer of accepted items.
 
     Args:
         samples: The samples.
@@ -74,29 +67,11 @@ class SampleWriter(BasePredictionWriter):
 
     def __init__(self, samples: Samples) -> None:
         super().__init__(write_interval="batch")
-        self._samples = samples
-        self._is_sorted = samples.options.sort != "none"
-        self._unsorted: list[Row] = []
-        self._output = output = samples.options.output
-        self._write_text: Callable[[str], object] = sys.stdout.write
-        self._exit_stack = ExitStack()  # gives the file its name, or removes the file
-        self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
-        if output is not None:
-            file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
-            self._write_text = lambda text: file.write(text.encode())
-        self._write_text(samples.format.header)
+        self._output = SampleOutput(samples)
 
     @override
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        shows_items = self._output is None and not self._is_sorted and sys.stdout.isatty()
-        self._bar = tqdm(
-            total=self._samples.options.num_samples,
-            unit="item",
-            mininterval=0.5,  # seconds
-            dynamic_ncols=True,
-            leave=False,
-            disable=True if shows_items else None,  # None: off without a terminal
-        )
+        self._output.__enter__()
 
     @override
     def write_on_batch_end(
@@ -109,25 +84,15 @@ class SampleWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        rows = self._samples.accept(prediction)
-        if self._is_sorted:
-            self._unsorted += rows
-        else:
-            self._write_text(self._samples.format.lines(rows))
-        self._bar.update(len(rows))
+        self._output.write(prediction)
 
     @override
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._bar.close()
-        if self._is_sorted:
-            output = self._samples.format
-            self._write_text(output.lines(output.ordered(self._unsorted)))
-        self._exit_stack.close()
+        self._output.__exit__(None, None, None)
 
     @override
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        self._bar.close()
-        self._exit_stack.__exit__(type(exception), exception, exception.__traceback__)
+        self._output.__exit__(type(exception), exception, exception.__traceback__)
 
 
 def run(

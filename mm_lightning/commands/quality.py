@@ -13,7 +13,6 @@ from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.files import check_writable, write_atomically
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.valid_items import sample_valid
-from mm_lightning.training import checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 
@@ -62,11 +61,10 @@ def run(
     require_own_data(datamodule, ckpt_path, "quality")
     max_length = int(datamodule.examples.lengths.max())
     options = SamplingOptions(num_samples, temperature, top_k, top_p, seed=seed, max_length=max_length)
-    checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
+    trainer.load_weights(model, Path(ckpt_path))
 
     def sample() -> tuple[Items, float]:
-        with trainer.strategy.precision_plugin.forward_context():
-            return sample_valid(model.network, model.vocabulary, model.labels, options, trainer.share)
+        return sample_valid(model.network, model.vocabulary, model.labels, options, trainer.share)
 
     samples, valid = trainer.in_every_process(sample)
     if not trainer.is_global_zero:

@@ -1,111 +1,59 @@
-"""The score command: the negative log-likelihood of given items."""
+"""The score command: the negative log-likelihood of given items. The module itself imports no torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
 
 from mm_lightning import UserError
-from mm_lightning.data.items import Items
+from mm_lightning.commands.parts.roles import Runner, Trained
 from mm_lightning.data.reading import read_items
-from mm_lightning.data.vocabulary import BOUNDARY, UnknownCharactersError
-from mm_lightning.evaluation.loss import posterior, score, score_by_label
+from mm_lightning.data.vocabulary import UnknownCharactersError
 from mm_lightning.files import find_shipped
-from mm_lightning.sampling.rounds import Rounds
-from mm_lightning.training import checkpoint
-from mm_lightning.training.module import LanguageModel
-from mm_lightning.training.trainer import Trainer
 
 _CHUNK = 4096  # items that one process scores together
-_NO_LABEL: list[tuple[str | None, float | None]] = [(None, None)]
 
 
-class Score(NamedTuple):
-    """Score of an item; the names of the fields are the columns of the command's output.
-
-    Args:
-        word: The item.
-        nll: Negative log-likelihood in nats.
-        nll_per_char: The same per target.
-        label: The likeliest label; None where the model has no labels, or the label is given.
-        probability: Probability of that label.
-    """
-
-    word: str
-    nll: float
-    nll_per_char: float
-    label: str | None = None
-    probability: float | None = None
-
-
-def check_label(model: LanguageModel, label: str | None) -> None:
-    """Check that a model has a label, if one is given.
+def requested_items(words: list[str], input: Path | None) -> list[str]:
+    """The items of the command line and of a file.
 
     Raises:
-        UserError: If it does not.
+        UserError: If there is no item, or the file cannot be read.
     """
-    if label is not None and label not in model.labels:
-        known = f"it has {', '.join(model.labels)}" if model.labels else "leave it out"
-        raise UserError(f"label is {label}, but the model has no {'such label' if model.labels else 'labels'}; {known}")
+    items = words + ([] if input is None else list(read_items(find_shipped(str(input)))))
+    if not items:
+        raise UserError("score: give items, or a file of items with --input")
+    return items
 
 
-def scores(model: LanguageModel, words: Sequence[str], label: str | None = None) -> list[Score]:
-    """Score items of one label, or of unknown labels.
+def print_scores(runner: Runner, model: Trained, ckpt_path: Path, items: list[str], label: str | None) -> None:
+    """Print the scores of items; arguments and errors are those of `run`."""
+    from mm_lightning.commands.parts.scores import Score, check_label, scores  # noqa: PLC0415 # imports torch
+    from mm_lightning.sampling.rounds import Rounds  # noqa: PLC0415
 
-    Raises:
-        UnknownCharactersError: If an item has a character outside the alphabet.
-        UserError: If the model does not have the label.
-    """
     check_label(model, label)
-    items = Items.from_strings(words)
-    num_targets = (model.vocabulary.encode(items)[1] + 1).tolist()
-    if model.labels:
-        nll, further = _labelled(model, items, label)
-    else:
-        nll, further = score(model.network, model.vocabulary, items), _NO_LABEL * len(words)
-    rows = zip(words, nll.tolist(), num_targets, further, strict=True)
-    return [Score(word, value, value / count, *columns) for word, value, count, columns in rows]
-
-
-def _labelled(
-    model: LanguageModel, items: Items, label: str | None
-) -> tuple[Tensor, Sequence[tuple[str | None, float | None]]]:
-    """Compute the NLL of each item, and its likeliest label with the probability if no label is given."""
-    names = list(model.labels)
-    nll = score_by_label(model.network, model.vocabulary, items, len(names))
-    if label is not None:
-        return nll[:, names.index(label)], _NO_LABEL * len(items)
-    total, probabilities = posterior(nll, list(model.labels.values()))
-    best = probabilities.max(1)
-    return total, [(names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
-
-
-@torch.no_grad()
-def token_probabilities(model: LanguageModel, prefix: str, label: str | None = None) -> Tensor:
-    """Compute the probabilities (V,) of the next id after the beginning of an item of one label, or of unknown label.
-
-    Raises:
-        UnknownCharactersError: If the prefix has a character outside the alphabet.
-        UserError: If the model does not have the label.
-    """
-    check_label(model, label)
-    x = torch.tensor([[BOUNDARY, *model.vocabulary.encode_item(prefix)]], device=model.network.device)  # (1, T)
-    numbers = range(len(model.labels) or 1) if label is None else [list(model.labels).index(label)]
-    offsets = torch.tensor(numbers, device=x.device)[:, None] * len(model.vocabulary)
-    logits = model.network.sequence_logits(x + offsets)  # (L, T, V), for each label
-    log_p = logits.cpu().double().log_softmax(2)
-    if len(numbers) == 1:
-        return log_p[0, -1].exp()
-    nll = -log_p[:, :-1].gather(2, x[:, 1:, None].cpu().expand(len(numbers), -1, -1)).sum((1, 2))  # (L,) of the prefix
-    _, weights = posterior(nll[None], list(model.labels.values()))
-    return weights[0] @ log_p[:, -1].exp()
+    refused: dict[str, str] = {}
+    for item in items:
+        try:
+            model.vocabulary.encode_item(item)
+        except UnknownCharactersError as error:
+            refused[item] = str(error)
+    accepted = [item for item in items if item not in refused]
+    runner.load_weights(model, ckpt_path)
+    chunks = [accepted[i : i + _CHUNK] for i in range(0, len(accepted), _CHUNK)]
+    rounds = Rounds(lambda number: scores(model, chunks[number], label), len(chunks), runner.share)
+    rows = runner.in_every_process(lambda: [row for i in range(len(chunks)) for row in rounds.result(i)])
+    if not runner.is_global_zero:
+        return
+    has_label = bool(model.labels) and label is None
+    print("\t".join(Score._fields if has_label else Score._fields[:3]))
+    for row in rows:
+        further = f"\t{row.label}\t{row.probability:.4f}" if has_label else ""
+        print(f"{row.word}\t{row.nll:.4f}\t{row.nll_per_char:.4f}{further}")
+    if refused:
+        raise UnknownCharactersError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))
 
 
 def run(
-    trainer: Trainer,
-    model: LanguageModel,
+    trainer: Runner,
+    model: Trained,
     ckpt_path: str,
     words: list[str],
     input: Path | None = None,
@@ -128,32 +76,4 @@ def run(
         UserError: If no item is given, or if an item has a character outside the alphabet; other items are scored. If
             the model does not have the label.
     """
-    check_label(model, label)
-    items = words + ([] if input is None else list(read_items(find_shipped(str(input)))))
-    if not items:
-        raise UserError("score: give items, or a file of items with --input")
-    refused: dict[str, str] = {}
-    for item in items:
-        try:
-            model.vocabulary.encode_item(item)
-        except UnknownCharactersError as error:
-            refused[item] = str(error)
-    accepted = [item for item in items if item not in refused]
-    checkpoint.load_model(model, Path(ckpt_path), trainer.strategy.root_device)
-    chunks = [accepted[i : i + _CHUNK] for i in range(0, len(accepted), _CHUNK)]
-    rounds = Rounds(lambda number: scores(model, chunks[number], label), len(chunks), trainer.share)
-
-    def score_all() -> list[Score]:
-        with trainer.strategy.precision_plugin.forward_context():
-            return [row for number in range(len(chunks)) for row in rounds.result(number)]
-
-    rows = trainer.in_every_process(score_all)
-    if not trainer.is_global_zero:
-        return
-    has_label = bool(model.labels) and label is None
-    print("\t".join(Score._fields if has_label else Score._fields[:3]))
-    for row in rows:
-        further = f"\t{row.label}\t{row.probability:.4f}" if has_label else ""
-        print(f"{row.word}\t{row.nll:.4f}\t{row.nll_per_char:.4f}{further}")
-    if refused:
-        raise UnknownCharactersError("; ".join(f"{item!r} is not scored: {reason}" for item, reason in refused.items()))
+    print_scores(trainer, model, Path(ckpt_path), requested_items(words, input), label)

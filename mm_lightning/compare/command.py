@@ -55,7 +55,7 @@ def main(args: list[str]) -> None:
     check_writable(config["output"], "output", ".png")
     if len(config["runs"]) < 2:
         raise UserError(f"compare needs two runs or more, and {config['runs'][0]} is one; give another")
-    from mm_lightning.cli.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
+    from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
     from mm_lightning.compare.drawing import draw  # noqa: PLC0415
     from mm_lightning.compare.measuring import measure  # noqa: PLC0415
     from mm_lightning.compare.runs import find_path, group_runs, read_run  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The LightningDataModule: the items of a file, their splits, and batches on the device."""
+"""The LightningDataModule: the split items of files as batches on the device."""
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
@@ -8,22 +8,18 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning import UserError
 from mm_lightning.data.batches import ItemBatches, TrainBatches, batches_per_epoch
 from mm_lightning.data.encoding import EncodedItems, Examples, PaddedItems, Windows, encode, tagged
-from mm_lightning.data.items import Items, isin_sorted
-from mm_lightning.data.lists import join_files, listed_paths, read_files, renumbered, unknown_characters
+from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import Count, Seed, VocabularySize
-from mm_lightning.data.splits import SplitName, Splits, split_items
-from mm_lightning.data.tables import Columns
-from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, check_vocabulary_settings, make_vocabulary
+from mm_lightning.data.splits import SplitItems, SplitName
 
 
-class ItemsDataModule(pl.LightningDataModule):
+class ItemsDataModule(SplitItems, pl.LightningDataModule):
     """Items of a text file, one per line, split 80/10/10 by item.
 
     Args:
@@ -64,54 +60,15 @@ class ItemsDataModule(pl.LightningDataModule):
         weight: str | None = None,
         labels: dict[str, int] | None = None,
     ) -> None:
-        super().__init__()
-        check_vocabulary_settings(tokens, max_vocab, alphabet)
+        super().__init__(path, split, tokens, max_vocab, alphabet, item, label, weight, labels)
+        pl.LightningDataModule.__init__(self)  # the base before has no call of the next one
         self.save_hyperparameters(ignore=["alphabet", "labels"])  # the model keeps both; two copies could differ
-        self.path = listed_paths(path)  # for messages
-        self._paths = path
-        self._columns = Columns(item, label, weight)
-        self.loss_note = self._columns.loss_note
-        self._labels = labels
-        self._label_names: list[str] = []  # set with the splits
-        self.split: SplitName = split
         self.batch_size = batch_size
         self.block_size = block_size
-        self.tokens = tokens
-        self.max_vocab = max_vocab
         self.seed = seed
-        self._alphabet = alphabet
         self._batches: TrainBatches | None = None
         self._state: dict[str, Any] = {}
         self.make_loader: Callable[[TrainBatches], Iterable[Any]] | None = None  # set by a Trainer to group batches
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """Vocabulary of the given alphabet, else of the characters of the file or the words of the train split."""
-        if self._alphabet is not None:
-            return make_vocabulary(self._alphabet)
-        if self.tokens == "words":
-            return WordVocabulary.from_sentences(self.splits.train, self.max_vocab)
-        return Vocabulary("".join(sorted(set().union(*(items.alphabet() for items in self.splits.all)))))
-
-    @property
-    def alphabet(self) -> str | list[str]:
-        """Alphabet of the vocabulary, for the model's checkpoint."""
-        return self.vocabulary.alphabet
-
-    @cached_property
-    def splits(self) -> Splits:
-        """Train, dev and test items; sentences that differ in white space only are equal."""
-        items, self._label_names = join_files(read_files(self._paths, self._columns))
-        if self._labels is not None:
-            items = renumbered(items, self._label_names, list(self._labels), self.path)
-        return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
-
-    @cached_property
-    def labels(self) -> dict[str, int]:
-        """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
-        if self._labels is not None:
-            return self._labels
-        return dict(zip(self._label_names, self.splits.train.label_weights(len(self._label_names)), strict=True))
 
     @cached_property
     def examples(self) -> EncodedItems:
@@ -135,20 +92,6 @@ class ItemsDataModule(pl.LightningDataModule):
             return batch_size
         return int(batch_size * np.average(self.examples.lengths + 1, weights=self.examples.weights))
 
-    @cached_property
-    def _train_hashes_and_digest(self) -> tuple[NDArray[np.uint64], str]:
-        return self.splits.train.sorted_hashes_and_digest()
-
-    @property
-    def train_hashes(self) -> NDArray[np.uint64]:
-        """(num_items,) hashes of the training items, sorted."""
-        return self._train_hashes_and_digest[0]
-
-    @property
-    def digest(self) -> str:
-        """Checksum of the training items in their order, with their weights and labels, in hexadecimal."""
-        return self._train_hashes_and_digest[1]
-
     @override
     def setup(self, stage: str) -> None:
         """Read, check and split the file, once.
@@ -157,8 +100,7 @@ class ItemsDataModule(pl.LightningDataModule):
             UserError: If the file cannot be read, has characters outside the alphabet, or differs from the training
                 data of the resumed run.
         """
-        if unknown := sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all))):
-            raise unknown_characters(unknown, self._paths, self._columns)
+        self.check()
         if stage == "fit" and self._state.get("digest", self.digest) != self.digest:
             raise UserError(
                 f"{self.path} (split {self.split}) is not what this checkpoint was trained on; "
@@ -208,14 +150,6 @@ class ItemsDataModule(pl.LightningDataModule):
         encoded = encode(items, self.vocabulary).to(self._device)
         tags = tagged(items, self.is_in_training(items)).to(encoded.stream.device)
         return ItemBatches(encoded, tags, *self._share)
-
-    def is_in_training(self, items: Items) -> NDArray[np.bool_]:
-        """Mask (num_items,) of the items that the train split has."""
-        return isin_sorted(items.hashes(), self.train_hashes)
-
-    def is_new(self, strings: list[str]) -> list[bool]:
-        """Mask of the items that the train split does not have."""
-        return [not is_known for is_known in self.is_in_training(Items.from_strings(strings)).tolist()]
 
     @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

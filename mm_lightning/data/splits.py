@@ -1,16 +1,21 @@
-"""Cut the items of a file into train, dev and test splits."""
+"""Cut the items of files into train, dev and test splits."""
 
 import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mm_lightning import UserError
-from mm_lightning.data.items import Items
+from mm_lightning.data.items import Items, isin_sorted
+from mm_lightning.data.lists import join_files, listed_paths, read_files, renumbered, unknown_characters
+from mm_lightning.data.ranges import VocabularySize
+from mm_lightning.data.tables import Columns
+from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, check_vocabulary_settings, make_vocabulary
 
 SPLIT_SEED = 42
 _DRAWN_WORDS = 1 << 16  # random words drawn at once
@@ -125,3 +130,108 @@ def _texts(items: Items) -> NDArray[np.int64]:
     """Number the different texts (num_items,) by their first occurrence, whatever the labels."""
     _, first, inverse = np.unique(items.hashes(), return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
+
+
+class SplitItems:
+    """Items of files, split, with the vocabulary and the labels that they give; read when they are first needed.
+
+    `ItemsDataModule` makes batches of them, and describes the arguments.
+
+    Args:
+        path: The files.
+        split: Way to split.
+        tokens: Unit of an id.
+        max_vocab: Largest number of ids.
+        alphabet: The alphabet; None takes it from the items.
+        item: Column of the items.
+        label: Column of the labels.
+        weight: Column of the weights.
+        labels: How often the training items have each label; None takes them from the items.
+
+    Raises:
+        UserError: If a setting contradicts another.
+    """
+
+    def __init__(
+        self,
+        path: str | list[str],
+        split: SplitName,
+        tokens: Literal["characters", "words"],
+        max_vocab: VocabularySize | None,
+        alphabet: str | list[str] | None,
+        item: str | None,
+        label: str | None,
+        weight: str | None,
+        labels: dict[str, int] | None,
+    ) -> None:
+        check_vocabulary_settings(tokens, max_vocab, alphabet)
+        self.path = listed_paths(path)  # for messages
+        self._paths = path
+        self._columns = Columns(item, label, weight)
+        self.loss_note = self._columns.loss_note
+        self._labels = labels
+        self._label_names: list[str] = []  # set with the splits
+        self.split: SplitName = split
+        self.tokens = tokens
+        self.max_vocab = max_vocab
+        self._alphabet = alphabet
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Vocabulary of the given alphabet, else of the characters of the file or the words of the train split."""
+        if self._alphabet is not None:
+            return make_vocabulary(self._alphabet)
+        if self.tokens == "words":
+            return WordVocabulary.from_sentences(self.splits.train, self.max_vocab)
+        return Vocabulary("".join(sorted(set().union(*(items.alphabet() for items in self.splits.all)))))
+
+    @property
+    def alphabet(self) -> str | list[str]:
+        """Alphabet of the vocabulary, for the model's checkpoint."""
+        return self.vocabulary.alphabet
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Train, dev and test items; sentences that differ in white space only are equal."""
+        items, self._label_names = join_files(read_files(self._paths, self._columns))
+        if self._labels is not None:
+            items = renumbered(items, self._label_names, list(self._labels), self.path)
+        return split_items(items.single_spaced() if self.tokens == "words" else items, self.split, self.path)
+
+    @cached_property
+    def labels(self) -> dict[str, int]:
+        """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
+        if self._labels is not None:
+            return self._labels
+        return dict(zip(self._label_names, self.splits.train.label_weights(len(self._label_names)), strict=True))
+
+    def check(self) -> None:
+        """Read the files, and check the characters of the items.
+
+        Raises:
+            UserError: If a file cannot be read, or has characters outside the alphabet.
+        """
+        if unknown := sorted(set().union(*map(self.vocabulary.unknown_characters, self.splits.all))):
+            raise unknown_characters(unknown, self._paths, self._columns)
+
+    @cached_property
+    def _train_hashes_and_digest(self) -> tuple[NDArray[np.uint64], str]:
+        return self.splits.train.sorted_hashes_and_digest()
+
+    @property
+    def train_hashes(self) -> NDArray[np.uint64]:
+        """(num_items,) hashes of the training items, sorted."""
+        return self._train_hashes_and_digest[0]
+
+    @property
+    def digest(self) -> str:
+        """Checksum of the training items in their order, with their weights and labels, in hexadecimal."""
+        return self._train_hashes_and_digest[1]
+
+    def is_in_training(self, items: Items) -> NDArray[np.bool_]:
+        """Mask (num_items,) of the items that the train split has."""
+        return isin_sorted(items.hashes(), self.train_hashes)
+
+    def is_new(self, strings: list[str]) -> list[bool]:
+        """Mask of the items that the train split does not have."""
+        return [not is_known for is_known in self.is_in_training(Items.from_strings(strings)).tolist()]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning import UserError
-from mm_lightning.cli.library_warnings import quiet
 from mm_lightning.commands.catalogue import COMMANDS
+from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.parsing import OneLineParser
 from mm_lightning.data.items import Items
 from mm_lightning.data.lists import join_files, read_files
@@ -105,7 +105,7 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
     """
     from mm_lightning.make.model import ListLearner  # noqa: PLC0415 # imports Lightning, which takes seconds
     from mm_lightning.make.recipe import suited  # noqa: PLC0415
-    from mm_lightning.sampling import SamplingOptions  # noqa: PLC0415
+    from mm_lightning.sampling.options import SamplingOptions  # noqa: PLC0415
 
     start, lines = time.monotonic(), list[str]()
 
@@ -194,9 +194,10 @@ def _as_options(options: dict[str, Any]) -> str:
 
 def _sample(path: Path, options: dict[str, Any]) -> None:
     """Write items to stdout."""
-    from mm_lightning.cli.application import Application  # noqa: PLC0415 # imports Lightning, which takes seconds
+    from mm_lightning.cli.opening import predict  # noqa: PLC0415 # imports torch, which takes seconds
+    from mm_lightning.sampling.options import SamplingOptions  # noqa: PLC0415
 
-    Application(["predict", f"--ckpt_path={path}", *(f"--sampling.{k}={v}" for k, v in options.items())], "predict")
+    predict(path, "", SamplingOptions(**options))
 
 
 def _tell(line: str) -> None:

@@ -23,7 +23,7 @@ from mm_lightning.networks import Mixture
 from mm_lightning.networks.base import Network
 from mm_lightning.networks.building import NetworkFactory
 from mm_lightning.networks.mixture import fit_weights
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.sampler import sample
 from mm_lightning.training import checkpoint
 from mm_lightning.training.callbacks import BestCheckpoint, LastCheckpoint, RandomState, RunConfig
@@ -147,7 +147,7 @@ class ListLearner:
         Raises:
             UserError: If the file cannot be written.
         """
-        checkpoint.AtomicCheckpointIO().save_checkpoint({**self._content, checkpoint.MADE: record}, path)
+        checkpoint.save({**self._content, checkpoint.MADE: record}, path)
 
     def _contexts(self) -> list[int]:
         """Contexts to judge, as far as an n-gram of this alphabet is a 63-bit number."""

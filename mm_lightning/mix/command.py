@@ -41,7 +41,7 @@ def main(args: list[str]) -> None:
     check_writable(output, "output", ".ckpt")
     if len(config["runs"]) < 2:
         raise UserError(f"mix needs two runs or more, and {config['runs'][0]} is one; give another")
-    from mm_lightning.cli.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
+    from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
     from mm_lightning.compare.runs import find_path, read_run  # noqa: PLC0415
     from mm_lightning.mix.mixing import mix, save  # noqa: PLC0415
 

@@ -151,4 +151,4 @@ def save(mixed: Mixed, path: Path) -> None:
         [member.slope for member in mixed.members],
     )
     record = {"command": "mix RUN RUN", "lines": mixed.lines()}
-    checkpoint.AtomicCheckpointIO().save_checkpoint({**content, checkpoint.MADE: record}, path)
+    checkpoint.save({**content, checkpoint.MADE: record}, path)

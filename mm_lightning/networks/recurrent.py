@@ -29,6 +29,8 @@ class Recurrence(nn.Module, ABC):
         hidden_dim: Width H of the state.
         num_layers: Number of layers.
         dropout: Fraction of the output of each layer but the last set to zero in training.
+        weight_dropout: Fraction of the weights from state to state set to zero in training, the same ones at all
+            positions (DropConnect; Merity et al. 2017, arXiv 1708.02182).
 
     Shape: x (B, T, E) and a state of `num_states` tensors (layers, B, H) -> (B, T, H) and the state after position T.
     """
@@ -37,11 +39,12 @@ class Recurrence(nn.Module, ABC):
     num_gates: ClassVar[int]  # weight matrices (H, H) of a layer, stacked
     num_states: ClassVar[int] = 1  # tensors of the state, the output first
 
-    def __init__(self, input_dim: int, hidden_dim: int, num_layers: int, dropout: float) -> None:
+    def __init__(self, input_dim: int, hidden_dim: int, num_layers: int, dropout: float, weight_dropout: float) -> None:
         super().__init__()
         self.hidden_dim = hidden_dim
         self.num_layers = num_layers
         self.dropout = dropout
+        self.weight_dropout = weight_dropout
         rows = self.num_gates * hidden_dim
         for layer in range(num_layers):
             shapes = [(rows, hidden_dim if layer else input_dim), (rows, hidden_dim), (rows,), (rows,)]
@@ -55,7 +58,10 @@ class Recurrence(nn.Module, ABC):
         return [f"{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
 
     def _weights(self, layer: int) -> list[Tensor]:
-        return [getattr(self, name) for name in self._names(layer)]
+        weight_ih, weight_hh, *biases = (getattr(self, name) for name in self._names(layer))
+        if self.weight_dropout:
+            weight_hh = F.dropout(weight_hh, self.weight_dropout, self.training)
+        return [weight_ih, weight_hh, *biases]
 
     @abstractmethod
     def cell(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:
@@ -164,6 +170,7 @@ class RecurrentNetwork(SequenceNetwork):
         num_layers: Number of stacked recurrent layers.
         embed_dropout: Fraction of the embedding set to zero in training.
         dropout: Fraction of each layer's output set to zero in training.
+        weight_dropout: Fraction of the weights from state to state set to zero in training.
         num_labels: Number of labels L, set from the data.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits.
@@ -179,13 +186,14 @@ class RecurrentNetwork(SequenceNetwork):
         num_layers: Depth = 1,
         embed_dropout: Fraction = 0.0,
         dropout: Fraction = 0.0,
+        weight_dropout: Fraction = 0.0,
         num_labels: int = 0,
     ) -> None:
         super().__init__()
         self.num_labels = num_labels
         self.embedding = TokenEmbedding(vocab_size, num_labels, embed_dim)
         self.embed_dropout = nn.Dropout(embed_dropout)
-        self.recurrence = self.cells(embed_dim, hidden_dim, num_layers, dropout)
+        self.recurrence = self.cells(embed_dim, hidden_dim, num_layers, dropout, weight_dropout)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_dim, vocab_size)
 

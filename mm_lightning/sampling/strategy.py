@@ -9,7 +9,7 @@
 from functools import cached_property
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 
 from mm_lightning import UserError

@@ -117,3 +117,8 @@ def _runs(root: Path) -> list[Path]:
 
 def _number(run: Path) -> int:
     return int(run.name.removeprefix("version_"))
+
+
+def no_such_checkpoint(path: Path) -> UserError:
+    """The error of a checkpoint that is not there."""
+    return UserError(f"{path}: no such checkpoint")

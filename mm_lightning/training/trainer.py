@@ -1,6 +1,5 @@
 """Lightning's Trainer with run folders, atomic checkpoints, blocks of steps, and one thread for small steps."""
 
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,7 +18,8 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import EveryExample, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count
-from mm_lightning.training import checkpoint, run_folders
+from mm_lightning.networks.parts.threads import use_one_thread_if_small
+from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
 from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
 from mm_lightning.training.block_steps.settings import BlockSettings
@@ -27,7 +27,8 @@ from mm_lightning.training.block_steps.stepper import BlockSteps
 from mm_lightning.training.callbacks.averaging import arrange_averaging, averaging_of, check_averaging
 from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
 from mm_lightning.training.callbacks.run_loggers import join_run
-from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.checkpoint import Checkpoint, load_model
+from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.optimization import GradientClipping
 from mm_lightning.training.processes.launcher import use_launcher
@@ -36,7 +37,6 @@ from mm_lightning.training.steppers import Stepper, default_stepper
 
 T = TypeVar("T")
 _UNKNOWN_METRIC = re.compile(r"Early stopping conditioned on metric `(.*?)` .*following: (.*)", re.DOTALL)
-_SMALL_STEP_MULTIPLY_ADDS = 50_000_000  # below, a second thread costs more than it saves
 
 
 class Trainer(pl.Trainer):
@@ -68,7 +68,7 @@ class Trainer(pl.Trainer):
             raise UserError(
                 f"trainer.strategy {kwargs.get('strategy')} copies this process; set ddp, which starts others"
             )
-        self.strategy.checkpoint_io = checkpoint.AtomicCheckpointIO()
+        self.strategy.checkpoint_io = AtomicCheckpointIO()
         use_launcher(self.strategy)
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
@@ -127,10 +127,8 @@ class Trainer(pl.Trainer):
             model: The model.
             targets: Number of targets in a step.
         """
-        parameters = model.network.num_parameters
-        small = 3 * parameters * targets < _SMALL_STEP_MULTIPLY_ADDS
-        if small and isinstance(self.accelerator, CPUAccelerator) and "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(1)
+        is_on_cpu = isinstance(self.accelerator, CPUAccelerator)
+        if is_on_cpu and use_one_thread_if_small(3 * model.network.num_parameters * targets):
             rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
 
     def check_one_pass(self, datamodule: ItemsDataModule, resumed: Checkpoint | None) -> None:
@@ -192,19 +190,23 @@ class Trainer(pl.Trainer):
         """Number of this process, and number of processes, which share the work of a run."""
         return self.global_rank, self.world_size
 
+    def load_weights(self, model: torch.nn.Module, path: Path) -> None:
+        """Put a checkpoint's weights into a model, move the model to this process's device and set eval mode."""
+        load_model(model, path, self.strategy.root_device)
+
     def in_every_process(self, function: Callable[[], T]) -> T:
-        """Call a function in every process of the run, after all have been started and have met.
+        """Call a function in every process of the run, in its precision, after all have been started and have met.
 
         Returns:
             The result in this process.
         """
         launcher = self.strategy.launcher
-        if launcher is None:
-            return function()
 
-        def meet() -> T:
-            self.strategy.setup_environment()
-            return function()
+        def call() -> T:
+            if launcher is not None:
+                self.strategy.setup_environment()  # meets the others
+            with self.strategy.precision_plugin.forward_context():
+                return function()
 
-        result: T = launcher.launch(meet, trainer=self)
+        result: T = call() if launcher is None else launcher.launch(call, trainer=self)
         return result

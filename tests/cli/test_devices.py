@@ -19,9 +19,10 @@ def choose(monkeypatch):
 
     def choose(has_gpu, num_parameters=LARGE, learns=True, batch_size=512, **settings):
         monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
-        model = SimpleNamespace(learns_by_gradient=learns, network=SimpleNamespace(num_parameters=num_parameters))
+        learning = "gradient" if learns else "counting"
+        network = SimpleNamespace(learning=learning, num_parameters=num_parameters)
         data = SimpleNamespace(batch_size=batch_size, block_size=3)
-        return with_devices({"accelerator": "auto", "devices": "auto", **settings}, model, data)
+        return with_devices({"accelerator": "auto", "devices": "auto", **settings}, network, data)
 
     return choose
 
@@ -60,8 +61,8 @@ def test_an_explicit_device_is_obeyed(choose, settings):
 def test_torchrun_has_chosen_the_number(choose, monkeypatch):
     """Catches one device in each of torchrun's processes, which Lightning refuses."""
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    model = SimpleNamespace(learns_by_gradient=False)
-    assert with_devices({"accelerator": "cpu", "devices": "auto"}, model, None)["devices"] == 2
+    network = SimpleNamespace(learning="counting")
+    assert with_devices({"accelerator": "cpu", "devices": "auto"}, network, None)["devices"] == 2
 
 
 ALONE = {name for name, command in COMMANDS.items() if command.is_alone}
@@ -82,8 +83,8 @@ def test_a_command_that_works_alone_says_so(monkeypatch, capsys, command, settin
     """Catches a command that starts processes it has no work for, and a setting that is ignored without a word."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     before = {"accelerator": "gpu", "devices": "auto", "num_nodes": 1, "strategy": "ddp", **settings}
-    model = SimpleNamespace(network=SimpleNamespace(learning="counting"))
-    after = settle(before, command, model, None)
+    network = SimpleNamespace(learning="counting")
+    after = settle(before, command, network, None)
     one = [1] if isinstance(settings["devices"], list) else 1
     assert after == {**before, "devices": one, "num_nodes": 1, "strategy": "auto" if said else "ddp"}
     work = "fit by counting" if command == "fit" else command
@@ -92,10 +93,10 @@ def test_a_command_that_works_alone_says_so(monkeypatch, capsys, command, settin
 
 def test_a_command_that_shares_its_work_has_several_devices(capsys):
     """Catches a command on one of two devices."""
-    model = SimpleNamespace(network=SimpleNamespace(learning="gradient"))
+    network = SimpleNamespace(learning="gradient")
     for command in COMMANDS.keys() - ALONE:
         before = {"accelerator": "cpu", "devices": 2, "num_nodes": 1}
-        assert settle(before, command, model, None) == before
+        assert settle(before, command, network, None) == before
     assert capsys.readouterr().err == ""
 
 
@@ -121,7 +122,7 @@ def two_machines(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     monkeypatch.setenv("GROUP_WORLD_SIZE", "2")
     return lambda devices: with_devices(
-        {"accelerator": "cpu", "devices": devices, "num_nodes": 1}, SimpleNamespace(learns_by_gradient=False), None
+        {"accelerator": "cpu", "devices": devices, "num_nodes": 1}, SimpleNamespace(learning="counting"), None
     )
 
 

@@ -7,7 +7,7 @@ from run_command import FIT, run
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--config", "nofile.yaml"), "Parser key \"config\": File does not exist: '{cwd}/nofile.yaml'"),
+        (("--config", "nofile.yaml"), "--config nofile.yaml: no such file; name a file with settings in YAML"),
         (("--model.network.init_args.foo", 3), "Parser key \"model.network\": Option 'foo' is not accepted"),
         (("--trainer.max_steps", "x"), "trainer.max_steps is x; give int from -1 to 1_000_000_000_000"),
         (("--nosuch", 3), "unrecognized arguments: --nosuch=3"),

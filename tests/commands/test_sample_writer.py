@@ -7,7 +7,8 @@ import pytest
 from mm_lightning import UserError
 from mm_lightning.commands.predict import SampleWriter
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.sampling import OutputFormat, SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.output import OutputFormat
 
 
 def make_writer(path):

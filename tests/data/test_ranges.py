@@ -14,7 +14,7 @@ from mm_lightning.cli.bounded_trainer import BoundedTrainer
 from mm_lightning.commands import lr_find, quality
 from mm_lightning.data import ranges
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.training.callbacks import Histograms, LastCheckpoint, SampleItems
 

@@ -18,7 +18,8 @@ from mm_lightning.evaluation.loss import score
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.networks import MLP
 from mm_lightning.plots import embedding_scatter
-from mm_lightning.sampling import Sampler, SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.sampler import Sampler
 
 ALPHABET = [UNKNOWN, "the", "dog", "cat", "sleeps", "שלום", "😀", "."]
 NPLM = ("fit", "--config", f"{ROOT}/configs/mlp_sentences.yaml", "--data.path", "text.txt", "--trainer.max_steps", 20)

@@ -16,7 +16,10 @@ from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.export.binary import Binary
 from mm_lightning.networks.base import LabelView, Network
-from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection, label_sampler
+from mm_lightning.sampling.labels import label_sampler
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.selection import Selection
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 PAGE = Path(mm_lightning.__file__).parent / "export/page"
 _NODE = shutil.which("node")

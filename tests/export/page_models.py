@@ -13,7 +13,8 @@ from mm_lightning.export.facts import Facts, Loss
 from mm_lightning.export.html import page
 from mm_lightning.networks import MLP, NGram
 from mm_lightning.networks.building import NetworkFactory
-from mm_lightning.sampling import SamplingOptions, label_sampler
+from mm_lightning.sampling.labels import label_sampler
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.strategy import ConditionalSampler
 from mm_lightning.training.module import LanguageModel
 

@@ -18,7 +18,7 @@ from run_command import ROOT
 from mm_lightning.export.html import page
 from mm_lightning.export.payload import make_payload
 from mm_lightning.networks import MLP
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training.module import LanguageModel
 
 MAX_SHARE_OF_OTHER_ITEMS = 0.01  # of a recipe's items; of 20,000 of the lectures' MLP, none was another one

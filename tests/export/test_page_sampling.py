@@ -15,7 +15,7 @@ from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
 from mm_lightning.evaluation.loss import score
 from mm_lightning.networks import MLP
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 
 
 class HiddenContext(Network):

@@ -13,7 +13,7 @@ from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.export.payload import make_payload
 from mm_lightning.networks import MLP
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.probabilities import next_probabilities
 from mm_lightning.training.module import LanguageModel
 

@@ -42,6 +42,24 @@ def test_equations_for_the_compiler_equal_torchs_kernels(kind: type[RecurrentNet
         torch.testing.assert_close(ours, expected)
 
 
+@pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
+def test_weight_dropout_is_that_of_the_weights_between_states(kind: type[RecurrentNetwork]):
+    """Catches other weights that are dropped, dropout of the stored weights, and dropout in eval mode."""
+    torch.manual_seed(0)
+    network, plain = kind(V, 4, 5, weight_dropout=0.5), kind(V, 4, 5)
+    plain.load_state_dict(network.state_dict())
+    ids = random_ids(3, 7)
+    torch.testing.assert_close(network.eval()(ids), plain.eval()(ids))
+    torch.manual_seed(1)
+    dropped = network.train()(ids)
+    torch.manual_seed(1)
+    weight = plain.recurrence.get_parameter("weight_hh_l0")
+    with torch.no_grad():
+        weight.copy_(nn.functional.dropout(weight, 0.5))
+    assert 0 < int((weight == 0).sum()) < weight.numel()
+    torch.testing.assert_close(dropped, plain(ids))
+
+
 def test_a_cell_needs_no_kernel_of_torch():
     """Catches a new cell that trains only where torch has a kernel for it."""
 
@@ -49,7 +67,7 @@ def test_a_cell_needs_no_kernel_of_torch():
         kernel = None
 
     torch.manual_seed(0)
-    cells, plain = GRUCells(4, 5, 2, 0.0), CellsWithoutKernel(4, 5, 2, 0.0)
+    cells, plain = GRUCells(4, 5, 2, 0.0, 0.0), CellsWithoutKernel(4, 5, 2, 0.0, 0.0)
     plain.load_state_dict(cells.state_dict())
     x = torch.randn(3, 7, 4)
     (outputs, (after,)), (same, (same_after,)) = cells(x, ()), plain(x, ())

@@ -17,7 +17,8 @@ from run_command import FIT, run
 from mm_lightning import files
 from mm_lightning.files import make_folder, write_atomically, write_together
 from mm_lightning.sweep import results
-from mm_lightning.training.checkpoint import AtomicCheckpointIO, load
+from mm_lightning.training.checkpoint import load
+from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
 
 LAST = "lightning_logs/version_0/checkpoints/last.ckpt"
 OPTIONS = ("--data.path", "words.txt", "--data.batch_size", 5, "--model.network.init_args.hidden_dim", 8)

@@ -16,7 +16,8 @@ from run_command import fork, run
 from mm_lightning import UserError
 from mm_lightning.cli.application import Application
 from mm_lightning.commands import fit
-from mm_lightning.training.checkpoint import AtomicCheckpointIO, load
+from mm_lightning.training.checkpoint import load
+from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
 
 OLD = Path(__file__).parents[1] / "training/old_checkpoints"
 

@@ -13,9 +13,9 @@ from rapidfuzz.distance import Levenshtein
 
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.graph import Graph
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.probabilities import next_probabilities
 
 MAX_LENGTH = 7  # 21,845 items over four characters

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mm_lightning import UserError
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 
 
 def test_lengths_that_exclude_each_other_are_an_error():

@@ -9,7 +9,8 @@ import pytest
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
-from mm_lightning.sampling import OutputFormat, Row, SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.output import OutputFormat, Row
 
 ROWS = [Row("b", 2.0, True), Row("abc", 1.5, False), Row("a", 2.0, True), Row("ab", 1.5, True), Row("a", 2.0, True)]
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from mm_lightning import UserError
-from mm_lightning.sampling import SamplingOptions, probabilities
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.probabilities import probabilities
 
 
 def random_logits(num_rows: int = 50, vocab_size: int = 9) -> Tensor:

@@ -13,7 +13,8 @@ from torch import Tensor
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
 from mm_lightning.networks import MLP, NGram, base
-from mm_lightning.sampling import SAMPLE_BATCH_SIZE, Sampler, SamplingOptions, sample
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.sampler import Sampler, sample
 
 
 @torch.no_grad()

@@ -4,7 +4,9 @@ from enumeration import all_new, sample_batches
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import MLP
-from mm_lightning.sampling import Sampler, SamplingOptions, Selection, sample
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.sampler import Sampler, sample
+from mm_lightning.sampling.selection import Selection
 
 
 def does_not_start_with_a(items: list[str]) -> list[bool]:

@@ -7,11 +7,14 @@ from enumeration import chi_square, enumerate_items, is_match, make_options, sam
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import GRU, MLP, NGram
-from mm_lightning.sampling import SAMPLE_BATCH_SIZE, ConditionalSampler, Sampler, SamplingOptions, strategy
+from mm_lightning.sampling import strategy
 from mm_lightning.sampling.conditions import proposal
 from mm_lightning.sampling.conditions.exact import ExactSampler
 from mm_lightning.sampling.conditions.rejection import RejectionSampler
 from mm_lightning.sampling.conditions.resampling import Resampler
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.sampler import Sampler
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 
 @pytest.mark.parametrize("settings", [{"contains": "a"}, {"exclude": ["ab", "ccc", "dad"]}, {"near": "ab", "edits": 4}])

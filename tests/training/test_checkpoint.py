@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from mm_lightning import UserError
-from mm_lightning.training.checkpoint import AtomicCheckpointIO, load, load_weights, read
+from mm_lightning.training.checkpoint import load, load_weights, read
+from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
 
 MODEL: dict[str, Any] = {
     "alphabet": "abc",

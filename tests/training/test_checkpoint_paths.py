@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mm_lightning.training.checkpoint.paths import absolute_paths, relative_paths
+from mm_lightning.training.checkpoint.lightning_io import absolute_paths, relative_paths
 
 
 @pytest.mark.parametrize("place", ["lightning_logs/version_3/checkpoints", "elsewhere"])

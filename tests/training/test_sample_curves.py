@@ -12,7 +12,8 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.quality import TrainingReference
-from mm_lightning.sampling import Sampler, SamplingOptions, sample
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.sampler import Sampler, sample
 from mm_lightning.training.callbacks.samples import _log_quality
 from mm_lightning.training.module import LanguageModel
 

@@ -84,6 +84,23 @@ def one_line_errors(*more: type[Exception]) -> Iterator[None]:
         raise error
 
 
+@contextmanager
+def refuse_out_of_memory() -> Iterator[None]:
+    """Report a lack of memory, of the machine or of the device, in one line.
+
+    Raises:
+        UserError: If the memory is too small.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        from lightning.pytorch.utilities.memory import is_oom_error  # noqa: PLC0415 # takes seconds
+
+        if isinstance(error, MemoryError) or is_oom_error(error):
+            raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None
+        raise
+
+
 class _Stdout:
     """Stdout that names itself in an error, and remembers the error: argparse drops errors of printing (Python 3.11).
 

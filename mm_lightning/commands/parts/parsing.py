@@ -1,20 +1,32 @@
-"""A parser whose errors are one line: the setting, its value, and what it takes, or which option was meant."""
+"""A parser whose errors are one line: the setting, its value, and what it takes, or which option was meant.
+
+jsonargparse reads null as "not given", and passes the null on. `refuse_nulls` refuses it where a setting takes none.
+"""
 
 import argparse
+import ast
 import os
 import re
 from argparse import ArgumentError
-from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, NoReturn, get_type_hints
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import resolve_name
+from types import NoneType
+from typing import Any, NoReturn, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace
 from typing_extensions import override
 
+from mm_lightning import UserError
 from mm_lightning.commands.catalogue import COMMANDS, Command
+from mm_lightning.sampling.options import SamplingOptions
 
+_SAMPLING = "sampling"  # section of the options of `predict`
 _UNKNOWN_ARGUMENTS = re.compile(r"unrecognized arguments: (\S+).*", re.DOTALL)
 _UNKNOWN_OPTION = re.compile(r".*Option '(\S+)' is not accepted", re.DOTALL)
 _MISSING_OPTION = re.compile(r"(arguments are required: )\w+\.")  # of a command
@@ -61,17 +73,22 @@ def _owners(option: str) -> str:
 
 
 def _own_options(command: Command) -> set[str]:
-    """The options that one command has besides those of model, data and Trainer."""
+    """The options that one command has besides those of model, data and Trainer.
+
+    A command that needs Lightning is read as text: its import would take seconds, for a hint.
+    """
     if command.module is None:
         return set()
-    module = import_module(command.module)
     if command.is_light:
-        return option_names(module.make_parser())
-    result = set()
-    for key, kind in get_type_hints(module.run).items():
-        names = [f"{key}.{field.name}" for field in fields(kind)] if is_dataclass(kind) else [key]
-        result |= {f"--{name}" for name in names}
-    return result
+        return option_names(import_module(command.module).make_parser())
+    spec = find_spec(command.module)
+    assert spec is not None and spec.origin is not None
+    code = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    (run,) = (node for node in code.body if isinstance(node, ast.FunctionDef) and node.name == "run")
+    names = {argument.arg for argument in run.args.args}
+    if _SAMPLING in names:
+        names |= {f"{_SAMPLING}.{field.name}" for field in fields(SamplingOptions)}
+    return {f"--{name}" for name in names}
 
 
 def readable(message: str) -> str:
@@ -128,3 +145,49 @@ class OneLineParser(ArgumentParser):
         if option.endswith((".yaml", ".yml")):
             return did_you_mean("--config", known, f" {option}")
         return did_you_mean("--data.path", known, f" {option}") if os.path.isfile(option) else ""  # noqa: PTH113 # any text
+
+
+def refuse_nulls(
+    settings: dict[str, Any], kinds: Mapping[str, Callable[..., Any]], command: Callable[..., Any] | None = None
+) -> None:
+    """Refuse null for a setting whose type has no None.
+
+    Args:
+        settings: A whole configuration.
+        kinds: Class of each section.
+        command: Function of the command, whose arguments stand outside of the sections.
+
+    Raises:
+        UserError: Names the setting.
+    """
+    for section, kind in kinds.items():
+        _refuse(settings.get(section) or {}, kind, f"{section}.")
+    if command is not None:
+        _refuse(settings, command, "")
+
+
+def _refuse(settings: dict[str, Any], function: Callable[..., Any], section: str) -> None:
+    """Refuse null in the arguments of a class or function, and of the classes among them."""
+    hints = _type_hints(function)
+    for name, value in settings.items():
+        hint = hints.get(name, Any)
+        if value is None and not _takes_none(hint):
+            raise UserError(f"{section}{name} is null; leave it out or give {getattr(hint, '__name__', 'a value')}")
+        for nested in value if isinstance(value, list) else [value]:
+            if isinstance(nested, dict) and isinstance(nested.get("class_path"), str):
+                inner = resolve_name(nested["class_path"])
+                _refuse(nested.get("init_args") or {}, inner, f"{section}{name}.init_args.")
+
+
+def _takes_none(hint: Any) -> bool:
+    return hint in (Any, object, NoneType) or NoneType in get_args(hint)
+
+
+def _type_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Types of the parameters of a function, or of a class and its bases; empty where they cannot be resolved."""
+    bases = reversed(function.__mro__) if isinstance(function, type) else ()
+    result: dict[str, Any] = {}
+    for constructor in (*(vars(base).get("__init__") for base in bases), function):
+        with suppress(NameError, TypeError, AttributeError):
+            result |= get_type_hints(constructor)
+    return result

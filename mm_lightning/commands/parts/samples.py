@@ -1,26 +1,34 @@
-"""Samples of a model, batch by batch: sampling and scoring in one process or in several, and the selection."""
+"""Samples of a model, batch by batch: sampling and scoring in one process or in several, selection, and output."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import NamedTuple
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from tqdm import tqdm
 
 from mm_lightning import UserError
-from mm_lightning.data.datamodule import ItemsDataModule
+from mm_lightning.commands.parts.roles import Trained, TrainingItems
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
+from mm_lightning.files import write_atomically
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import ConditionalSampler, OutputFormat, Row, SamplingOptions, Selection, label_sampler
-from mm_lightning.sampling.labels import LabelledItem
+from mm_lightning.networks.parts.threads import use_one_thread_if_small
+from mm_lightning.sampling.labels import LabelledItem, label_sampler
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.output import OutputFormat, Row
 from mm_lightning.sampling.rounds import ALONE, Rounds, Share
-from mm_lightning.training.module import LanguageModel
+from mm_lightning.sampling.selection import Selection
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 
-def _has_training_items(datamodule: ItemsDataModule) -> bool:
-    """Check whether the data file can be read; a checkpoint can be used without the file."""
+def _is_readable(data: TrainingItems) -> bool:
+    """Check whether the training items can be read; a checkpoint can be used without them."""
     try:
-        datamodule.setup("predict")
+        data.check()
     except UserError:
         return False
     return True
@@ -38,7 +46,7 @@ class Samples:
 
     Args:
         model: The model, with its weights when the first batch is sampled.
-        datamodule: The data, with the training items.
+        data: The training items.
         options: The sampling options.
         share: Number of this process, and number of processes, which sample together.
 
@@ -46,17 +54,16 @@ class Samples:
         UserError: If an option does not suit the model.
     """
 
-    def __init__(
-        self, model: LanguageModel, datamodule: ItemsDataModule, options: SamplingOptions, share: Share = ALONE
-    ) -> None:
+    def __init__(self, model: Trained, data: TrainingItems, options: SamplingOptions, share: Share = ALONE) -> None:
         self._model = model
         self.options = options
         self.format = OutputFormat(options, model.vocabulary, has_labels=bool(model.labels))
         self._sampler = label_sampler(self._make_sampler, model.network, len(model.vocabulary), model.labels, options)
-        needs_training_items = options.only_new or (self.format.has_columns and _has_training_items(datamodule))
-        self._is_new = datamodule.is_new if needs_training_items else None
-        self.selection = Selection(options, datamodule.is_new)
+        needs_training_items = options.only_new or (self.format.has_columns and _is_readable(data))
+        self._is_new = data.is_new if needs_training_items else None
+        self.selection = Selection(options, data.is_new)
         self.batches = Rounds(self._sample, self.selection.max_batches, share)
+        use_one_thread_if_small(model.network.num_parameters * SAMPLE_BATCH_SIZE)
 
     def _make_sampler(self, network: Network, options: SamplingOptions) -> ConditionalSampler:
         return ConditionalSampler(network, self._model.vocabulary, options)
@@ -94,3 +101,75 @@ class Samples:
         if shortfall := self.selection.shortfall():
             raise UserError(shortfall)
         return rows if self.options.sort == "none" else self.format.ordered(rows)
+
+
+class SampleOutput:
+    """Output of accepted items, batch by batch, or all at the end if they are sorted; a context that ends the output.
+
+    A progress bar on stderr counts the items. The bar is off if stderr is not a terminal, or if stdout shows the items
+    as they are found. A file takes its name at the end, and is removed after an error.
+
+    Args:
+        samples: The samples.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        self._is_sorted = samples.options.sort != "none"
+        self._unsorted: list[Row] = []
+        self._output = output = samples.options.output
+        self._write_text: Callable[[str], object] = sys.stdout.write
+        self._exit_stack = ExitStack()  # gives the file its name, or removes the file
+        self._bar: tqdm[Any] = tqdm(disable=True)  # until sampling begins
+        if output is not None:
+            file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
+            self._write_text = lambda text: file.write(text.encode())
+        self._write_text(samples.format.header)
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        shows_items = self._output is None and not self._is_sorted and sys.stdout.isatty()
+        self._bar = tqdm(
+            total=self._samples.options.num_samples,
+            unit="item",
+            mininterval=0.5,  # seconds
+            dynamic_ncols=True,
+            leave=False,
+            disable=True if shows_items else None,  # None: off without a terminal
+        )
+        return self
+
+    def write(self, batch: Batch) -> None:
+        """Write the accepted items of a batch, or keep them for the end."""
+        rows = self._samples.accept(batch)
+        if self._is_sorted:
+            self._unsorted += rows
+        else:
+            self._write_text(self._samples.format.lines(rows))
+        self._bar.update(len(rows))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Write sorted items and complete the file; after an error, remove the file."""
+        self._bar.close()
+        if kind is None and self._is_sorted:
+            output = self._samples.format
+            self._write_text(output.lines(output.ordered(self._unsorted)))
+        self._exit_stack.__exit__(kind, error, traceback)
+
+
+def write_all(samples: Samples) -> None:
+    """Write all samples, in this process alone.
+
+    Raises:
+        UserError: If the file cannot be written, or fewer items than requested were found; the items found are written.
+    """
+    with SampleOutput(samples) as output:
+        for number in samples.selection.batches():
+            output.write(samples.batches.result(number))
+    if shortfall := samples.selection.shortfall():
+        raise UserError(shortfall)

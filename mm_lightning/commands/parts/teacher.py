@@ -20,7 +20,7 @@ from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.encoding import EncodedItems, encode
 from mm_lightning.networks.base import Network
 from mm_lightning.networks.building import memory_bytes
-from mm_lightning.sampling import SamplingOptions
+from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.valid_items import sample_valid
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint

@@ -14,14 +14,10 @@ from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.data.reading import MAX_LENGTH
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.networks.base import Network
-from mm_lightning.sampling import (
-    SAMPLE_BATCH_SIZE,
-    BatchSampler,
-    Sampler,
-    SamplingOptions,
-    Selection,
-    label_sampler,
-)
+from mm_lightning.sampling.labels import BatchSampler, label_sampler
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.sampler import Sampler
+from mm_lightning.sampling.selection import Selection
 from mm_lightning.training.callbacks.averaging import averaged_weights
 from mm_lightning.training.callbacks.milestones import LINES, SAMPLES, is_at
 from mm_lightning.training.module import LanguageModel

@@ -1,7 +1,6 @@
 """Checkpoint files: written atomically with a checksum, and read without executing code from the file."""
 
 from mm_lightning.training.checkpoint.content import (
-    AtomicCheckpointIO,
     Checkpoint,
     arguments,
     describe,
@@ -11,6 +10,7 @@ from mm_lightning.training.checkpoint.content import (
     load_weights,
     put_weights,
     read,
+    save,
 )
 from mm_lightning.training.checkpoint.folder import NEEDS_EXTRA, refuse_to_resume
 from mm_lightning.training.checkpoint.joining import join
@@ -35,7 +35,6 @@ __all__ = [
     "RANDOM_STATE",
     "RUN_CONFIG",
     "TRAINED",
-    "AtomicCheckpointIO",
     "Checkpoint",
     "OtherNetworkError",
     "arguments",
@@ -50,5 +49,6 @@ __all__ = [
     "put_weights",
     "read",
     "refuse_to_resume",
+    "save",
     "shapes_with_one_id_more",
 ]

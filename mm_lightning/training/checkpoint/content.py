@@ -2,8 +2,7 @@
 
 A checkpoint holds tensors and plain data: weights, optimiser, schedule, position in the data, random state, and the
 settings that the command line builds the same objects from. The keys in the file are constants of this module, so that
-renaming a class loses nothing. Lightning names some states after classes; the names are translated where Lightning
-reads and writes.
+renaming a class loses nothing. Lightning names some states after classes; `lightning_io.py` translates these names.
 
 `callbacks/checkpoints.py` decides when a checkpoint is written.
 `module.py` and the `state_dict` of each callback decide on the content.
@@ -16,65 +15,19 @@ from typing import Any
 
 import torch
 import yaml
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.files import make_folder, unwritable
 from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_archive, write_archive
 from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_folder
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG, TRAINED
-from mm_lightning.training.checkpoint.paths import absolute_paths, relative_paths
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
 from mm_lightning.training.checkpoint.trust import foreign_classes, refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
+from mm_lightning.training.run_folders import no_such_checkpoint
 
-_LIGHTNING_DATA = ItemsDataModule.__qualname__  # Lightning's key for DATA
 _MAX_WEIGHT = 1e12  # a product of three larger ones overflows in float32
 SECTIONS = ("trainer", "last", "samples", "histograms")  # of the configuration, which a resumed run takes over
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Atomic writer: a crash or a full disk leaves the previous checkpoint as it was.
-
-    The new file is written beside the target and then renamed. Lightning's own writer uses the system's folder for
-    temporary files, often on another disk. Its last step is then a copy, which is not atomic.
-    """
-
-    @override
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Save tensors and plain data.
-
-        Raises:
-            UserError: If the file cannot be written.
-        """
-        content = {DATA if key == _LIGHTNING_DATA else key: value for key, value in checkpoint.items()}
-        target = Path(path)
-        content["callbacks"] = relative_paths(content.get("callbacks", {}), target)
-        try:
-            make_folder(target.parent)
-            write_archive({FORMAT_KEY: FORMAT, **content}, target)
-        except (UserError, OSError) as error:
-            reason = error if isinstance(error, UserError) else unwritable(target, "checkpoint", error)
-            kept = "; the previous checkpoint there is untouched" if target.is_file() else ""
-            raise UserError(f"{reason}{kept}") from None
-
-    @override
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Load a checkpoint of this or an older version, to the CPU.
-
-        Raises:
-            UserError: If the file is missing or damaged.
-            ValueError: If `weights_only` is False.
-        """
-        if weights_only is False:
-            raise ValueError("checkpoints are plain data; weights_only=False is not supported")
-        content = load(Path(path))
-        content["callbacks"] = absolute_paths(content["callbacks"], Path(path))
-        return {_LIGHTNING_DATA if key == DATA else key: value for key, value in content.items()}
 
 
 @dataclass(frozen=True)
@@ -136,6 +89,21 @@ def _read_config(text: str, path: Path) -> dict[str, Any]:
     if not all(isinstance(name, str) and (name not in SECTIONS or isinstance(value, dict)) for name, value in sections):
         raise UserError(f"{path} is damaged: the configuration of its run has no sections")
     return dict(sections)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Save tensors and plain data; a crash or a full disk leaves the previous checkpoint as it was.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    try:
+        make_folder(path.parent)
+        write_archive({FORMAT_KEY: FORMAT, **content}, path)
+    except (UserError, OSError) as error:
+        reason = error if isinstance(error, UserError) else unwritable(path, "checkpoint", error)
+        kept = "; the previous checkpoint there is untouched" if path.is_file() else ""
+        raise UserError(f"{reason}{kept}") from None
 
 
 def describe(path: Path) -> str:
@@ -201,7 +169,7 @@ def load(path: Path) -> dict[str, Any]:
     try:
         content, num_bytes = read_folder(path) if is_folder else (read_archive(path), path.stat().st_size)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint") from None
+        raise no_such_checkpoint(path) from None
     except DamagedFolderError as error:
         raise UserError(f"{path / str(error)} is damaged or cut short; export the model again") from None
     except (OSError, DamagedArchiveError) as error:

@@ -7,11 +7,10 @@ of the data and of the random generators.
 import hashlib
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import lightning
 
 from mm_lightning import UserError
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT_KEY, MADE, RUN_CONFIG
@@ -54,7 +53,7 @@ def read_folder(path: Path) -> tuple[dict[str, Any], int]:
     return {
         **made,
         FORMAT_KEY: config[FORMAT_KEY],
-        "pytorch-lightning_version": lightning.__version__,
+        "pytorch-lightning_version": version("lightning"),
         "state_dict": _parsed(WEIGHTS, lambda: safetensors.torch.load(weights)),
         "hyper_parameters": _settings(config.get("model")),
         "datamodule_hyper_parameters": _settings(config.get("data")),

@@ -14,6 +14,7 @@ _NEW_MODEL_SETTINGS: dict[str, Any] = {"labels": {}}  # absent in files of befor
 _NEW_NETWORK_SETTINGS: dict[str, dict[str, Any]] = {
     "mm_lightning.networks.MLP": {"initialization": "torch"},
     "mm_lightning.networks.Mixture": {"entropy_slopes": None},
+    **{f"mm_lightning.networks.{name}": {"weight_dropout": 0.0} for name in ("RNN", "GRU", "LSTM")},
 }
 _NEW_DATA_SETTINGS = {"item": None, "label": None, "weight": None}
 

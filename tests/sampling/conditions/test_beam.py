@@ -7,7 +7,9 @@ from enumeration import CONDITIONS, enumerate_items, make_options
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import GRU, MLP
-from mm_lightning.sampling import ConditionalSampler, SamplingOptions, Selection
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.selection import Selection
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 
 @pytest.mark.parametrize("settings", CONDITIONS[:-1])

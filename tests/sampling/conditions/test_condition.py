@@ -13,8 +13,9 @@ from enumeration import is_match, random_pattern
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
 from mm_lightning.networks import Bigram
-from mm_lightning.sampling import ConditionalSampler, SamplingOptions
 from mm_lightning.sampling.conditions.condition import Condition
+from mm_lightning.sampling.options import SamplingOptions
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 
 def test_contradictory_conditions_are_an_error():

@@ -8,9 +8,11 @@ from enumeration import CONDITIONS, MAX_LENGTH, chi_square, enumerate_items, is_
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import MLP, Bigram, NGram
-from mm_lightning.sampling import SAMPLE_BATCH_SIZE, ConditionalSampler, SamplingOptions, strategy
+from mm_lightning.sampling import strategy
 from mm_lightning.sampling.conditions import messages
 from mm_lightning.sampling.conditions.exact import ExactSampler
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 
 @pytest.mark.parametrize("settings", CONDITIONS)

@@ -7,9 +7,9 @@ import torch
 from enumeration import graph_of
 
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.graph import Graph
+from mm_lightning.sampling.options import SamplingOptions
 
 
 def test_the_nodes_are_the_pairs_that_prefixes_reach():

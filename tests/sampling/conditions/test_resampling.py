@@ -8,10 +8,10 @@ from enumeration import chi_square, enumerate_items, graph_of, is_match, make_op
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import GRU, MLP
-from mm_lightning.sampling import ConditionalSampler
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.messages import SumProductMessages
 from mm_lightning.sampling.conditions.resampling import Resampler
+from mm_lightning.sampling.strategy import ConditionalSampler
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
-from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.conditions import rules
 from mm_lightning.sampling.conditions.condition import Condition
+from mm_lightning.sampling.options import SamplingOptions
 
 
 @pytest.fixture(autouse=True)

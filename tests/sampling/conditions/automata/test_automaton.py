@@ -9,12 +9,12 @@ from enumeration import is_match, random_pattern
 
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary
-from mm_lightning.sampling import SamplingOptions
 from mm_lightning.sampling.conditions.automata.automaton import Automaton, conjunction
 from mm_lightning.sampling.conditions.automata.exclusion import Exclusion
 from mm_lightning.sampling.conditions.automata.neighbourhood import Neighbourhood
 from mm_lightning.sampling.conditions.automata.pattern import ANY, RUN, Pattern
 from mm_lightning.sampling.conditions.condition import Condition
+from mm_lightning.sampling.options import SamplingOptions
 
 
 def random_options(generator: random.Random) -> SamplingOptions:

@@ -1,9 +1,12 @@
-"""Filters of library warnings that are useless to users."""
+"""Library warnings that are useless to users, and the log of notes to users."""
 
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from lightning_utilities.core import rank_zero
 
 
 def _is_no_tip(record: logging.LogRecord) -> bool:
@@ -31,6 +34,14 @@ def silence_library_warnings() -> None:
     logging.getLogger("lightning.pytorch.trainer.connectors.checkpoint_connector").setLevel(logging.WARNING)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # a missing CUDA is no news
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)  # once, though called often
+
+
+def log_to_stderr() -> None:
+    """Let `rank_zero_info` write to stderr without Lightning, whose import arranges the same."""
+    rank_zero.rank_zero_only.rank = getattr(rank_zero.rank_zero_only, "rank", 0)  # type: ignore[attr-defined]
+    if not rank_zero.log.hasHandlers():
+        rank_zero.log.addHandler(logging.StreamHandler(sys.stderr))
+        rank_zero.log.setLevel(logging.INFO)
 
 
 @contextmanager
