@@ -4,6 +4,8 @@ Lightning's work around a step takes several times as long as a small network's 
 per block.
 """
 
+from typing import TYPE_CHECKING
+
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.cli import ReduceLROnPlateau
@@ -19,11 +21,13 @@ from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.averages import LoopAverage, average_obstacle, average_step
 from mm_lightning.training.block_steps.block_loader import Block, Inputs, stack
-from mm_lightning.training.block_steps.compiled_loop import CompiledSteps, obstacle
 from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
-from mm_lightning.training.block_steps.settings import BlockSettings
+from mm_lightning.training.block_steps.settings import BlockSettings, obstacle
 from mm_lightning.training.optimization import Schedule
 from mm_lightning.training.steppers import Stepper, Steps, rank_weight
+
+if TYPE_CHECKING:
+    from mm_lightning.training.block_steps.compiled_loop import CompiledSteps
 
 _BREAK_EVEN_STEPS = 50_000  # steps that earn back some 15 seconds of compiling, at 0.3 ms a step
 
@@ -150,6 +154,8 @@ class BlockSteps(Stepper):
         self._compile(trainer, xs, ys, precision == "bf16-mixed")
 
     def _compile(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
+        from mm_lightning.training.block_steps.compiled_loop import CompiledSteps  # noqa: PLC0415 # imports the compiler
+
         x, y = self._in_one_shape(xs, ys)
         try:
             steps = CompiledSteps(
@@ -186,7 +192,7 @@ def _average_gradients(trainer: pl.Trainer, network: Network) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def _run_compiled(compiled: CompiledSteps, x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:
+def _run_compiled(compiled: "CompiledSteps", x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:
     """Carry out one compiled step for each of x (n, ...) and y (n, ...)."""
     settings = compiled.moving_settings(schedule, len(x))
     return Steps(compiled(x, y, settings), [values[0] for values in settings])
