@@ -184,6 +184,7 @@ class Peek:
         command: The subcommand, the first argument.
         ckpt_path: Value of --ckpt_path, if any.
         init_from: Value of --init_from, if any.
+        teacher: Value of --teacher, if any.
         root: Folder of the runs.
         text: The whole command line and the content of its config files.
     """
@@ -191,6 +192,7 @@ class Peek:
     command: str
     ckpt_path: str | None
     init_from: str | None
+    teacher: str | None
     root: Path
     text: str
 
@@ -234,4 +236,5 @@ def peek(args: list[str]) -> Peek:
         raise UserError(
             f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
         )
-    return Peek(args[0], known.ckpt_path, known.init_from, Path(known.root) / LOGS, "\n".join([*args, *files]))
+    text = "\n".join([*args, *files])
+    return Peek(args[0], known.ckpt_path, known.init_from, known.teacher, Path(known.root) / LOGS, text)

@@ -15,6 +15,7 @@ from mm_lightning.commands.parts.samples import Samples, write_all
 from mm_lightning.commands.score import print_scores
 from mm_lightning.data.splits import SplitItems
 from mm_lightning.data.vocabulary import make_vocabulary
+from mm_lightning.networks.base import Network
 from mm_lightning.networks.building import NetworkFactory, build
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.rounds import ALONE, Share
@@ -86,6 +87,17 @@ def _parts(ckpt: Checkpoint) -> tuple[TrainedModel, SplitItems]:
     refuse_nulls(config.as_dict(), {"model": TrainedModel, "data": SplitItems})
     made = parser.instantiate_classes(config)
     return made["model"], made["data"]
+
+
+def open_network(ckpt: Checkpoint) -> Network:
+    """Open the network of a checkpoint, on the CPU in eval mode.
+
+    Raises:
+        UserError: If the weights are not those of the network.
+    """
+    model, _ = _parts(ckpt)
+    checkpoint.load_model(model, ckpt.path, torch.device("cpu"))
+    return model.network
 
 
 @contextmanager

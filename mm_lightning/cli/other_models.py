@@ -7,6 +7,7 @@ from jsonargparse import Namespace
 
 from mm_lightning import UserError
 from mm_lightning.cli.arguments import find_checkpoint
+from mm_lightning.cli.opening import open_network
 from mm_lightning.commands.parts.teacher import Teacher
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
@@ -64,7 +65,7 @@ def settle_teacher(config: Namespace, resumed: Checkpoint | None, root: Path, tr
         return None
     source = checkpoint.read(find_checkpoint(config["teacher"], root, "--teacher"), trusted)
     config["teacher"] = _recorded(source.path)
-    return Teacher(source, config["teacher_items"])
+    return Teacher(source, open_network(source), config["teacher_items"])
 
 
 def _recorded(path: Path) -> str:

@@ -76,7 +76,7 @@ def _refuse_early(line: list[str]) -> None:
         ArgumentError: If an option is missing.
     """
     seen = peek(line)
-    given = {"--ckpt_path": seen.ckpt_path, "--init_from": seen.init_from}
+    given = {"--ckpt_path": seen.ckpt_path, "--init_from": seen.init_from, "--teacher": seen.teacher}
     for option, name in given.items():
         if name is None:
             continue
@@ -87,7 +87,7 @@ def _refuse_early(line: list[str]) -> None:
             raise run_folders.no_such_checkpoint(path) from None
         except OSError:
             pass  # who reads the file says more
-    if not any(given.values()):
+    if seen.ckpt_path is None and seen.init_from is None:
         refuse_incomplete(line)
 
 

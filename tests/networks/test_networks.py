@@ -62,7 +62,9 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "LSTM, labels": lambda: LabelView(LSTM(V, embed_dim=16, hidden_dim=32, num_labels=3), V, 2),
     "Transformer, labels": lambda: LabelView(Transformer(V, 32, 2, 2, num_positions=5, num_labels=3), V, 2),
     "NGram, labels": lambda: LabelView(counted(NGram(V, block_size=3, num_labels=3)), V, 1),
-    "Mixture, labels": lambda: LabelView(Mixture(V, [Bigram, partial(MLP, hidden_dim=48)], [0.5, 0.5], 3), V, 1),
+    "Mixture, labels": lambda: LabelView(
+        Mixture(V, [Bigram, partial(MLP, hidden_dim=48)], [0.5, 0.5], [-1.0, 0.5], 3), V, 1
+    ),
     "PitmanYor, labels": lambda: LabelView(counted(PitmanYor(V, block_size=3, num_labels=3)), V, 1),
     "KneserNey, labels": lambda: LabelView(counted(KneserNey(V, block_size=4, num_labels=3)), V, 2),
 }

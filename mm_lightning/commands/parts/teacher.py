@@ -34,10 +34,12 @@ class Teacher(NamedTuple):
 
     Args:
         source: Its checkpoint.
+        network: Its network, on the CPU in eval mode.
         num_items: Number of items that it samples for its student.
     """
 
     source: Checkpoint
+    network: Network
     num_items: int
 
 
@@ -47,9 +49,8 @@ def teach(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule)
     Raises:
         UserError: If the teacher has other tokens or labels, or the student cannot learn from probabilities.
     """
-    path = teacher.source.path
-    network = _open(teacher, student, datamodule)
-    own = datamodule.examples
+    _check(teacher, student, datamodule)
+    path, network, own = teacher.source.path, teacher.network, datamodule.examples
     num_bytes = 2 * len(own.stream) // max(1, len(own.lengths)) * (len(own.lengths) + teacher.num_items)
     if (needed := num_bytes * own.vocab_size) > memory_bytes() / 2:
         raise UserError(
@@ -67,8 +68,8 @@ def teach(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule)
     rank_zero_info(f"learns from {checkpoint.describe(path)}: train/loss is that of the teacher's probabilities")
 
 
-def _open(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule) -> Network:
-    """The teacher's network, in eval mode.
+def _check(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule) -> None:
+    """Check that a student can learn from a teacher.
 
     Raises:
         UserError: As `teach`.
@@ -82,8 +83,6 @@ def _open(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule)
         raise UserError(f"--teacher {path} has the labels {list(model['labels'])}, and the data here others")
     if teacher.num_items and (student.labels or datamodule.examples.weights is not None):
         raise UserError("--teacher_items is for data without labels and weights; leave it out")
-    result: Network = LanguageModel.load_from_checkpoint(path, map_location="cpu", weights_only=True).network
-    return result.eval()
 
 
 @torch.no_grad()
