@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 import mm_lightning
 from mm_lightning.cli.application import Application
-from mm_lightning.training.block_steps import lightning_counters
+from mm_lightning.training.block_steps import lightning_counters, program_cache
 from mm_lightning.training.checkpoint.keys import AVERAGING, TRAINED
 
 PACKAGE = Path(mm_lightning.__file__).parent
@@ -41,6 +41,8 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
+    "training/block_steps/program_cache.py": {"_inductor"},
+    "training/block_steps/traced_block.py": {"_is_compiling_flag"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
     "training/callbacks/averaging.py": {"_average_model", "_latest_update_step"},
     "training/processes/launcher.py": {"_exit", "_launcher"},  # os._exit is documented
@@ -181,6 +183,27 @@ def test_a_method_has_its_signature(owner: type, name: str, parameters: list[str
 def test_an_override_is_called(caller: object, called: str):
     """Catches an override that Lightning no longer calls, so that its own behaviour comes back without a word."""
     assert called in inspect.getsource(caller)
+
+
+def test_a_traced_network_knows_that_it_is_compiled(monkeypatch):
+    """Catches recurrent networks that are traced with torch's kernel, which takes twice as long as their equations."""
+    assert not torch.compiler.is_compiling()
+    monkeypatch.setattr(torch.compiler, "_is_compiling_flag", True)
+    assert torch.compiler.is_compiling()
+    assert not torch.compiler.is_exporting()
+
+
+def test_the_packager_of_compiled_steps_takes_what_it_is_given():
+    """Catches an option of torch's compiler that has gone, and a hash of its settings that leaves one out."""
+    config = program_cache.config
+    packager, loader = program_cache.aoti_compile_and_package, program_cache.aoti_load_package
+    assert {"package_path", "inductor_configs"} <= inspect.signature(packager).parameters.keys()
+    assert "run_single_threaded" in inspect.signature(loader).parameters
+    assert program_cache._OPTIONS.keys() <= config.get_config_copy().keys()
+    before = config.get_hash()
+    with config.patch({"cpp.simdlen": 256}):
+        assert config.get_hash() != before
+    assert config.get_hash() == before
 
 
 def test_options_and_groups_of_a_parser_are_lists():

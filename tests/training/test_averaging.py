@@ -109,7 +109,6 @@ SLOW = [pytest.param(case, marks=pytest.mark.slow) for case in ("rare", "paramet
 @pytest.mark.parametrize("case", ["ema", *SLOW])
 def test_compiled_steps_have_the_average_too(words, case):
     """Catches another average in the compiled loop, and one that hangs on where blocks end."""
-    torch.compiler.reset()  # torch compiles a function at most 8 times in a process
     plain = ("--model.network.dropout", "0")  # compiled dropout draws other numbers
     single = fit(words, *CALLBACKS[case], *plain)
     whole = fit(words, *CALLBACKS[case], *plain, *COMPILE, at_once=16, run="version_1")

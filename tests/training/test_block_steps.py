@@ -184,7 +184,8 @@ def test_steps_go_on_where_compiling_fails(words, single, monkeypatch):
         raise RuntimeError("no such header\nand much more")
 
     steps, _ = single("sgd")
-    monkeypatch.setattr("torch.compile", broken)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(words.parent / "cache"))  # without the steps of earlier runs
+    monkeypatch.setattr("mm_lightning.training.block_steps.compiled_loop.compile_program", broken)
     with pytest.warns(UserWarning, match=r"compiling failed \(no such header\); going on without"):
         blocks, _ = fit(words, *CASES["sgd"], *COMPILE, at_once=16)
     assert equal(steps["state_dict"], blocks["state_dict"])
@@ -197,7 +198,7 @@ def test_a_compiled_run_goes_on_where_there_is_no_compiler(words, monkeypatch, c
     path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
     checkpoint = torch.load(path, weights_only=True)
     torch.save({**checkpoint, "compiled_steps": True}, path)
-    monkeypatch.setattr("mm_lightning.training.block_steps.compiled_loop.shutil.which", lambda name: None)
+    monkeypatch.setattr("mm_lightning.training.block_steps.settings.shutil.which", lambda name: None)
     resumed, _ = fit(words, "--ckpt_path", "last", *CASES["sgd"], at_once=16)
     assert resumed["global_step"] == STEPS
     assert "steps are not compiled: there is no C++ compiler" in caplog.text

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
-from torch.optim.sgd import sgd
 from typing_extensions import override
 
 Tensors = list[Tensor]
@@ -13,6 +12,8 @@ Tensors = list[Tensor]
 
 class Rule:
     """The update rule of SGD as a function.
+
+    torch's own function takes the learning rate as a number, which would be compiled as a constant.
 
     Args:
         group: Settings of the optimiser's parameter group.
@@ -30,9 +31,16 @@ class Rule:
 
     def update(self, weights: Tensors, grads: Tensors, state: dict[str, Tensors], moving: Tensor) -> None:
         """Update weights and state in place."""
-        buffers: list[Tensor | None] = [*state.get("momentum_buffer", [None] * len(weights))]
-        fixed = {key: self.group[key] for key in ("weight_decay", "momentum", "dampening", "nesterov", "maximize")}
-        sgd(weights, grads, buffers, foreach=False, fused=False, lr=moving[0], **fixed)
+        rate, momentum, decay = moving[0], self.group["momentum"], self.group["weight_decay"]
+        for i, (weight, slope) in enumerate(zip(weights, grads, strict=True)):
+            grad = -slope if self.group["maximize"] else slope
+            if decay:
+                grad = grad + decay * weight
+            if momentum:
+                mean = state["momentum_buffer"][i]
+                mean.mul_(momentum).add_(grad, alpha=1 - self.group["dampening"])
+                grad = grad + momentum * mean if self.group["nesterov"] else mean
+            weight.sub_(rate * grad)
 
 
 class AdamRule(Rule):

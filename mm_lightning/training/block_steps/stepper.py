@@ -4,6 +4,8 @@ Lightning's work around a step takes several times as long as a small network's 
 per block.
 """
 
+from typing import TYPE_CHECKING
+
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.cli import ReduceLROnPlateau
@@ -19,11 +21,13 @@ from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.averages import LoopAverage, average_obstacle, average_step
 from mm_lightning.training.block_steps.block_loader import Block, Inputs, stack
-from mm_lightning.training.block_steps.compiled_loop import CompiledSteps, obstacle
 from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
-from mm_lightning.training.block_steps.settings import BlockSettings
+from mm_lightning.training.block_steps.settings import BlockSettings, obstacle
 from mm_lightning.training.optimization import Schedule
 from mm_lightning.training.steppers import Stepper, Steps, rank_weight
+
+if TYPE_CHECKING:
+    from mm_lightning.training.block_steps.compiled_loop import CompiledSteps
 
 _BREAK_EVEN_STEPS = 50_000  # steps that earn back some 15 seconds of compiling, at 0.3 ms a step
 
@@ -150,11 +154,11 @@ class BlockSteps(Stepper):
         self._compile(trainer, xs, ys, precision == "bf16-mixed")
 
     def _compile(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
-        time = "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens,"
-        rank_zero_info(f"compiling the step: {time} the first time, a few seconds from then on")
+        from mm_lightning.training.block_steps.compiled_loop import CompiledSteps  # noqa: PLC0415 # imports the compiler
+
         x, y = self._in_one_shape(xs, ys)
         try:
-            self._compiled_steps = CompiledSteps(
+            steps = CompiledSteps(
                 self._network,
                 trainer.optimizers[0],
                 self._settings.max_steps,
@@ -164,6 +168,15 @@ class BlockSteps(Stepper):
                 self._settings.clipping,
                 LoopAverage.of(trainer),
             )
+            if steps.load():
+                rank_zero_info("the compiled step is that of an earlier run")
+            else:
+                time = (
+                    "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens"
+                )
+                rank_zero_info(f"compiling the step: {time}; later runs load it")
+                steps.compile()
+            self._compiled_steps = steps
         except Exception as error:  # the compiler, its cache and torch's tracing fail in too many ways to name
             message = str(error).strip() or type(error).__name__
             rank_zero_warn(f"compiling failed ({message.splitlines()[0]}); going on without")
@@ -179,13 +192,9 @@ def _average_gradients(trainer: pl.Trainer, network: Network) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
-def _run_compiled(compiled: CompiledSteps, x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:
+def _run_compiled(compiled: "CompiledSteps", x: Tensor, y: Tensor, schedule: LRScheduler | None) -> Steps:
     """Carry out one compiled step for each of x (n, ...) and y (n, ...)."""
-    settings = []
-    for ahead in range(len(x)):
-        settings.append(compiled.moving_settings(ahead))
-        if schedule is not None:
-            schedule.step()
+    settings = compiled.moving_settings(schedule, len(x))
     return Steps(compiled(x, y, settings), [values[0] for values in settings])
 
 
