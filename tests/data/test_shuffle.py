@@ -48,10 +48,16 @@ def test_parts_join_to_the_epochs_of_all_ranks():
     """Catches a part of another epoch, and ranks that share examples."""
     items = encode(Items.from_strings(["abc", "d", "ba", "cab", "dad"]), Vocabulary("abcd"))
     examples = Windows(items, 2)  # 17 of them
-    orders = [
-        torch.cat(list(TrainBatches(examples, 3, 42, position, rank, 2).orders()))
-        for position, rank in ((0, 0), (0, 1), (1, 0))
-    ]
+
+    def epoch_of(position: int, rank: int) -> torch.Tensor:
+        batches, parts = TrainBatches(examples, 3, 42, position, rank, 2), []
+        for part in batches.orders():
+            batches.position += len(part)
+            parts.append(part)
+        assert len(parts) > 1
+        return torch.cat(parts)
+
+    orders = [epoch_of(0, 0), epoch_of(0, 1), epoch_of(1, 0)]
     assert [len(order) for order in orders] == [2, 2, 2]
     first_epoch = torch.cat([orders[0], orders[1]], 1)
     assert len(first_epoch.unique()) == 12
