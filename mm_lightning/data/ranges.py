@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     Fraction = float
     ClosedFraction = float
     PositiveFraction = float
+    Slope = float
     Smoothing = float
     Temperature = float
     ClipLimit = float
@@ -87,6 +88,7 @@ else:
     Fraction = _real(0, 1, "[)")
     ClosedFraction = _real(0, 1, "[]")
     PositiveFraction = _real(0, 1, "(]")
+    Slope = _real(-1000, 1000, "[]")  # of the logarithm of a weight; its exponential stays a number
     Smoothing = Temperature = ClipLimit = _real(0, math.inf, "[)")
     Minutes = _real(0, 1440, "[]")  # a day
     Exponent = _real(-30, 30, "[]")  # of 10, of a learning rate; no network learns beyond

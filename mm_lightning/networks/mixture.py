@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.data.ranges import PositiveFraction
+from mm_lightning.data.ranges import PositiveFraction, Slope
 from mm_lightning.networks.base import Network, State, float64_at
 from mm_lightning.networks.building import NetworkFactory
 
 _MAX_FITTING_STEPS = 1000
 _MAX_WEIGHT_CHANGE = 1e-6  # of the last step
+_MIN_WEIGHT = 1e-300  # above 0, which is no weight
 _SLOPE_PENALTY = 1e-5  # of a slope's square, in nats: keeps slopes finite where one network is always right when sure
 
 
@@ -78,7 +79,7 @@ def fit_slopes(
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     weights, slopes = settings.detach()
-    return weights.softmax(0).tolist(), slopes.tolist()
+    return weights.softmax(0).clamp(min=_MIN_WEIGHT).tolist(), slopes.tolist()
 
 
 def log_weights_of(weights: list[float], slopes: list[float], entropies: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class Mixture(Network):
         vocab_size: int,
         networks: list[NetworkFactory],
         weights: list[PositiveFraction],
-        entropy_slopes: list[float] | None = None,
+        entropy_slopes: list[Slope] | None = None,
         num_labels: int = 0,
     ) -> None:
         super().__init__()
