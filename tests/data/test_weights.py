@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from mm_lightning.data import batches
-from mm_lightning.data.batches import EveryExample, ItemBatches, TrainBatches, systematic_counts
+from mm_lightning.data.batches import EveryExample, ItemBatches, TrainBatches
 from mm_lightning.data.encoding import Examples, PaddedItems, Windows, encode
 from mm_lightning.data.items import Items
+from mm_lightning.data.shuffle import systematic_counts
 from mm_lightning.data.splits import split_items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import cross_entropy, item_nll

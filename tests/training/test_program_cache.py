@@ -86,14 +86,12 @@ def test_each_setting_has_its_own_program():
     assert len({same, *keys.values()}) == len(keys) + 1
 
 
-@pytest.mark.parametrize("change", ["threads", "option", "compiler", "processor", "torch", "options"])
+@pytest.mark.parametrize("change", ["threads", "compiler", "processor", "torch", "options"])
 def test_each_surrounding_has_its_own_program(monkeypatch, change):
     """Catches machine code of another processor, compiler, torch or thread count."""
     before = key_of()
     if change == "threads":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    elif change == "option":
-        monkeypatch.setattr(torch._inductor.config, "fallback_random", True)
     elif change == "compiler":
         monkeypatch.setenv("CXX", "clang++")
     elif change == "processor":
@@ -103,6 +101,14 @@ def test_each_surrounding_has_its_own_program(monkeypatch, change):
     else:
         monkeypatch.setitem(program_cache._OPTIONS, "aot_inductor.debug_symbols", True)
     assert key_of() not in (None, before)
+
+
+def test_each_setting_of_torchs_compiler_has_its_own_program():
+    """Catches machine code that was compiled under other settings."""
+    before = key_of()
+    with torch._inductor.config.patch(fallback_random=True):  # monkeypatch would leave the setting unreadable
+        assert key_of() not in (None, before)
+    assert key_of() == before
 
 
 def test_nothing_is_kept_where_the_processor_is_unknown(monkeypatch):
