@@ -41,6 +41,7 @@ from mm_lightning.training.callbacks import (
 )
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
+from mm_lightning.training.processes.signals import OwnSigterm
 from mm_lightning.training.trainer import Trainer
 from mm_lightning.training.trial_steps import check_restorable
 
@@ -179,6 +180,7 @@ class Application(CommandLine):
             callbacks += validation_callbacks(config)
             callbacks += [BestCheckpoint(), self.instantiated("last")]
         else:
+            callbacks = [OwnSigterm()]
             self.save_config_callback = None
         try:
             return self.make_trainer(config, callbacks)  # type: ignore[return-value] # of our class
