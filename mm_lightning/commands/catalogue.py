@@ -116,6 +116,8 @@ COMMANDS = {
     "sweep": Command(
         "Search for settings: many short fits, pruned and resumable, and a config of the best.",
         "mm_lightning.sweep.command",
+        "Dotted options are settings of fit for every trial, such as --data.path FILE. The same command continues a "
+        "sweep that was stopped. Started several times side by side, it shares the trials among the processes.",
         is_light=True,
     ),
     "report": Command(

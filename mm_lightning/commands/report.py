@@ -6,8 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.splits import SplitName
 from mm_lightning.data.vocabulary import printable
@@ -22,7 +21,7 @@ _MAX_LINE_WIDTH = 100  # characters
 
 def make_parser() -> OneLineParser:
     """Create the parser of the command's options, named as in `fit`."""
-    result = OneLineParser(prog="mm_lightning report", description=COMMANDS["report"].summary, allow_abbrev=False)
+    result = command_parser("report")
     result.add_argument(
         "--data.path",
         default="data/names.txt",

@@ -4,8 +4,7 @@ import sys
 from pathlib import Path
 
 from mm_lightning import UserError
-from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.files import check_writable
 
@@ -14,12 +13,7 @@ _CLASSES = ("network", "optimizer", "lr_scheduler")  # that a checkpoint names
 
 def make_parser() -> OneLineParser:
     """Make the parser of the command's options."""
-    parser = OneLineParser(
-        prog="mm_lightning compare",
-        description=COMMANDS["compare"].summary,
-        epilog=COMMANDS["compare"].details,
-        allow_abbrev=False,
-    )
+    parser = command_parser("compare")
     parser.add_argument(
         "runs",
         nargs="+",

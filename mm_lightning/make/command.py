@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning import UserError
-from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.library_warnings import quiet
-from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.data.files.lists import join_files, read_files
 from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.items import Items
@@ -49,12 +48,7 @@ class Source:
 
 def make_parser() -> OneLineParser:
     """Make the parser of the command's options."""
-    parser = OneLineParser(
-        prog="mm_lightning make",
-        description=COMMANDS["make"].summary,
-        epilog=COMMANDS["make"].details,
-        allow_abbrev=False,
-    )
+    parser = command_parser("make")
     parser.add_argument("lists", nargs="+", metavar="LIST", help="Text file, one item per line; - for stdin.")
     parser.add_argument("--minutes", type=Minutes, default=1.0, help="Time for networks; 0 for counts alone.")
     parser.add_argument("--num_samples", type=Count, default=20, help="Number of new items.")

@@ -5,19 +5,13 @@ import sys
 from pathlib import Path
 
 from mm_lightning import UserError
-from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.files import check_writable
 
 
 def make_parser() -> OneLineParser:
     """Make the parser of the command's options."""
-    parser = OneLineParser(
-        prog="mm_lightning mix",
-        description=COMMANDS["mix"].summary,
-        epilog=COMMANDS["mix"].details,
-        allow_abbrev=False,
-    )
+    parser = command_parser("mix")
     parser.add_argument(
         "runs",
         nargs="+",

@@ -10,18 +10,12 @@ from typing import Any
 
 from mm_lightning import UserError
 from mm_lightning.cli.arguments import ordered
-from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.config_files import config_files, read_config
 from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, hide_passwords
-from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
 from mm_lightning.training.stop_signals import Stopped, StopSignals
-
-_EPILOG = (
-    "Dotted options are settings of fit for every trial, such as --data.path FILE. The same command continues a sweep "
-    "that was stopped. Started several times side by side, it shares the trials among the processes."
-)
 
 
 @dataclass(frozen=True)
@@ -41,12 +35,7 @@ class Arguments:
 
 def make_parser() -> OneLineParser:
     """Make the parser of the options that are not dotted."""
-    parser = OneLineParser(
-        prog="mm_lightning sweep",
-        description=COMMANDS["sweep"].summary,
-        epilog=_EPILOG,
-        allow_abbrev=False,
-    )
+    parser = command_parser("sweep")
     parser.add_argument(
         "-c", "--config", action="config", help="Config file with the options below, such as configs/sweeps/mlp.yaml."
     )

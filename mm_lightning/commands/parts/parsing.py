@@ -147,6 +147,14 @@ class OneLineParser(ArgumentParser):
         return did_you_mean("--data.path", known, f" {option}") if os.path.isfile(option) else ""  # noqa: PTH113 # any text
 
 
+def command_parser(name: str) -> OneLineParser:
+    """Make the parser of a light command, whose texts the catalogue has; the caller adds the options."""
+    command = COMMANDS[name]
+    return OneLineParser(
+        prog=f"mm_lightning {name}", description=command.summary, epilog=command.details or None, allow_abbrev=False
+    )
+
+
 def refuse_nulls(
     settings: dict[str, Any], kinds: Mapping[str, Callable[..., Any]], command: Callable[..., Any] | None = None
 ) -> None:
