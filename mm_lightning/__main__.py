@@ -6,7 +6,6 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
-from mm_lightning.cli import start
 from mm_lightning.commands.catalogue import COMMANDS, overview
 from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, is_first_process, one_line_errors
 from mm_lightning.commands.parts.one_process import go_on_alone
@@ -48,6 +47,8 @@ def _run(args: list[str]) -> None:
         with one_line_errors():
             import_module(command.module).main(args[1:])
     elif command is not None:
+        from mm_lightning.cli import start  # noqa: PLC0415 # a signal during its imports is handled here
+
         start.main(args)
     else:
         _refuse(name)
