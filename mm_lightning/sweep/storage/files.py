@@ -118,7 +118,15 @@ class FileStore(Store):
         for number in running:
             with suppress(Timeout), FileLock(self._lock_file(number), timeout=0):
                 result.append(number)
+        self._remove_locks_of_ended(running)
         return result
+
+    def _remove_locks_of_ended(self, running: list[int]) -> None:
+        """Remove the locks of workers that were killed between the end of their trial and its release."""
+        for path in self._running.glob("*.lock"):
+            if int(path.stem) not in running:
+                with suppress(Timeout), FileLock(path, timeout=0):
+                    path.unlink(missing_ok=True)
 
     @override
     def heartbeats(self) -> dict[int, datetime | None]:
