@@ -11,15 +11,30 @@ from mm_lightning.files import check_writable
 _CLASSES = ("network", "optimizer", "lr_scheduler")  # that a checkpoint names
 
 
-def make_parser() -> OneLineParser:
-    """Make the parser of the command's options."""
-    parser = command_parser("compare")
+def add_runs(parser: OneLineParser) -> None:
+    """Add the argument of a command that takes several runs."""
     parser.add_argument(
         "runs",
         nargs="+",
         metavar="RUN",
         help="Run folder, its number in lightning_logs, a checkpoint, or last or best for that of the newest run.",
     )
+
+
+def require_two(command: str, runs: list[str]) -> None:
+    """Refuse a single run.
+
+    Raises:
+        UserError: Says so.
+    """
+    if len(runs) < 2:
+        raise UserError(f"{command} needs two runs or more, and {runs[0]} is one; give another")
+
+
+def make_parser() -> OneLineParser:
+    """Make the parser of the command's options."""
+    parser = command_parser("compare")
+    add_runs(parser)
     parser.add_argument(
         "--test", type=bool, default=False, help="Look at the test split too; it is for the last look only."
     )
@@ -47,8 +62,7 @@ def main(args: list[str]) -> None:
     """
     config = make_parser().parse_args(args)
     check_writable(config["output"], "output", ".png")
-    if len(config["runs"]) < 2:
-        raise UserError(f"compare needs two runs or more, and {config['runs'][0]} is one; give another")
+    require_two("compare", config["runs"])
     from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
     from mm_lightning.compare.drawing import draw  # noqa: PLC0415
     from mm_lightning.compare.measuring import measure  # noqa: PLC0415

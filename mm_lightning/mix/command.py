@@ -6,18 +6,14 @@ from pathlib import Path
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
+from mm_lightning.compare.command import add_runs, require_two
 from mm_lightning.files import check_writable
 
 
 def make_parser() -> OneLineParser:
     """Make the parser of the command's options."""
     parser = command_parser("mix")
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        help="Run folder, its number in lightning_logs, a checkpoint, or last or best for that of the newest run.",
-    )
+    add_runs(parser)
     parser.add_argument("--output", type=Path, default=Path("mixture.ckpt"), help="Checkpoint of the mixture.")
     parser.add_argument("--data.path", type=str | None, help="Place of the data of all runs, if it has changed.")
     return parser
@@ -33,8 +29,7 @@ def main(args: list[str]) -> None:
     config = make_parser().parse_args(args)
     output: Path = config["output"]
     check_writable(output, "output", ".ckpt")
-    if len(config["runs"]) < 2:
-        raise UserError(f"mix needs two runs or more, and {config['runs'][0]} is one; give another")
+    require_two("mix", config["runs"])
     from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
     from mm_lightning.compare.runs import find_path, read_run  # noqa: PLC0415
     from mm_lightning.mix.mixing import mix, save  # noqa: PLC0415

@@ -109,8 +109,9 @@ def _compilers() -> Iterator[str]:
 
 
 def load(key: str | None) -> Program | None:
-    """The kept program of a key; None if there is none. A damaged file is deleted, and a line says so."""
+    """The kept program of a key; None if there is none. A file that cannot be used is deleted, and a line says why."""
     for path in sorted(_folder().glob(f"{key}-*{_SUFFIX}")) if key else []:
+        reason = "is damaged"
         try:
             if path.stem == f"{key}-{_digest(path)}":
                 program = _open(path)
@@ -118,9 +119,9 @@ def load(key: str | None) -> Program | None:
                 return program
         except FileNotFoundError:  # another process has just deleted it
             continue
-        except Exception:  # torch's loader fails in too many ways to name
-            pass
-        rank_zero_info(f"{path} is damaged; the step is compiled again")
+        except Exception as error:  # torch's loader fails in too many ways to name
+            reason = f"cannot be loaded ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
+        rank_zero_info(f"{path} {reason}; the step is compiled again")
         with suppress(OSError):
             path.unlink()
     return None
