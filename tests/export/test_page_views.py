@@ -137,7 +137,10 @@ def test_steps_show_the_probabilities_and_take_a_token(open_page, html: str):
     page.click("#step-bars .bar:has-text('c')")
     assert page.input_value("#step-item") == "abc"
     assert page.locator("#step-context li").all_text_contents() == ["a", "b", "c"]
+    page.evaluate("window.random = Math.random; Math.random = () => 0.9999")  # the last token, which is not the end
     page.click("#step-chance")
+    assert page.input_value("#step-item") == "abch"
+    page.evaluate("Math.random = window.random")
     page.click("#step-finish")
     assert sentence(page, "#step-status", "The item has ended").endswith("in the training list.")
     assert page.is_disabled("#step-chance")
