@@ -111,6 +111,13 @@ def test_each_setting_of_torchs_compiler_has_its_own_program():
     assert key_of() == before
 
 
+def test_a_program_is_found_after_another_one_was_compiled_in_the_same_process():
+    """Catches a key that changes with what the compiler notes about its last program."""
+    before = key_of()
+    with torch._inductor.config.patch({"aot_inductor.metadata": {"AOTI_PLATFORM": "linux"}}):
+        assert key_of() == before
+
+
 def test_nothing_is_kept_where_the_processor_is_unknown(monkeypatch):
     """Catches a guess."""
     monkeypatch.setattr(program_cache, "_processor", lambda: None)

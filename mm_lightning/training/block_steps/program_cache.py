@@ -56,7 +56,7 @@ def key_of(graph: GraphModule, arguments: Any) -> str | None:
         _describe(arguments),
         *(f"{name}={value}" for name, value in sorted(os.environ.items()) if _is_for_compiler(name)),
         *(torch.__version__, str(torch.version.git_version), torch.backends.cpu.get_cpu_capability(), processor),
-        *(repr(_OPTIONS), config.get_hash().hex(), *_compilers()),
+        *(repr(_OPTIONS), _compiler_settings(), *_compilers()),
         *(str(torch.get_num_threads()), torch.get_float32_matmul_precision()),
         str(torch.are_deterministic_algorithms_enabled()),
     ]
@@ -65,6 +65,12 @@ def key_of(graph: GraphModule, arguments: Any) -> str | None:
 
 def _is_for_compiler(name: str) -> bool:
     return name.startswith(_VARIABLES) and name != "TORCHINDUCTOR_CACHE_DIR"  # where files lie changes no code
+
+
+def _compiler_settings() -> str:
+    """A hash of the settings of torch's compiler, without the one in which AOTInductor describes its last program."""
+    with config.patch({"aot_inductor.metadata": {}}):
+        return config.get_hash().hex()
 
 
 def _describe(value: Any) -> str:
