@@ -80,7 +80,7 @@ def goals(figures: dict[str, Any]) -> list[tuple[str, Ratios, float, float, bool
         ("names per second, 10,000 names", ratios(rates["sample 10,000"], rates["lecture loop"]), 50, 100, False),
         ("names per second, a million", ratios(rates["sample 1,000,000"], rates["lecture loop"]), 50, 100, False),
     ]
-    for (name, both), bar in zip(figures["throughput"].items(), (10, 4, 2), strict=True):
+    for (name, both), bar in zip(figures["throughput"].items(), (10, 5, 5, 3), strict=True):
         ratio = ratios(both["fit"], both["plain"])
         rows.append((f"characters trained on per second, {name}", ratio, bar, 2 * bar, False))
     for command, row in figures["startup"].items():

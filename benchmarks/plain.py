@@ -53,26 +53,54 @@ class PlainMLP(nn.Module):
         return self.layers(torch.cat(parts, -1))
 
 
-class PlainGRU(nn.Module):
-    """A GRU whose cell is called once per position."""
+class PlainRecurrent(nn.Module):
+    """A recurrent network whose cell is called once per position; a subclass has the cell."""
+
+    num_states = 1
 
     def __init__(self, vocab_size: int, size: int) -> None:
         super().__init__()
-        self.first = nn.Parameter(torch.zeros(1, WIDTH))
+        self.first = nn.Parameter(torch.zeros(self.num_states, 1, WIDTH))
         self.table = nn.Embedding(vocab_size, WIDTH)
-        self.update, self.reset, self.candidate = (nn.Linear(2 * WIDTH, WIDTH) for _ in range(3))
+        self.gates = nn.ModuleList(nn.Linear(2 * WIDTH, WIDTH) for _ in range(2 + self.num_states))
         self.output = nn.Linear(WIDTH, vocab_size)
+
+    def cell(self, x: Tensor, state: list[Tensor]) -> list[Tensor]:
+        """State after one position, from x (B, E) and the state before; its first tensor (B, E) is the output."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, T, V)."""
-        embedded, state, states = self.table(x), self.first.expand(len(x), -1), []
+        embedded, state, states = self.table(x), [first.expand(len(x), -1) for first in self.first], []
         for position in range(x.shape[1]):
-            both = torch.cat([embedded[:, position], state], 1)
-            reset, update = torch.sigmoid(self.reset(both)), torch.sigmoid(self.update(both))
-            fresh = torch.tanh(self.candidate(torch.cat([embedded[:, position], reset * state], 1)))
-            state = (1 - update) * state + update * fresh
-            states.append(state)
+            state = self.cell(embedded[:, position], state)
+            states.append(state[0])
         return self.output(torch.stack(states, 1))
+
+
+class PlainGRU(PlainRecurrent):
+    """A GRU."""
+
+    def cell(self, x: Tensor, state: list[Tensor]) -> list[Tensor]:
+        """State after one position."""
+        (hidden,), (reset, update, candidate) = state, self.gates
+        both = torch.cat([x, hidden], 1)
+        kept = torch.sigmoid(reset(both)) * hidden
+        fresh, share = torch.tanh(candidate(torch.cat([x, kept], 1))), torch.sigmoid(update(both))
+        return [(1 - share) * hidden + share * fresh]
+
+
+class PlainLSTM(PlainRecurrent):
+    """An LSTM; makemore has none, so this is its GRU's design with an LSTM's cell."""
+
+    num_states = 2
+
+    def cell(self, x: Tensor, state: list[Tensor]) -> list[Tensor]:
+        """State after one position."""
+        both, memory = torch.cat([x, state[0]], 1), state[1]
+        entry, kept, shown, fresh = (gate(both) for gate in self.gates)
+        memory = torch.sigmoid(kept) * memory + torch.sigmoid(entry) * torch.tanh(fresh)
+        return [torch.sigmoid(shown) * torch.tanh(memory), memory]
 
 
 class PlainLayer(nn.Module):

@@ -9,7 +9,7 @@ import itertools
 import statistics
 
 import torch
-from plain import PlainGRU, PlainMLP, PlainTransformer, targets_per_second
+from plain import PlainGRU, PlainLSTM, PlainMLP, PlainTransformer, targets_per_second
 from step import DATA, points
 
 BATCH_SIZE = 32  # items
@@ -18,8 +18,9 @@ STEPS_PER_EXECUTION = 100  # also the steps between two points of the curve
 ADAMW = ("--model.optimizer", "torch.optim.AdamW", "--model.optimizer.lr", "0.0005", "--model.optimizer.fused", "true")
 MLP = ("MLP", "--model.network.block_size", "16", "--model.network.embed_dim", "64", "--model.network.hidden_dim", "64")
 CASES = {  # name: baseline, its steps, our network, its steps
-    "MLP": (PlainMLP, 300, MLP, 20_000),
-    "GRU": (PlainGRU, 200, ("GRU",), 10_000),
+    "MLP": (PlainMLP, 300, MLP, 50_000),
+    "GRU": (PlainGRU, 200, ("GRU",), 50_000),
+    "LSTM": (PlainLSTM, 200, ("LSTM",), 50_000),
     "Transformer": (PlainTransformer, 100, ("Transformer",), 3_000),
 }
 
@@ -36,7 +37,6 @@ def fit_targets_per_second(network: tuple[str, ...], steps: int) -> tuple[float,
         *("--model.network", f"mm_lightning.networks.{name}", *options, *ADAMW),
         *("--trainer.max_steps", str(steps), "--trainer.steps_per_execution", str(STEPS_PER_EXECUTION)),
         *("--trainer.log_every_n_steps", str(STEPS_PER_EXECUTION)),
-        *("--trainer.compile", "false" if name == "Transformer" else "true"),  # slower when compiled
     )
     targets = batch_size if is_window else batch_size * mean
     times = [(b - a) / (n - m) for (m, a), (n, b) in itertools.pairwise(found)]

@@ -125,4 +125,4 @@ def _multiply_adds(network: Network, data: StepShape) -> float:
     if network.learning != "gradient":
         return 0
     targets = (data.batch_size or torch.inf) * (1 if data.block_size else _TARGETS_PER_ITEM)
-    return 3 * network.num_parameters * targets
+    return network.multiply_adds(targets)

@@ -60,6 +60,14 @@ class Network(nn.Module, ABC):
         counts = (buffer for name, buffer in self.named_buffers() if name.rpartition(".")[2] == "counts")
         return sum(values.numel() for values in chain(self.parameters(), counts))
 
+    def multiply_adds(self, num_targets: float) -> float:
+        """Estimate the multiply-adds of a training step: of its predictions, and twice as many of its gradients.
+
+        Args:
+            num_targets: Number of targets in a step, padding included.
+        """
+        return 3 * self.num_parameters * num_targets
+
     @property
     def embedding_table(self) -> Tensor | None:
         """Rows (V, E) of the submodule `embedding`; None for a network without one."""

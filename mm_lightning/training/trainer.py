@@ -47,7 +47,8 @@ class Trainer(pl.Trainer):
             most of Lightning's time per step. Limits, intervals and curves still count optimiser steps, and the weights
             are the same bit for bit unless compiled.
         compile: Whether to compile the steps of a block to one loop; needs steps_per_execution above 1. Weights then
-            differ by rounding. null compiles long runs of window networks on a CPU. A checkpoint keeps the decision.
+            differ by rounding. null compiles long runs of window networks and of small sequence networks on a CPU. A
+            checkpoint keeps the decision.
 
     Raises:
         UserError: If settings cannot be combined.
@@ -128,7 +129,7 @@ class Trainer(pl.Trainer):
             targets: Number of targets in a step.
         """
         is_on_cpu = isinstance(self.accelerator, CPUAccelerator)
-        if is_on_cpu and use_one_thread_if_small(3 * model.network.num_parameters * targets):
+        if is_on_cpu and use_one_thread_if_small(model.network.multiply_adds(targets)):
             rank_zero_info("1 CPU thread: a step is too small to share (OMP_NUM_THREADS overrides)")
 
     def check_one_pass(self, datamodule: ItemsDataModule, resumed: Checkpoint | None) -> None:

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning.cli.application import main
+from mm_lightning.training.block_steps import stepper
 
 STEPS = 60  # two epochs of 26 steps and a part of a third
 NETWORK = ("--model.network", "mm_lightning.networks.MLP")
@@ -209,6 +210,20 @@ def test_short_runs_are_not_compiled(words, caplog):
     checkpoint, _ = fit(words, *CASES["sgd"], at_once=16)
     assert checkpoint["compiled_steps"] is False
     assert "steps are not compiled: a run of under" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "steps, size, reason", [(24, 1, None), (24, 200, "a step of"), (8, 1, "a run of under 14 steps")]
+)
+def test_long_runs_of_small_sequence_networks_are_compiled(words, monkeypatch, caplog, steps, size, reason):
+    """Catches a recurrent network that needs a flag to be fast, and a compile that costs more than it saves."""
+    compiled = []
+    monkeypatch.setattr(stepper.BlockSteps, "_compile", lambda self, *_: compiled.append(self))
+    monkeypatch.setattr(stepper, "_BREAK_EVEN_STEPS_PER_POSITION", 2)
+    hidden = ("--model.network.hidden_dim", str(8 * size))
+    fit(words, *CASES["gru"], *hidden, steps=steps, at_once=8)
+    assert len(compiled) == (reason is None)
+    assert reason is None or f"steps are not compiled: {reason}" in caplog.text
 
 
 BLOCKS = "trainer.steps_per_execution is 16"

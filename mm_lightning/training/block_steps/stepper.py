@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mm_lightning.training.block_steps.compiled_loop import CompiledSteps
 
 _BREAK_EVEN_STEPS = 50_000  # steps that earn back some 15 seconds of compiling, at 0.3 ms a step
+_BREAK_EVEN_STEPS_PER_POSITION = 2_000  # of a sequence: about 2 seconds of compiling, at 1 ms or more a step
+_SMALL_STEP_MULTIPLY_ADDS = 100e6  # in a larger step on sequences, padding costs as much as compiled code saves
 
 
 class BlockSteps(Stepper):
@@ -145,13 +147,25 @@ class BlockSteps(Stepper):
         if reason and self._settings.compile:
             raise UserError(f"trainer.compile is true, but {reason}; set --trainer.compile false")
         if self.is_compiled is None and not reason:
-            reason = _cost(trainer, xs)
+            reason = self._cost(trainer, xs)
         if reason:
             if trainer.world_size == 1:  # a run that goes on with one device may be compiled then
                 self.is_compiled = False
             rank_zero_info(f"steps are not compiled: {reason}")
             return
         self._compile(trainer, xs, ys, precision == "bf16-mixed")
+
+    def _cost(self, trainer: pl.Trainer, xs: Inputs) -> str | None:
+        """Why compiling costs more time than it saves, if so."""
+        break_even_steps = _BREAK_EVEN_STEPS
+        if not isinstance(xs, Tensor):
+            multiply_adds = self._network.multiply_adds(len(xs[0]) * self._width)
+            if multiply_adds > _SMALL_STEP_MULTIPLY_ADDS:
+                return f"a step of {multiply_adds / 1e6:,.0f} million multiply-adds takes no less time compiled"
+            break_even_steps = _BREAK_EVEN_STEPS_PER_POSITION * self._width
+        if steps_of_run(trainer, trainer.num_training_batches) - trainer.global_step < break_even_steps:
+            return f"a run of under {break_even_steps:,} steps takes less time without"
+        return None
 
     def _compile(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
         from mm_lightning.training.block_steps.compiled_loop import CompiledSteps  # noqa: PLC0415 # imports the compiler
@@ -172,7 +186,9 @@ class BlockSteps(Stepper):
                 rank_zero_info("the compiled step is that of an earlier run")
             else:
                 time = (
-                    "a quarter of a minute" if isinstance(xs, Tensor) else f"minutes, for items of {self._width} tokens"
+                    "a quarter of a minute"
+                    if isinstance(xs, Tensor)
+                    else f"a minute or more, for items of {self._width} tokens"
                 )
                 rank_zero_info(f"compiling the step: {time}; later runs load it")
                 steps.compile()
@@ -202,12 +218,3 @@ def _schedule(trainer: pl.Trainer) -> LRScheduler | None:
     """The schedule that is stepped per optimiser step; `BlockSteps.check` refuses every other kind."""
     configs = trainer.lr_scheduler_configs
     return configs[0].scheduler if configs else None
-
-
-def _cost(trainer: pl.Trainer, xs: Inputs) -> str | None:
-    """Why compiling costs more time than it saves, if so."""
-    if not isinstance(xs, Tensor):
-        return "compiling a sequence network takes minutes, and pays for small recurrent ones (--trainer.compile true)"
-    if steps_of_run(trainer, trainer.num_training_batches) - trainer.global_step < _BREAK_EVEN_STEPS:
-        return f"a run of under {_BREAK_EVEN_STEPS:,} steps takes less time without"
-    return None
