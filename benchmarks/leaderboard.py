@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from rows import ROWS, SEEDS, SPLITS, Figures
+from rows import ROWS, SEEDS, SPLITS, Figures, fit, sources
 
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.evaluation.quality import TrainingReference
@@ -25,7 +25,7 @@ Written by `benchmarks/results.py` from real runs; do not edit. Whoever measures
 - "unseen" leaves out the dev names that occur in train: {seen:,} of {dev:,} with `lecture`. A model that learns names by heart has a low loss on the others.
 - A row is the epoch with the lowest dev loss. Settings, the epoch and the weights of a mixture are chosen on dev; test is looked at once, for this page. So dev is slightly optimistic, and test says by how much.
 - Seeds 42, 43 and 44: mean, and ± the standard deviation. A row without ± has one seed so far.
-- Minutes are processor time of all commands of the row on one thread, of {machine}, torch {torch}, mean of the seeds.
+- Minutes are processor time on one thread of {machine}, torch {torch}, mean of the seeds. Those of a mixture or a student contain the minutes of the rows that it is made from.
 - Settings were chosen by dev loss on `lecture`, one run per trial: about 25 trials for `mlp_best`, 7 for the recurrent networks and `lstm_512`, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer.
 
 A row's commands are below the tables. To compare a checkpoint of yours with a row:
@@ -64,7 +64,7 @@ The last row measures the {dev:,} dev names as if they were samples; most measur
 
 ## Commands
 
-Each with `--data.path FILE --data.split SPLIT --seed_everything SEED` for `fit`. A recipe of one command is `fit --config configs/ROW.yaml`. The others:
+`fit` is given `--data.path FILE --data.split SPLIT --seed_everything SEED` besides. A row with the name of a recipe is `fit --config configs/ROW.yaml`. The others, where a name in braces stands for the checkpoint of that row:
 
 {commands}
 """
@@ -99,7 +99,9 @@ def write(rows: list[Figures], data_path: Path, path: Path) -> None:
         unique=losses_table(tables["unique"], ("train", "dev", "test")),
         quality=quality,
         commands="\n\n".join(
-            f"`{name}`:\n\n```console\n{row.shown()}\n```" for name, row in ROWS.items() if len(row.commands) > 1
+            f"`{name}`:\n\n```console\n{row.shown()}\n```"
+            for name, row in ROWS.items()
+            if row.command != fit(name) and name in lecture
         ),
     )
     path.write_text(text, encoding="utf-8")
@@ -125,12 +127,17 @@ def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
                 ROWS[name].model,
                 f"{seeds[0]['parameters']:,}",
                 *(spread([figures[part] for figures in seeds]) for part in parts),
-                f"{statistics.mean(figures['seconds'] for figures in seeds) / 60:.1f}",
+                f"{minutes(name, rows):.1f}",
                 ROWS[name].published,
             )
             for name, seeds in rows.items()
         ),
     )
+
+
+def minutes(name: str, rows: dict[str, list[Figures]]) -> float:
+    """Processor time of a row and of the rows that it is made from, each the mean of its seeds."""
+    return sum(statistics.mean(row["seconds"] for row in rows[each]) for each in {name, *sources(name)}) / 60
 
 
 def spread(values: list[float]) -> str:

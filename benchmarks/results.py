@@ -5,12 +5,14 @@
 
 The first command trains each row of rows.py on FILE with three seeds and both splits, one thread a run; by default one
 run per core works at a time. Each finished run adds its figures to docs/results.json, and a second start trains only
-the missing ones. The second command measures a checkpoint as the rows are measured, and compares it with a row.
+the missing ones. Runs stay in lightning_logs/results, where mixtures and students find them. The second command
+measures a checkpoint as the rows are measured, and compares it with a row.
 """
 
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,7 +22,7 @@ from pathlib import Path
 
 import leaderboard
 import torch
-from rows import ROOT, ROWS, SEEDS, Figures, jobs
+from rows import ROOT, ROWS, SEEDS, Figures, Job, depth, jobs
 
 from mm_lightning.cli.guest import Prepared
 from mm_lightning.commands.parts.library_warnings import quiet
@@ -32,24 +34,38 @@ from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.valid_items import sample_valid
 
 FIGURES = ROOT / "docs/results.json"
+RUNS = Path("lightning_logs/results").resolve()
 NUM_SAMPLES = 10_000
 TOLERANCE_NATS = 0.0005  # of the same weights on another processor
 LOSSES = ("train", "dev", "unseen", "test")
 
 
-def train(name: str, split: str, seed: int, path: Path) -> Figures:
-    """Carry out the commands of a row and return its figures."""
-    with tempfile.TemporaryDirectory() as folder:
-        commands = ROWS[name].steps(path, split, seed)
-        seconds = sum(cpu_seconds([sys.executable, "-m", "mm_lightning", *line], folder) for line in commands)
-        app = opened(Path(folder) / ROWS[name].result, path)
+def folder_of(job: Job) -> Path:
+    """Folder of a run."""
+    return RUNS / "-".join(map(str, job)).replace(" ", "")
+
+
+def checkpoint_of(job: Job) -> Path:
+    """Checkpoint of a finished run."""
+    return folder_of(job) / ROWS[job[0]].result
+
+
+def train(job: Job, path: Path) -> Figures:
+    """Carry out the command of a row and return its figures."""
+    name, split, seed = job
+    checkpoints = {need: checkpoint_of((need, split, seed)) for need in ROWS[name].needs}
+    arguments = ROWS[name].arguments(path, split, seed, checkpoints)
+    shutil.rmtree(folder_of(job), ignore_errors=True)  # of an interrupted run
+    folder_of(job).mkdir(parents=True)
+    seconds = cpu_seconds([sys.executable, "-m", "mm_lightning", *arguments], folder_of(job))
+    app = opened(checkpoint_of(job), path)
     figures = {"config": name, "split": split, "seed": seed, "seconds": seconds, **losses(app)}
     if (split, seed) == ("lecture", SEEDS[0]):
         figures["samples"] = sample_quality(app)
     return figures
 
 
-def cpu_seconds(command: list[str], folder: str) -> float:
+def cpu_seconds(command: list[str], folder: Path) -> float:
     """Run a command on one thread and return its processor time, which other processes change less than wall time.
 
     Raises:
@@ -88,16 +104,20 @@ def sample_quality(app: Prepared) -> dict[str, float | None]:
 
 
 def run(path: Path, only: list[str], num_workers: int) -> None:
-    """Measure the rows that have no figures yet, `num_workers` at a time."""
+    """Measure the rows that have no figures yet, and the rows whose checkpoints these need, `num_workers` at a time."""
     rows = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
-    known = {(row["config"], row["split"], row["seed"]) for row in rows}
+    known = {(row["config"], row["split"], row["seed"]): row for row in rows}
     wanted = [job for job in jobs(only) if job not in known]
-    with ThreadPoolExecutor(num_workers) as pool:
-        for future in as_completed([pool.submit(train, *job, path) for job in wanted]):
-            rows.append(future.result())
-            print({key: value for key, value in rows[-1].items() if key != "samples"}, flush=True)
-            FIGURES.parent.mkdir(exist_ok=True)
-            FIGURES.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+    for name, split, seed in wanted:  # grows
+        needed = ((need, split, seed) for need in ROWS[name].needs)
+        wanted += [job for job in needed if job not in wanted and not checkpoint_of(job).exists()]
+    for level in range(1 + max((depth(name) for name, _, _ in wanted), default=0)):
+        with ThreadPoolExecutor(num_workers) as pool:
+            running = {pool.submit(train, job, path): job for job in wanted if depth(job[0]) == level}
+            for future in as_completed(running):
+                known[running[future]] = figures = future.result()
+                print({key: value for key, value in figures.items() if key != "samples"}, flush=True)
+                FIGURES.write_text("[\n" + ",\n".join(map(json.dumps, known.values())) + "\n]\n")
 
 
 def check(path: Path, name: str, checkpoint: Path) -> bool:

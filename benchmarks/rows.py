@@ -1,16 +1,18 @@
 """Rows of the page of results: a row is the commands that lead to a checkpoint."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-RUN = "lightning_logs/version_{}"
-BEST = "checkpoints/best.ckpt"
+BEST = "lightning_logs/version_0/checkpoints/best.ckpt"
 SEEDS = (42, 43, 44)
 SPLITS = ("lecture", "unique")
 
 Command = tuple[str, ...]  # arguments after `python -m mm_lightning`; the options of data and seed are added to fit
+Job = tuple[str, str, int]  # row, split and seed of a measurement
 
 
 def fit(config: str, *options: str) -> Command:
@@ -24,39 +26,42 @@ class Row:
 
     Args:
         model: Description for people.
-        commands: The commands, in the folder of the row's runs.
+        command: The command. A word `{NAME}` stands for the checkpoint of another row, of the same split and seed.
         published: Published dev loss, if there is one.
-        result: Checkpoint of the last command.
+        result: Checkpoint of the command.
     """
 
     model: str
-    commands: tuple[Command, ...]
+    command: Command
     published: str = ""
-    result: str = f"{RUN.format(0)}/{BEST}"
+    result: str = BEST
 
-    def steps(self, data: Path, split: str, seed: int) -> list[list[str]]:
-        """The commands on a data file, with absolute paths of configs."""
+    @property
+    def needs(self) -> list[str]:
+        """Names of the rows whose checkpoints the command takes."""
+        return [word.strip("{}") for word in self.command if re.fullmatch(r"{.*}", word)]
+
+    def arguments(self, data: Path, split: str, seed: int, checkpoints: Mapping[str, Path]) -> list[str]:
+        """The command on a data file, with absolute paths."""
         common = ["--data.path", str(data), "--data.split", split, "--seed_everything", str(seed)]
         common += ["--trainer.enable_progress_bar", "false"]
-        placed = [
-            [str(ROOT / word) if word.startswith("configs/") else word for word in line] for line in self.commands
-        ]
-        return [[*line, *(common if line[0] == "fit" else [])] for line in placed]
+        paths = {f"{{{name}}}": str(path) for name, path in checkpoints.items()}
+        placed = [paths.get(word, str(ROOT / word) if word.startswith("configs/") else word) for word in self.command]
+        return [*placed, *(common if self.command[0] == "fit" else [])]
 
     def shown(self) -> str:
-        """The commands as a user types them."""
-        return "\n".join(f"$ uv run python -m mm_lightning {' '.join(command)}" for command in self.commands)
+        """The command as a user types it."""
+        return f"$ uv run python -m mm_lightning {' '.join(self.command)}"
 
 
 def recipe(name: str, model: str, published: str = "") -> dict[str, Row]:
-    """A row of a single recipe, under its name."""
-    return {name: Row(model, (fit(name),), published)}
+    """A row of a recipe, under its name."""
+    return {name: Row(model, fit(name), published)}
 
 
-def mixed(model: str, *configs: str) -> Row:
-    """A row of the mixture of some recipes."""
-    mix = ("mix", *(str(number) for number in range(len(configs))))
-    return Row(model, (*map(fit, configs), mix), result="mixture.ckpt")
+def mixed(name: str, model: str, *rows: str) -> dict[str, Row]:
+    """A row of the mixture of other rows."""
+    return {name: Row(model, ("mix", *(f"{{{row}}}" for row in rows)), result="mixture.ckpt")}
 
 
 ROWS: dict[str, Row] = {
@@ -76,14 +81,25 @@ ROWS: dict[str, Row] = {
     **recipe("transformer", "Transformer, 4 layers, 64 wide", "~1.92, other split"),
     **recipe("mlp_best", "MLP, context 8, two layers of 600"),
     **recipe("lstm_512", "LSTM, 512 units"),
-    "lstm_512 + ngram": mixed("the LSTM and the counts, mixed", "lstm_512", "ngram"),
+    **mixed("lstm_512 + ngram", "the LSTM and the counts, mixed", "lstm_512", "ngram"),
 }
 
 
-def jobs(only: list[str]) -> list[tuple[str, str, int]]:
-    """Row, split and seed of every measurement."""
+def jobs(only: list[str]) -> list[Job]:
+    """Every measurement of all rows or of some."""
     names = only or list(ROWS)
     return [(name, split, seed) for seed in SEEDS for split in SPLITS for name in names]
+
+
+def sources(name: str) -> set[str]:
+    """Names of all rows that a row is made from."""
+    needs = ROWS[name].needs
+    return set(needs).union(*map(sources, needs))
+
+
+def depth(name: str) -> int:
+    """Number of rows that come one after the other before a row."""
+    return max((1 + depth(need) for need in ROWS[name].needs), default=0)
 
 
 Figures = dict[str, Any]

@@ -1,6 +1,7 @@
 """The choice of the device where the options leave it."""
 
 import os
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mm_lightning.cli.devices import settle, with_devices
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.one_process import go_on_alone, started_processes
+from mm_lightning.networks.base import Network
 
 SMALL, LARGE = 12_000, 200_000
 
@@ -20,7 +22,8 @@ def choose(monkeypatch):
     def choose(has_gpu, num_parameters=LARGE, learns=True, batch_size=512, **settings):
         monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
         learning = "gradient" if learns else "counting"
-        network = SimpleNamespace(learning=learning, num_parameters=num_parameters)
+        multiply_adds = partial(Network.multiply_adds, SimpleNamespace(num_parameters=num_parameters))
+        network = SimpleNamespace(learning=learning, multiply_adds=multiply_adds)
         data = SimpleNamespace(batch_size=batch_size, block_size=3)
         return with_devices({"accelerator": "auto", "devices": "auto", **settings}, network, data)
 
