@@ -4,6 +4,7 @@ import os
 from functools import partial
 from types import SimpleNamespace
 
+import lightning.pytorch  # noqa: F401 # sets the rank, without which no line is said
 import pytest
 
 from mm_lightning.cli.devices import settle, with_devices
