@@ -360,7 +360,8 @@ def test_a_seed_of_ones_own(tmp_path):
     )
 
 
-@pytest.mark.parametrize("network", [pytest.param("MLP", marks=pytest.mark.slow), "GRU"])
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["MLP", "GRU"])
 def test_two_processes_equal_one_with_twice_the_batch(tmp_path, network):
     """Catches a shard of its own order, a loss averaged over the wrong share, and metrics of one rank only.
 

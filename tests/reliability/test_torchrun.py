@@ -105,9 +105,8 @@ ONE, TWO = (1, 2), (2, 1)  # machines, and processes on each
 KILLS = [(ONE, 0), (ONE, 1), (TWO, 0), (TWO, 1), (ONE, "torchrun 0"), (TWO, "torchrun 0"), (TWO, "torchrun 1")]
 
 
-@pytest.mark.parametrize(
-    ("shape", "victim"), [pytest.param(*case, marks=() if case == (TWO, 1) else pytest.mark.slow) for case in KILLS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "victim"), KILLS)
 def test_all_end_when_one_is_killed(start, tmp_path, shape, victim):
     """Catches a process that trains on alone or waits for half an hour, status 0, and a lost run."""
     machines = train(start, *shape)

@@ -103,10 +103,10 @@ def test_a_resumed_run_has_the_average_of_an_uninterrupted_one(words, single, ca
 
 
 COMPILE = ("--trainer.compile", "true")
-SLOW = [pytest.param(case, marks=pytest.mark.slow) for case in ("rare", "parameters", "late", "epochs")]
 
 
-@pytest.mark.parametrize("case", ["ema", *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["ema", "rare", "parameters", "late", "epochs"])
 def test_compiled_steps_have_the_average_too(words, case):
     """Catches another average in the compiled loop, and one that hangs on where blocks end."""
     plain = ("--model.network.dropout", "0")  # compiled dropout draws other numbers

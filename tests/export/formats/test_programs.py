@@ -22,7 +22,7 @@ from mm_lightning.export.formats.step import Step, make_step
 from mm_lightning.networks import LSTM, MLP, Mixture, PitmanYor, Transformer
 from mm_lightning.training.module import LanguageModel
 
-SHORT = {"gru", "ngram_labels"}  # a state; counts and labels; the others are slow tests
+SHORT = {"gru"}  # has a state; the others are slow tests
 RECIPES = [pytest.param(path, marks=() if path.stem in SHORT else pytest.mark.slow, id=path.stem) for path in CONFIGS]
 METADATA = {"tokens": json.dumps([None, "a"])}
 TYPES = {"tensor(int64)": torch.int64, "tensor(float)": torch.float32, "tensor(double)": torch.float64}
