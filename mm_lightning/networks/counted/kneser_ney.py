@@ -54,8 +54,8 @@ class KneserNey(NGramCounts):
     Modified Kneser-Ney smoothing (Chen and Goodman 1999): three discounts per length are estimated from the counts, so
     no setting is needed. A shorter n-gram counts the distinct tokens before it, not its occurrences.
 
-    With labels, n-grams of all labels are smoothed as above, and n-grams of each label in the same way, except that a
-    length is smoothed towards a mixture: the next shorter length of the label, and the same length of all labels.
+    With labels, n-grams of all labels are smoothed as above. N-grams of each label are smoothed in the same way, but
+    towards a mixture: the next shorter length of the label, and the same length of all labels.
 
     Args:
         vocab_size: Number of ids V, set from the data.

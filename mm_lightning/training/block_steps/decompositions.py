@@ -1,7 +1,7 @@
 """Operations of the traced step in a form that takes less time on a CPU; each agrees with torch's own within rounding.
 
 MKL's products are slow where the rows of the result have a length that is no multiple of a vector's, such as the 27
-letters: padded to 32 columns, a product takes two thirds of the time. The vectorised tanh of torch's compiler has more
+letters. Padded to 32 columns, a product takes two thirds of the time. The vectorised tanh of torch's compiler has more
 digits than a float32 holds.
 """
 

@@ -1,7 +1,7 @@
 """Milestones: the epochs whose end has more work than training.
 
 A short list has epochs of a few milliseconds, and its run has hundreds of them. Validation, samples, pictures and
-checkpoints take longer than such an epoch. So they come at epochs that lie further apart as the run grows: a run has as
+checkpoints take longer than such an epoch. So they come at epochs that lie further apart as the run grows. A run has as
 many of them as its length has octaves, and not as many as it has epochs.
 
 Whether an epoch is a milestone depends only on its number and its steps, never on time. A resumed run therefore has
