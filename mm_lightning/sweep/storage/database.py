@@ -4,8 +4,8 @@ A killed worker leaves nothing behind that another machine could see. So each wo
 After a long silence the trial counts as abandoned, and later reports of its worker are left out. The clock is the
 database's.
 
-Optuna's own retry of silent trials does not fit (optuna 5). It serves `Study.optimize` only, and overlooks a worker that
-was killed before its first heartbeat. A second kill between its two steps loses the trial.
+Optuna's own retry of silent trials does not fit (optuna 5). It serves `Study.optimize` only. It overlooks a worker that
+was killed before its first heartbeat, and a second kill between its two steps loses the trial.
 """
 
 import time
