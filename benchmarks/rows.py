@@ -64,6 +64,8 @@ def mixed(name: str, model: str, *rows: str) -> dict[str, Row]:
     return {name: Row(model, ("mix", *(f"{{{row}}}" for row in rows)), result="mixture.ckpt")}
 
 
+BF16 = ("--trainer.precision", "bf16-mixed")
+
 ROWS: dict[str, Row] = {
     **recipe("bigram_counts", "bigram, counted, add-one smoothing", "2.4533"),
     **recipe("bigram", "bigram, one matrix", "2.46-2.48"),
@@ -79,9 +81,32 @@ ROWS: dict[str, Row] = {
     **recipe("gru", "GRU"),
     **recipe("lstm", "LSTM"),
     **recipe("transformer", "Transformer, 4 layers, 64 wide", "~1.92, other split"),
-    **recipe("mlp_best", "MLP, context 8, two layers of 600"),
-    **recipe("lstm_512", "LSTM, 512 units"),
-    **mixed("lstm_512 + ngram", "the LSTM and the counts, mixed", "lstm_512", "ngram"),
+    "mlp_best": Row("MLP, context 10, two layers of 800", fit("mlp_best", *BF16)),
+    "lstm_512": Row("LSTM, 512 units", fit("lstm_512", *BF16)),
+    **mixed("two networks", "LSTM and counts, mixed", "lstm_512", "ngram"),
+    **mixed("three networks", "LSTM, MLP and counts, mixed", "lstm_512", "mlp_best", "ngram"),
+    "lstm_student": Row(
+        "LSTM, 512 units, student of the three networks",
+        fit(
+            "lstm_512",
+            *("--teacher", "{three networks}", "--teacher_items", "400000", "--trainer.max_steps", "20000"),
+            *("--model.network.weight_dropout", "0", "--model.network.dropout", "0.05"),
+            *("--model.network.embed_dropout", "0", "--model.optimizer.weight_decay", "0.02"),
+            *("--model.lr_scheduler.max_lr", "0.004", *BF16),
+        ),
+    ),
+    "mlp_student": Row(
+        "MLP, context 10, two layers of 800, student of the LSTM above",
+        fit(
+            "mlp_best",
+            *("--teacher", "{lstm_student}", "--teacher_items", "300000"),
+            *("--model.network.dropout", "0", "--model.network.embed_dropout", "0"),
+            *("--model.optimizer.weight_decay", "0.01", *BF16),
+        ),
+    ),
+    **mixed(
+        "six networks", "six of these, mixed", "lstm_student", "lstm_512", "mlp_best", "transformer", "gru", "ngram"
+    ),
 }
 
 
