@@ -157,7 +157,7 @@ def _train(
     resumed: Checkpoint | None,
     lock: Callable[[Path], None],
 ) -> None:
-    """Train; remove the folder of a new run that fails before its first step."""
+    """Train; remove a run without a checkpoint whose training diverges, or fails before its first step."""
     ckpt_path = None if resumed is None else str(resumed.path)
     try:
         if trainer.run_folder is not None and (resumed is None or not run_folders.is_last(resumed.path)):
@@ -168,7 +168,7 @@ def _train(
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:  # TensorBoard's writer does not name its file
             error.filename = trainer.run_folder
-        if trainer.global_step in (0, resumed and resumed.step):
+        if isinstance(error, UserError) or trainer.global_step in (0, resumed and resumed.step):
             trainer.discard_run()
         raise
 
