@@ -26,7 +26,7 @@ Written by `benchmarks/results.py` from real runs; do not edit. Whoever measures
 - A row is the epoch with the lowest dev loss. Settings, the epoch and the weights of a mixture are chosen on dev; test is looked at once, for this page. So dev is slightly optimistic, and test says by how much.
 - Seeds 42, 43 and 44: mean, and ± the standard deviation. A row without ± has one seed so far.
 - Minutes are processor time on one thread of {machine}, torch {torch}, mean of the seeds. Those of a mixture or a student contain the minutes of the rows that it is made from.
-- Settings were chosen by dev loss on `lecture`, one run per trial: about 25 trials for `mlp_best`, 7 for the recurrent networks and `lstm_512`, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer.
+- Settings were chosen by dev loss on `lecture`, one run per trial: about 30 trials for `mlp_best`, 15 for `lstm_512`, 7 for the other recurrent networks, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer.
 
 A row's commands are below the tables. To compare a checkpoint of yours with a row:
 
