@@ -16,13 +16,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from pathlib import Path
 
 import leaderboard
 import torch
-from rows import ROOT, ROWS, SEEDS, Figures, Job, depth, jobs
+from rows import ROOT, ROWS, SEEDS, Figures, Job, jobs, needs
 
 from mm_lightning.cli.guest import Prepared
 from mm_lightning.commands.parts.library_warnings import quiet
@@ -53,7 +53,7 @@ def checkpoint_of(job: Job) -> Path:
 def train(job: Job, path: Path) -> Figures:
     """Carry out the command of a row and return its figures."""
     name, split, seed = job
-    checkpoints = {need: checkpoint_of((need, split, seed)) for need in ROWS[name].needs}
+    checkpoints = {need[0]: checkpoint_of(need) for need in needs(job)}
     arguments = ROWS[name].arguments(path, split, seed, checkpoints)
     shutil.rmtree(folder_of(job), ignore_errors=True)  # of an interrupted run
     folder_of(job).mkdir(parents=True)
@@ -104,18 +104,26 @@ def sample_quality(app: Prepared) -> dict[str, float | None]:
 
 
 def run(path: Path, only: list[str], num_workers: int) -> None:
-    """Measure the rows that have no figures yet, and the rows whose checkpoints these need, `num_workers` at a time."""
+    """Measure the rows that have no figures yet, `num_workers` at a time; `only` some, and the rows that these need."""
     rows = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
     known = {(row["config"], row["split"], row["seed"]): row for row in rows}
-    wanted = [job for job in jobs(only) if job not in known]
-    for name, split, seed in wanted:  # grows
-        needed = ((need, split, seed) for need in ROWS[name].needs)
-        wanted += [job for job in needed if job not in wanted and not checkpoint_of(job).exists()]
-    for level in range(1 + max((depth(name) for name, _, _ in wanted), default=0)):
-        with ThreadPoolExecutor(num_workers) as pool:
-            running = {pool.submit(train, job, path): job for job in wanted if depth(job[0]) == level}
-            for future in as_completed(running):
-                known[running[future]] = figures = future.result()
+    waiting: list[Job] = []
+    needed: set[Job] = set()
+    for job in reversed(jobs()):
+        is_missing = job not in known and (not only or job[0] in only)
+        if is_missing or (job in needed and not checkpoint_of(job).exists()):
+            waiting.insert(0, job)
+            needed.update(needs(job))
+    running: dict[Future[Figures], Job] = {}
+    with ThreadPoolExecutor(num_workers) as pool:
+        while waiting or running:
+            unfinished = {*waiting, *running.values()}
+            ready = [job for job in waiting if unfinished.isdisjoint(needs(job))]
+            for job in ready[: num_workers - len(running)]:
+                waiting.remove(job)
+                running[pool.submit(train, job, path)] = job
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                known[running.pop(future)] = figures = future.result()
                 print({key: value for key, value in figures.items() if key != "samples"}, flush=True)
                 FIGURES.write_text("[\n" + ",\n".join(map(json.dumps, known.values())) + "\n]\n")
 
@@ -137,7 +145,9 @@ def main() -> None:
     """Measure and write, or check."""
     parser = argparse.ArgumentParser(description="Measure the rows of docs/results.md, and write the page.")
     parser.add_argument("file", type=Path, help="items to train on, one per line")
-    parser.add_argument("--only", nargs="*", default=[], help="measure only these rows, and write no page")
+    parser.add_argument(
+        "--only", nargs="*", default=[], choices=ROWS, metavar="ROW", help="measure these rows alone, write no page"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of runs at a time")
     parser.add_argument("--check", nargs=2, metavar=("ROW", "CHECKPOINT"), help="compare a checkpoint with a row")
     options = parser.parse_args()

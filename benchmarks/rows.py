@@ -1,4 +1,4 @@
-"""Rows of the page of results: a row is the commands that lead to a checkpoint."""
+"""Rows of the page of results: a row is the command that leads to a checkpoint."""
 
 import re
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ SPLITS = ("lecture", "unique")
 
 Command = tuple[str, ...]  # arguments after `python -m mm_lightning`; the options of data and seed are added to fit
 Job = tuple[str, str, int]  # row, split and seed of a measurement
+Figures = dict[str, Any]
 
 
 def fit(config: str, *options: str) -> Command:
@@ -110,21 +111,18 @@ ROWS: dict[str, Row] = {
 }
 
 
-def jobs(only: list[str]) -> list[Job]:
-    """Every measurement of all rows or of some."""
-    names = only or list(ROWS)
-    return [(name, split, seed) for seed in SEEDS for split in SPLITS for name in names]
+def jobs() -> list[Job]:
+    """Every measurement, a row after those that it needs."""
+    return [(name, split, seed) for split in SPLITS for seed in SEEDS for name in ROWS]
+
+
+def needs(job: Job) -> list[Job]:
+    """The measurements whose checkpoints one takes."""
+    name, split, seed = job
+    return [(need, split, seed) for need in ROWS[name].needs]
 
 
 def sources(name: str) -> set[str]:
     """Names of all rows that a row is made from."""
     needs = ROWS[name].needs
     return set(needs).union(*map(sources, needs))
-
-
-def depth(name: str) -> int:
-    """Number of rows that come one after the other before a row."""
-    return max((1 + depth(need) for need in ROWS[name].needs), default=0)
-
-
-Figures = dict[str, Any]
