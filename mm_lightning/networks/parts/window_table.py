@@ -19,7 +19,8 @@ class WindowTable:
 
     Which windows one call computes together depends on the earlier requests, but the rows do not: every call has
     equally many windows, as matrix products of another size round otherwise. So processes that share out the batches
-    of a run sample the same items as one process.
+    of a run sample the same items as one process. Room that the requested windows leave in a call is for windows that
+    nobody requested yet.
 
     Args:
         compute: Maps windows (N, C) to rows (N, V) float64 on the CPU.
@@ -34,6 +35,7 @@ class WindowTable:
         self._rows = torch.empty(vocab_size**block_size, vocab_size, dtype=torch.float64)  # uses memory as it fills
         self._is_known = torch.zeros(len(self._rows), dtype=torch.bool)
         self._num_requests = 0
+        self._first_missing = 0  # the windows with lower numbers are known
 
     def advance(self, ids: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Look up the rows (B, V) of the windows that end with ids (B, T).
@@ -55,11 +57,18 @@ class WindowTable:
         return self._rows
 
     def _fill(self, numbers: Tensor) -> None:
-        """Compute the rows of the windows with these numbers (N,); after many requests, compute all missing rows."""
+        """Compute the rows of the windows with these numbers (N,), and of others where the calls have room.
+
+        After many requests, all missing rows are computed.
+        """
+        first, last = self._first_missing, self._first_missing - len(numbers) % -_CHUNK
         if self._num_requests > len(self._rows):
-            numbers = (~self._is_known).nonzero().flatten()
+            last = len(self._rows)
+        others = first + (~self._is_known[first:last]).nonzero().flatten()
+        numbers = torch.unique(torch.cat([numbers, others]))
         for chunk in torch.split(numbers, _CHUNK):
             padded = F.pad(chunk, (0, _CHUNK - len(chunk)))
             rows = self._compute(padded[:, None] // self._digit_values % self._vocab_size)
             self._rows[chunk] = rows[: len(chunk)]
         self._is_known[numbers] = True
+        self._first_missing = last
