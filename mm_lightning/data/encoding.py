@@ -50,6 +50,12 @@ class EncodedItems:
         """(num_items,) int64, the position of each item's first id in the stream."""
         return (self.lengths + 1).cumsum(0) - (self.lengths + 1)
 
+    @property
+    def reach(self) -> Tensor:
+        """(T,) float64, share of the items that have an id or a boundary at each position of the longest one."""
+        counts = self.lengths.bincount(self.weights)
+        return counts.flip(0).cumsum(0).flip(0).double() / counts.sum()
+
     def to(self, device: torch.device) -> "EncodedItems":
         """Copy the items to a device."""
         optional = (self.weights, self.labels, self.soft_targets)

@@ -187,6 +187,11 @@ class SequenceNetwork(Network):
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Compute the logits (B, T, V) after each of ids (B, T), which follow the ids of the state; and a new state."""
 
+    @property
+    def reads_in_parts(self) -> bool:
+        """Whether training may read a batch part by part, each from the state before, as if it were read at once."""
+        return False
+
     @override
     def forward(self, x: Tensor) -> Tensor:
         return self.read(x, ())[0]  # causal, so padding behind an item changes no logits before the padding

@@ -197,6 +197,11 @@ class RecurrentNetwork(SequenceNetwork):
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(hidden_dim, vocab_size)
 
+    @property
+    @override
+    def reads_in_parts(self) -> bool:
+        return not self.recurrence.weight_dropout  # each call draws other weights
+
     @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         before = tuple(tensor.transpose(0, 1).contiguous() for tensor in state)  # (B, layers, H) -> (layers, B, H)

@@ -106,7 +106,7 @@ class Trainer(pl.Trainer):
         datamodule.make_loader = partial(self._make_loader, model.network.learning == "counting")
         if self.blocks.max_steps == 1:
             return default_stepper(model.network)
-        return BlockSteps(model.network, self.blocks, width=int(datamodule.examples.lengths.max()) + 1)
+        return BlockSteps(model.network, self.blocks, datamodule.examples.reach)
 
     def _make_loader(self, is_counted: bool, batches: TrainBatches) -> TrainBatches | EveryExample | BlockLoader:
         """Group batches into blocks, and let checkpoints be saved before each."""

@@ -3,13 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from mm_lightning.data.batches import TrainBatches
-from mm_lightning.data.encoding import IGNORE
-from mm_lightning.data.vocabulary import BOUNDARY
 
 Inputs = Tensor | Sequence[Tensor]
 Block = tuple[Inputs, Inputs]  # x and y of several batches, each stacked where all batches have one shape
@@ -56,11 +52,3 @@ class BlockLoader:
             return xs, ys
         x, y = examples.gather(rows.flatten())
         return x.view(*rows.shape, -1), y.view(*rows.shape, *y.shape[1:])  # (n, batch_size, C) and (n, batch_size)
-
-
-def stack(xs: Sequence[Tensor], ys: Sequence[Tensor], width: int) -> tuple[Tensor, Tensor]:
-    """X (n, batch_size, width) and y of n batches of padded items, all padded to one width."""
-    x = torch.stack([F.pad(x, (0, width - x.shape[1]), value=BOUNDARY) for x in xs])
-    if ys[0].is_floating_point():  # (batch_size, T, V)
-        return x, torch.stack([F.pad(y, (0, 0, 0, width - y.shape[1])) for y in ys])
-    return x, torch.stack([F.pad(y, (0, width - y.shape[1]), value=IGNORE) for y in ys])

@@ -10,6 +10,7 @@ its cache has the code. So the traced step is exported, and AOTInductor packages
 its results do not depend on whether the package is new or kept from an earlier run.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.averages import LoopAverage
 from mm_lightning.training.block_steps.optimizer_rules import rule_of
 from mm_lightning.training.block_steps.program_cache import Program, compile_program, key_of, load
+from mm_lightning.training.block_steps.ragged import Part
 from mm_lightning.training.block_steps.traced_block import Arguments, Step, export
 from mm_lightning.training.optimization import GradientClipping
 
@@ -38,6 +40,7 @@ class CompiledSteps:
         autocast: Whether to compute in bfloat16 under torch's autocast.
         clipping: Gradient clipping.
         average: Average of the weights, if there is one.
+        parts: Parts of a batch of items; none for windows.
 
     Raises:
         Exception: An error of torch's tracing.
@@ -53,6 +56,7 @@ class CompiledSteps:
         autocast: bool = False,
         clipping: GradientClipping = GradientClipping(),  # noqa: B008 # immutable
         average: LoopAverage | None = None,
+        parts: Sequence[Part] = (),
     ) -> None:
         self._group = optimizer.param_groups[0]
         self._optimizer = optimizer
@@ -60,7 +64,7 @@ class CompiledSteps:
         self._average = average
         self._rule = rule_of(optimizer)
         self._fixed = self._fixed_settings()
-        self._step = Step(network, self._rule, clipping, average, autocast)
+        self._step = Step(network, parts, self._rule, clipping, average, autocast)
         self._arguments = self._arguments_of(x[:0], y[:0], [])
         _, xs, ys, moving, carried = self._arguments
         self._graph = self._step.trace(xs[0], ys[0], moving[0], carried)

@@ -4,6 +4,7 @@ Lightning's work around a step takes several times as long as a small network's 
 per block.
 """
 
+import itertools
 from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
@@ -20,8 +21,9 @@ from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.averages import LoopAverage, average_obstacle, average_step
-from mm_lightning.training.block_steps.block_loader import Block, Inputs, stack
+from mm_lightning.training.block_steps.block_loader import Block, Inputs
 from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
+from mm_lightning.training.block_steps.ragged import Part, parts_of, stack
 from mm_lightning.training.block_steps.settings import BlockSettings, obstacle
 from mm_lightning.training.optimization import Schedule
 from mm_lightning.training.steppers import Stepper, Steps, rank_weight
@@ -40,16 +42,17 @@ class BlockSteps(Stepper):
     Args:
         network: The network in training.
         settings: Steps of a block, compilation, gradient clipping.
-        width: Positions of the longest training item; compiled batches of sequences are all padded to it.
+        reach: (T,) share of the training items that have a target at each position.
     """
 
     is_automatic = False
 
-    def __init__(self, network: Network, settings: BlockSettings, width: int) -> None:
+    def __init__(self, network: Network, settings: BlockSettings, reach: Tensor) -> None:
         self.is_compiled = settings.compile  # on one device, as decided here or in the run before a checkpoint
         self._network = network
         self._settings = settings
-        self._width = width
+        self._reach = reach
+        self._parts: list[Part] = []  # of a compiled batch of items
         self._compiled_steps: CompiledSteps | None = None
         self._has_begun = False
 
@@ -88,21 +91,34 @@ class BlockSteps(Stepper):
         if not self._has_begun:
             self._begin(trainer, xs, ys)
         compiled = self._compiled_steps
-        # torch's own first step makes the optimiser's state, and schedules wait for it
-        is_ready = compiled is not None and trainer.global_step > 0 and compiled.ready
-        num_single = 0 if is_ready else len(xs) if compiled is None else 1
-        parts = [self._run_singly(trainer, xs, ys, num_single)] if num_single else []
-        if compiled is not None and num_single < len(xs):
-            x, y = self._in_one_shape(xs[num_single:], ys[num_single:])
-            parts.append(_run_compiled(compiled, x, y, _schedule(trainer)))
-            count_steps(trainer, len(xs) - num_single)
+        if compiled is None:
+            return self._run_singly(trainer, xs, ys, num_after=0)
+        x, y, is_compiled = self._in_one_shape(xs, ys)
+        if trainer.global_step == 0 or not compiled.ready:
+            is_compiled[0] = False  # torch's own first step makes the optimiser's state, and schedules wait for it
+        parts, start = [], 0
+        for in_loop, steps in itertools.groupby(is_compiled):
+            stop = start + len(list(steps))
+            if in_loop:
+                parts.append(_run_compiled(compiled, x[start:stop], y[start:stop], _schedule(trainer)))
+                count_steps(trainer, stop - start)
+            else:
+                parts.append(self._run_singly(trainer, xs[start:stop], ys[start:stop], num_after=len(xs) - stop))
+            start = stop
         return Steps(torch.cat([part.losses for part in parts]), [rate for part in parts for rate in part.rates])
 
-    def _run_singly(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, count: int) -> Steps:
-        """Carry out the first steps in torch's own operations; Lightning's wrapper takes as long again."""
+    def _run_singly(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, num_after: int) -> Steps:
+        """Carry out steps in torch's own operations; Lightning's wrapper takes as long again.
+
+        Args:
+            trainer: The Trainer.
+            xs: Inputs of each step.
+            ys: Targets of each step.
+            num_after: Number of steps of the block after these.
+        """
         optimizer, schedule = trainer.optimizers[0], _schedule(trainer)
         losses, rates = [], []
-        for i, (x, y) in enumerate(zip(xs[:count], ys[:count], strict=True), 1):
+        for i, (x, y) in enumerate(zip(xs, ys, strict=True), 1):
             rates.append(optimizer.param_groups[0]["lr"])
             loss = cross_entropy(self._network(x), y) * rank_weight(trainer, y)
             optimizer.zero_grad()
@@ -113,7 +129,7 @@ class BlockSteps(Stepper):
                 schedule.step()
             losses.append(loss.detach())
             count_steps(trainer, 1)
-            average_step(trainer, (x, y), num_left=len(xs) - i)
+            average_step(trainer, (x, y), num_left=len(xs) - i + num_after)
         return Steps(torch.stack(losses), rates)
 
     def _update(self, trainer: pl.Trainer, optimizer: Optimizer, loss: Tensor) -> None:
@@ -130,16 +146,19 @@ class BlockSteps(Stepper):
             scaler.step(optimizer)
             scaler.update()
 
-    def _in_one_shape(self, xs: Inputs, ys: Inputs) -> tuple[Tensor, Tensor]:
+    def _in_one_shape(self, xs: Inputs, ys: Inputs) -> tuple[Tensor, Tensor, list[bool]]:
+        """X and y of the batches, each in one tensor; and whether the compiled program has room for each batch."""
         if isinstance(xs, Tensor) and isinstance(ys, Tensor):
-            return xs, ys
-        return stack(list(xs), list(ys), self._width)
+            return xs, ys, [True] * len(xs)
+        return stack(list(xs), list(ys), self._parts)
 
     def _begin(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs) -> None:
         """Compile the steps, or say why not."""
         self._has_begun = True
         if self.is_compiled is False:
             return
+        if not isinstance(xs, Tensor):
+            self._parts = parts_of(self._network, self._reach, len(xs[0]))
         precision = str(trainer.precision)
         reason = average_obstacle(trainer) or obstacle(
             trainer.optimizers[0], _schedule(trainer), precision, xs[0].device, trainer.world_size
@@ -159,10 +178,11 @@ class BlockSteps(Stepper):
         """Why compiling costs more time than it saves, if so."""
         break_even_steps = _BREAK_EVEN_STEPS
         if not isinstance(xs, Tensor):
-            multiply_adds = self._network.multiply_adds(len(xs[0]) * self._width)
+            positions = sum(part.rows * (part.stop - part.start) for part in self._parts)
+            multiply_adds = self._network.multiply_adds(positions)
             if multiply_adds > _SMALL_STEP_MULTIPLY_ADDS:
                 return f"a step of {multiply_adds / 1e6:,.0f} million multiply-adds takes no less time compiled"
-            break_even_steps = _BREAK_EVEN_STEPS_PER_POSITION * self._width
+            break_even_steps = _BREAK_EVEN_STEPS_PER_POSITION * len(self._reach)
         if steps_of_run(trainer, trainer.num_training_batches) - trainer.global_step < break_even_steps:
             return f"a run of under {break_even_steps:,} steps takes less time without"
         return None
@@ -170,7 +190,7 @@ class BlockSteps(Stepper):
     def _compile(self, trainer: pl.Trainer, xs: Inputs, ys: Inputs, has_autocast: bool) -> None:
         from mm_lightning.training.block_steps.compiled_loop import CompiledSteps  # noqa: PLC0415 # imports the compiler
 
-        x, y = self._in_one_shape(xs, ys)
+        x, y, _ = self._in_one_shape(xs, ys)
         try:
             steps = CompiledSteps(
                 self._network,
@@ -181,6 +201,7 @@ class BlockSteps(Stepper):
                 has_autocast,
                 self._settings.clipping,
                 LoopAverage.of(trainer),
+                self._parts,
             )
             if steps.load():
                 rank_zero_info("the compiled step is that of an earlier run")
@@ -188,7 +209,7 @@ class BlockSteps(Stepper):
                 time = (
                     "a quarter of a minute"
                     if isinstance(xs, Tensor)
-                    else f"a minute or more, for items of {self._width} tokens"
+                    else f"a minute or more, for items of {len(self._reach)} tokens"
                 )
                 rank_zero_info(f"compiling the step: {time}; later runs load it")
                 steps.compile()

@@ -1,6 +1,6 @@
 """A block of optimiser steps as a graph: the traced step, in a loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -15,6 +15,7 @@ from mm_lightning.networks.base import Network
 from mm_lightning.training.block_steps.averages import LoopAverage
 from mm_lightning.training.block_steps.decompositions import DECOMPOSITIONS
 from mm_lightning.training.block_steps.optimizer_rules import Rule, Tensors
+from mm_lightning.training.block_steps.ragged import Part, PartReader
 from mm_lightning.training.optimization import GradientClipping
 
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensors]  # number of steps, x, y, settings, and what steps update
@@ -25,6 +26,7 @@ class Step:
 
     Args:
         network: The network in training.
+        parts: Parts of a batch of items; none for windows.
         rule: Update rule of the optimiser.
         clipping: Gradient clipping.
         average: Average of the weights, if there is one.
@@ -32,9 +34,15 @@ class Step:
     """
 
     def __init__(
-        self, network: Network, rule: Rule, clipping: GradientClipping, average: LoopAverage | None, autocast: bool
+        self,
+        network: Network,
+        parts: Sequence[Part],
+        rule: Rule,
+        clipping: GradientClipping,
+        average: LoopAverage | None,
+        autocast: bool,
     ) -> None:
-        self._network = network
+        self._reader = PartReader(network, parts)
         self._rule = rule
         self._clipping = clipping
         self._average = average
@@ -75,8 +83,10 @@ class Step:
         """Loss under these weights, and the buffers after it."""
         buffers = [buffer.clone() for buffer in buffers]
         with torch.autocast("cpu", torch.bfloat16, enabled=self._autocast):
-            logits = functional_call(self._network, dict(zip(self.names, [*weights, *buffers], strict=True)), (x,))
-        return cross_entropy(logits, y), buffers
+            names = (f"network.{name}" for name in self.names)
+            named = dict(zip(names, [*weights, *buffers], strict=True))
+            logits, targets = functional_call(self._reader, named, (x, y))
+        return cross_entropy(logits, targets), buffers
 
     def trace(self, x: Tensor, y: Tensor, moving: Tensor, carried: Tensors) -> GraphModule:
         """The operations of a step as a graph; torch's random state and all tensors stay as they are."""
