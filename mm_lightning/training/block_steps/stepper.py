@@ -31,9 +31,9 @@ from mm_lightning.training.steppers import Stepper, Steps, rank_weight
 if TYPE_CHECKING:
     from mm_lightning.training.block_steps.compiled_loop import CompiledSteps
 
-_BREAK_EVEN_STEPS = 50_000  # steps that earn back some 20 seconds of compiling, at 0.3 ms a step
+_BREAK_EVEN_STEPS = 50_000  # steps that earn back 10 to 15 seconds of compiling, at 0.3 ms a step
 _BREAK_EVEN_STEPS_PER_POSITION = 2_000  # of a sequence: about 2 seconds of compiling, at 1 ms or more a step
-_SMALL_STEP_MULTIPLY_ADDS = 100e6  # in a larger step on sequences, padding costs as much as compiled code saves
+_SMALL_STEP_MULTIPLY_ADDS = 300e6  # in a larger step on sequences, compiled code saves too little
 
 
 class BlockSteps(Stepper):
