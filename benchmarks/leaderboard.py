@@ -136,8 +136,11 @@ def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
 
 
 def minutes(name: str, rows: dict[str, list[Figures]]) -> float:
-    """Processor time of a row and of the rows that it is made from, each the mean of its seeds."""
-    return sum(statistics.mean(row["seconds"] for row in rows[each]) for each in {name, *sources(name)}) / 60
+    """Processor time of a row and of all that it is made from, each the mean of its seeds."""
+    first = rows[name][0]
+    made_from = sources((name, first["split"], first["seed"]))
+    names = [name, *(source for source, _, _ in made_from)]
+    return sum(statistics.mean(row["seconds"] for row in rows[each]) for each in names) / 60
 
 
 def spread(values: list[float]) -> str:

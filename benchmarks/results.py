@@ -53,8 +53,7 @@ def checkpoint_of(job: Job) -> Path:
 def train(job: Job, path: Path) -> Figures:
     """Carry out the command of a row and return its figures."""
     name, split, seed = job
-    checkpoints = {need[0]: checkpoint_of(need) for need in needs(job)}
-    arguments = ROWS[name].arguments(path, split, seed, checkpoints)
+    arguments = ROWS[name].arguments(path, split, seed, map(checkpoint_of, needs(job)))
     shutil.rmtree(folder_of(job), ignore_errors=True)  # of an interrupted run
     folder_of(job).mkdir(parents=True)
     seconds = cpu_seconds([sys.executable, "-m", "mm_lightning", *arguments], folder_of(job))
@@ -107,13 +106,11 @@ def run(path: Path, only: list[str], num_workers: int) -> None:
     """Measure the rows that have no figures yet, `num_workers` at a time; `only` some, and the rows that these need."""
     rows = json.loads(FIGURES.read_text()) if FIGURES.exists() else []
     known = {(row["config"], row["split"], row["seed"]): row for row in rows}
-    waiting: list[Job] = []
-    needed: set[Job] = set()
-    for job in reversed(jobs()):
-        is_missing = job not in known and (not only or job[0] in only)
-        if is_missing or (job in needed and not checkpoint_of(job).exists()):
-            waiting.insert(0, job)
-            needed.update(needs(job))
+    waiting = [job for job in jobs() if job not in known and (not only or job[0] in only)]
+    for job in waiting:  # grows
+        ended = {need for need in needs(job) if need in known and checkpoint_of(need).exists()}
+        waiting += [need for need in needs(job) if need not in ended and need not in waiting]
+    waiting.sort(key=jobs().index)
     running: dict[Future[Figures], Job] = {}
     with ThreadPoolExecutor(num_workers) as pool:
         while waiting or running:

@@ -1,7 +1,8 @@
 """Rows of the page of results: a row is the command that leads to a checkpoint."""
 
+import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ class Row:
 
     Args:
         model: Description for people.
-        command: The command. A word `{NAME}` stands for the checkpoint of another row, of the same split and seed.
+        command: The command. A word `{NAME}` stands for the checkpoint of another row, of the same split and seed;
+            `{NAME SEED}` for that of a certain seed, and then the row itself has one seed alone.
         published: Published dev loss, if there is one.
         result: Checkpoint of the command.
     """
@@ -38,16 +40,25 @@ class Row:
     result: str = BEST
 
     @property
-    def needs(self) -> list[str]:
-        """Names of the rows whose checkpoints the command takes."""
-        return [word.strip("{}") for word in self.command if re.fullmatch(r"{.*}", word)]
+    def needs(self) -> list[tuple[str, int | None]]:
+        """Names of the rows whose checkpoints the command takes, and their seeds; None for the seed of this row."""
+        found = [re.fullmatch(r"{(.*?)(?: (\d+))?}", word) for word in self.command]
+        return [(match[1], int(match[2]) if match[2] else None) for match in found if match]
 
-    def arguments(self, data: Path, split: str, seed: int, checkpoints: Mapping[str, Path]) -> list[str]:
-        """The command on a data file, with absolute paths."""
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that the row is measured with."""
+        return SEEDS if all(seed is None for _, seed in self.needs) else SEEDS[:1]
+
+    def arguments(self, data: Path, split: str, seed: int, checkpoints: Iterable[Path]) -> list[str]:
+        """The command on a data file, with absolute paths; `checkpoints` are those of the rows it needs, in order."""
         common = ["--data.path", str(data), "--data.split", split, "--seed_everything", str(seed)]
         common += ["--trainer.enable_progress_bar", "false"]
-        paths = {f"{{{name}}}": str(path) for name, path in checkpoints.items()}
-        placed = [paths.get(word, str(ROOT / word) if word.startswith("configs/") else word) for word in self.command]
+        paths = iter(checkpoints)
+        placed = [
+            str(next(paths)) if word.startswith("{") else str(ROOT / word) if word.startswith("configs/") else word
+            for word in self.command
+        ]
         return [*placed, *(common if self.command[0] == "fit" else [])]
 
     def shown(self) -> str:
@@ -113,16 +124,16 @@ ROWS: dict[str, Row] = {
 
 def jobs() -> list[Job]:
     """Every measurement, a row after those that it needs."""
-    return [(name, split, seed) for split in SPLITS for seed in SEEDS for name in ROWS]
+    every = itertools.product(SPLITS, SEEDS, ROWS.items())
+    return [(name, split, seed) for split, seed, (name, row) in every if seed in row.seeds]
 
 
 def needs(job: Job) -> list[Job]:
     """The measurements whose checkpoints one takes."""
-    name, split, seed = job
-    return [(need, split, seed) for need in ROWS[name].needs]
+    name, split, own_seed = job
+    return [(need, split, seed or own_seed) for need, seed in ROWS[name].needs]
 
 
-def sources(name: str) -> set[str]:
-    """Names of all rows that a row is made from."""
-    needs = ROWS[name].needs
-    return set(needs).union(*map(sources, needs))
+def sources(job: Job) -> set[Job]:
+    """All measurements that one is made from."""
+    return set(needs(job)).union(*map(sources, needs(job)))
