@@ -3,13 +3,14 @@
 import importlib
 import logging
 import os
+import subprocess
 import sys
 from functools import partial
 
 import pytest
 import torch
 from compare import equal
-from run_command import FIT, run
+from run_command import FIT, ROOT, run
 from torch import nn
 
 from mm_lightning.networks import MLP
@@ -111,11 +112,34 @@ def test_each_setting_of_torchs_compiler_has_its_own_program():
     assert key_of() == before
 
 
-def test_a_program_is_found_after_another_one_was_compiled_in_the_same_process():
-    """Catches a key that changes with what the compiler notes about its last program."""
+@pytest.mark.parametrize(
+    "setting",
+    [{"aot_inductor.metadata": {"AOTI_PLATFORM": "linux"}}, {"xpu.cutlass_dir": "/elsewhere"}],
+    ids=["what the compiler notes of its last program", "a folder that depends on where a command is started"],
+)
+def test_a_program_is_found_whatever_says_nothing_of_it(setting):
+    """Catches a key that changes from run to run."""
     before = key_of()
-    with torch._inductor.config.patch({"aot_inductor.metadata": {"AOTI_PLATFORM": "linux"}}):
+    with torch._inductor.config.patch(setting):
         assert key_of() == before
+
+
+@pytest.mark.slow
+def test_the_compilers_settings_are_the_same_in_every_folder(tmp_path):
+    """Catches a setting with the folder in which a process was started: each folder would compile anew."""
+    code = "from mm_lightning.training.block_steps import program_cache as p; print(p._compiler_settings())"
+    settings = []
+    for name in ("here", "elsewhere"):
+        folder = tmp_path / name
+        folder.mkdir()
+        command = [sys.executable, "-c", code]
+        settings.append(
+            subprocess.run(
+                command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True
+            ).stdout
+        )
+    assert len(settings[0]) > 1_000
+    assert settings[0] == settings[1]
 
 
 def test_nothing_is_kept_where_the_processor_is_unknown(monkeypatch):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_CHUNK = 256  # windows per call of `compute`: more would be many for a few items, fewer take longer for a whole table
+_CHUNK = 512  # windows per call of `compute`: more would be many for a few items, fewer take longer for a whole table
 
 
 class WindowTable:

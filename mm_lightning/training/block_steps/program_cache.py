@@ -32,10 +32,11 @@ Program = Callable[..., Tensor]
 
 _MAX_KEPT_MIB = 256
 _SUFFIX = ".pt2"
+_TRUST = {"cpp.vec_isa_ok": True}  # the processor has the instructions it says; trying them out takes 8 seconds
 _OPTIONS: dict[str, Any] = {
+    **_TRUST,
     "aot_inductor.enable_line_tables": False,  # they are for debuggers
     "aot_inductor.precompile_headers": False,  # they take 10 seconds, which two files do not earn back
-    "cpp.vec_isa_ok": True,  # the processor has the instructions it says; trying them out takes 8 seconds
 }
 _VARIABLES = ("AOT", "CC", "CPATH", "CPLUS", "CXX", "C_INC", "GCC", "LIBRARY", "OMP", "TORCH")  # first letters
 
@@ -69,9 +70,14 @@ def _is_for_compiler(name: str) -> bool:
 
 
 def _compiler_settings() -> str:
-    """A hash of the settings of torch's compiler, without the one in which AOTInductor describes its last program."""
-    with config.patch({"aot_inductor.metadata": {}}):
-        return config.get_hash().hex()
+    """The settings of torch's compiler, without those that say nothing about a program.
+
+    In one of them AOTInductor describes its last program; others are folders, one of which depends on where a command
+    is started.
+    """
+    settings = config.shallow_copy_dict().items()
+    is_left_out = ("aot_inductor.metadata", "cutlass_dir")
+    return repr(sorted((name, value) for name, value in settings if not name.endswith(is_left_out)))
 
 
 def _describe(value: Any) -> str:
@@ -149,7 +155,8 @@ def compile_program(exported: ExportedProgram, key: str | None) -> Program:
 
 
 def _open(path: Path) -> Program:
-    return aoti_load_package(str(path), run_single_threaded=True)
+    with config.patch(_TRUST):  # a program of other instructions is not loaded
+        return aoti_load_package(str(path), run_single_threaded=True)
 
 
 def _folder() -> Path:
