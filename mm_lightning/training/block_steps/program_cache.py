@@ -75,7 +75,7 @@ def _compiler_settings() -> str:
     In one of them AOTInductor describes its last program; others are folders, one of which depends on where a command
     is started.
     """
-    settings = config.shallow_copy_dict().items()
+    settings = config.get_config_copy().items()
     is_left_out = ("aot_inductor.metadata", "cutlass_dir")
     return repr(sorted((name, value) for name, value in settings if not name.endswith(is_left_out)))
 
