@@ -67,9 +67,20 @@ def test_a_batch_with_too_many_long_items_is_known():
     assert is_whole == [False, True]
 
 
-@pytest.mark.parametrize("network", [LSTM(V, weight_dropout=0.2), Transformer(V)], ids=["DropConnect", "Transformer"])
-def test_networks_that_draw_noise_for_a_whole_item_read_it_at_once(network):
-    """Catches weights dropped anew within an item."""
+class OwnForward(GRU):
+    """A network that does more than read."""
+
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+@pytest.mark.parametrize(
+    "network",
+    [LSTM(V, weight_dropout=0.2), Transformer(V), OwnForward(V)],
+    ids=["DropConnect", "Transformer", "own forward"],
+)
+def test_other_networks_read_a_batch_at_once(network):
+    """Catches weights dropped anew within an item, and a `forward` that is passed over."""
     assert parts_of(network, encoded(64).reach, BATCH_SIZE) == [(BATCH_SIZE, 0, 13)]
 
 

@@ -36,7 +36,8 @@ def parts_of(network: Network, reach: Tensor, batch_size: int) -> list[Part]:
         reach: (T,) share of the items that have a target at each position.
         batch_size: Items of a batch B.
     """
-    if not (isinstance(network, SequenceNetwork) and network.reads_in_parts):
+    has_own_forward = type(network).forward is not SequenceNetwork.forward
+    if has_own_forward or not (isinstance(network, SequenceNetwork) and network.reads_in_parts):
         return [Part(batch_size, 0, len(reach))]
     most = batch_size * reach + _MARGIN * (batch_size * reach * (1 - reach)).sqrt()
     unit = -(-batch_size // _MAX_PARTS)
