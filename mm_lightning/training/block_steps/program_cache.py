@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from torch._inductor import aoti_compile_and_package, aoti_load_package, config
+from torch._inductor.cpu_vec_isa import pick_vec_isa
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
@@ -146,12 +148,19 @@ def compile_program(exported: ExportedProgram, key: str | None) -> Program:
     Raises:
         Exception: An error of torch's compiler.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as pool:
+        pool.submit(_choose_instructions)
         path = Path(folder) / f"program{_SUFFIX}"
         aoti_compile_and_package(exported, package_path=str(path), inductor_configs=_OPTIONS)
         if key is not None:
             _keep(path, key)
         return _open(path)
+
+
+def _choose_instructions() -> None:
+    """Let torch choose the instructions to compile for, which waits for its compiler, on a second core."""
+    with config.patch(_TRUST):
+        pick_vec_isa()
 
 
 def _open(path: Path) -> Program:
