@@ -15,7 +15,6 @@ from mm_lightning.data.encoding import EncodedItems, PaddedItems, Windows, encod
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import cross_entropy, num_targets
-from mm_lightning.training.block_steps.block_loader import stack
 
 SHORT = ("--data.path", "words.txt", "--data.batch_size", 5, "--samples.num_samples", 1)
 MLP_RUN = (*FIT, *SHORT, "--trainer.max_steps", 60)
@@ -61,18 +60,6 @@ def test_certain_probabilities_are_targets(vocabulary: Vocabulary):
         assert torch.equal(x, soft_x)
         torch.testing.assert_close(cross_entropy(logits, soft_y), cross_entropy(logits, y))
         assert int(num_targets(soft_y)) == int(num_targets(y))
-
-
-def test_batches_of_one_width_keep_their_loss(vocabulary: Vocabulary):
-    """Catches padding of soft targets along another axis."""
-    examples = PaddedItems(taught(vocabulary)[1])
-    batches = [examples.gather(torch.tensor(rows)) for rows in ([0, 1], [2, 3])]
-    _, y = stack([x for x, _ in batches], [y for _, y in batches], width=6)
-    logits = torch.randn(2, 2, 6, 5, generator=torch.Generator().manual_seed(0))
-    for number, (_, own) in enumerate(batches):
-        torch.testing.assert_close(
-            cross_entropy(logits[number], y[number]), cross_entropy(logits[number, :, : own.shape[1]], own)
-        )
 
 
 @pytest.mark.parametrize("command", [MLP_RUN, LSTM_RUN])
