@@ -24,6 +24,7 @@ import leaderboard
 import torch
 from rows import ROOT, ROWS, SEEDS, Figures, Job, jobs, needs
 
+from mm_lightning import UserError
 from mm_lightning.cli.guest import Prepared
 from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.compare.opening import open_run
@@ -152,7 +153,10 @@ def main() -> None:
     path = options.file.resolve()
     if options.check is not None:
         name, checkpoint = options.check
-        agrees = check(path, name, Path(checkpoint))
+        try:
+            agrees = check(path, name, Path(checkpoint))
+        except UserError as error:
+            raise SystemExit(f"{error}") from None
         raise SystemExit(
             0 if agrees else f"{checkpoint} is not the row {name}: its losses differ by more than {TOLERANCE_NATS}"
         )

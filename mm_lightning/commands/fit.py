@@ -95,7 +95,8 @@ def run(
     if start is not None:
         begin_from(model, start)
     if teacher is not None:
-        teach(teacher, model, datamodule)
+        shows_bar = trainer.is_global_zero and trainer.progress_bar_callback is not None
+        teach(teacher, model, datamodule, shows_bar)
     if resumed is None:
         _describe(trainer, model, datamodule)
     if resumed is not None and _is_complete(trainer, resumed):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning.commands.parts.own_data import require_own_data
+from mm_lightning.commands.parts.samples import item_bar
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import Count, PositiveFraction, Seed, Temperature
@@ -64,7 +65,8 @@ def run(
     trainer.load_weights(model, Path(ckpt_path))
 
     def sample() -> tuple[Items, float]:
-        return sample_valid(model.network, model.vocabulary, model.labels, options, trainer.share)
+        with item_bar(num_samples, is_shown=trainer.is_global_zero) as bar:
+            return sample_valid(model.network, model.vocabulary, model.labels, options, trainer.share, bar.update)
 
     samples, valid = trainer.in_every_process(sample)
     if not trainer.is_global_zero:

@@ -103,6 +103,19 @@ class Samples:
         return rows if self.options.sort == "none" else self.format.ordered(rows)
 
 
+def item_bar(total: int, is_shown: bool, text: str | None = None) -> "tqdm[Any]":
+    """Return a progress bar on stderr that counts items, if it is to be shown and stderr is a terminal."""
+    return tqdm(
+        desc=text,
+        total=total,
+        unit="item",
+        mininterval=0.5,  # seconds
+        dynamic_ncols=True,
+        leave=False,
+        disable=None if is_shown else True,  # None: off without a terminal
+    )
+
+
 class SampleOutput:
     """Output of accepted items, batch by batch, or all at the end if they are sorted; a context that ends the output.
 
@@ -132,14 +145,7 @@ class SampleOutput:
     def __enter__(self) -> Self:
         """Show the bar."""
         shows_items = self._output is None and not self._is_sorted and sys.stdout.isatty()
-        self._bar = tqdm(
-            total=self._samples.options.num_samples,
-            unit="item",
-            mininterval=0.5,  # seconds
-            dynamic_ncols=True,
-            leave=False,
-            disable=True if shows_items else None,  # None: off without a terminal
-        )
+        self._bar = item_bar(self._samples.options.num_samples, is_shown=not shows_items)
         return self
 
     def write(self, batch: Batch) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mm_lightning import UserError
+from mm_lightning.commands.parts.samples import item_bar
 from mm_lightning.data.batches import ItemBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.encoding import EncodedItems, encode
@@ -43,8 +44,14 @@ class Teacher(NamedTuple):
     num_items: int
 
 
-def teach(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule) -> None:
+def teach(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule, shows_bar: bool) -> None:
     """Put a teacher's probabilities in place of the targets of training, and add items that the teacher samples.
+
+    Args:
+        teacher: The trained model.
+        student: The model that learns from it.
+        datamodule: The data; their training items get other targets, and more items follow them.
+        shows_bar: Whether a bar on stderr counts the items, which can take minutes.
 
     Raises:
         UserError: If the teacher has other tokens or labels, or the student cannot learn from probabilities.
@@ -58,12 +65,14 @@ def teach(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule)
             "than half of the memory; make --teacher_items smaller, or the vocabulary (--data.max_vocab)"
         )
     targets = F.one_hot(own.stream.long(), own.vocab_size).half()
-    parts = [replace(own, soft_targets=_SHARE * _probabilities(network, own) + (1 - _SHARE) * targets)]
+    parts = [replace(own, soft_targets=_SHARE * _probabilities(network, own, shows_bar) + (1 - _SHARE) * targets)]
     if teacher.num_items:
         rank_zero_info(f"the teacher samples {teacher.num_items:,} items ...")
         options = SamplingOptions(teacher.num_items, seed=datamodule.seed, max_length=int(own.lengths.max()))
-        sampled = encode(sample_valid(network, datamodule.vocabulary, {}, options)[0], datamodule.vocabulary)
-        parts.append(replace(sampled, soft_targets=_probabilities(network, sampled)))
+        with item_bar(teacher.num_items, shows_bar, "teacher's items") as bar:
+            items, _ = sample_valid(network, datamodule.vocabulary, {}, options, report=bar.update)
+        sampled = encode(items, datamodule.vocabulary)
+        parts.append(replace(sampled, soft_targets=_probabilities(network, sampled, shows_bar)))
     datamodule.examples = _joined(parts)
     rank_zero_info(f"learns from {checkpoint.describe(path)}: train/loss is that of the teacher's probabilities")
 
@@ -86,13 +95,16 @@ def _check(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule
 
 
 @torch.no_grad()
-def _probabilities(network: Network, items: EncodedItems) -> Tensor:
+def _probabilities(network: Network, items: EncodedItems, shows_bar: bool) -> Tensor:
     """Probabilities (num_targets, V) float16 of the id at each place of a stream."""
     result = torch.empty(len(items.stream), items.vocab_size, dtype=torch.float16)
-    for x, y, rows in ItemBatches(replace(items, soft_targets=None), torch.arange(len(items.lengths))):
-        p = network.sequence_logits(x).softmax(-1)  # (B, T, V)
-        places = items.starts[rows, None] + torch.arange(x.shape[1])  # (B, T)
-        result[places[y >= 0]] = p[y >= 0].half()
+    batches = ItemBatches(replace(items, soft_targets=None), torch.arange(len(items.lengths)))
+    with item_bar(len(items.lengths), shows_bar, "teacher's probabilities") as bar:
+        for x, y, rows in batches:
+            p = network.sequence_logits(x).softmax(-1)  # (B, T, V)
+            places = items.starts[rows, None] + torch.arange(x.shape[1])  # (B, T)
+            result[places[y >= 0]] = p[y >= 0].half()
+            bar.update(len(rows))
     return result
 
 

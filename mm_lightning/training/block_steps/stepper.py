@@ -209,7 +209,7 @@ class BlockSteps(Stepper):
                 time = (
                     "a quarter of a minute"
                     if isinstance(xs, Tensor)
-                    else f"a minute or more, for items of {len(self._reach)} tokens"
+                    else f"about a minute, for items of {len(self._reach)} tokens"
                 )
                 rank_zero_info(f"compiling the step: {time}; later runs load it")
                 steps.compile()
