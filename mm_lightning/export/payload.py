@@ -25,7 +25,8 @@ from mm_lightning.evaluation.loss import score
 from mm_lightning.export.binary import Binary, Description, Weights
 from mm_lightning.export.bloom import BloomFilter, make_filter
 from mm_lightning.export.facts import Facts
-from mm_lightning.networks.base import LabelView, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.parts.label_view import LabelView
 from mm_lightning.training.module import LanguageModel
 
 PAGE = Path(__file__).parent / "page"

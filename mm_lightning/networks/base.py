@@ -18,9 +18,9 @@ sizes from `x.shape[0]` and not from `len(x)`, which would fix the size to that 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,14 @@ from mm_lightning.networks.parts.window_table import WindowTable
 State = tuple[Tensor, ...]  # a network's summary of the ids read so far, one row per item; () before the first id
 AdvanceFunction = Callable[[Tensor, State], tuple[Tensor, State]]
 _MAX_TABLE_ELEMENTS = 1 << 24  # 128 MiB of float64
+
+
+class Part(NamedTuple):
+    """Positions `start` to `stop` of the first `rows` items of a batch."""
+
+    rows: int
+    start: int
+    stop: int
 
 
 class Network(nn.Module, ABC):
@@ -188,9 +196,21 @@ class SequenceNetwork(Network):
         """Compute the logits (B, T, V) after each of ids (B, T), which follow the ids of the state; and a new state."""
 
     @property
-    def reads_in_parts(self) -> bool:
-        """Whether training may read a batch part by part, each from the state before, as if it were read at once."""
-        return False
+    def max_parts(self) -> int | None:
+        """Number of parts in which training may read a batch, as if it were read at once; None for any number."""
+        return 1
+
+    def read_parts(self, x: Tensor, parts: Sequence[Part]) -> Tensor:
+        """Compute the logits (P, V) of all P positions in parts of items x (B, T), part by part.
+
+        The parts hold ever fewer items, and each begins at the position where the one before it stops.
+        """
+        logits = []
+        state: State = ()
+        for rows, start, stop in parts:
+            own, state = self.read(x[:rows, start:stop], tuple(tensor[:rows] for tensor in state))
+            logits.append(own.flatten(0, 1))
+        return torch.cat(logits)
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -204,44 +224,3 @@ class SequenceNetwork(Network):
     def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
         logits, state = self.read(ids, state)
         return logits[:, -1], state
-
-
-class LabelView(Network):
-    """A view of a network for one label: it reads tokens, as a network without labels.
-
-    Args:
-        network: The network, which reads labels.
-        vocab_size: Number of ids V.
-        label: Number of the label.
-    """
-
-    def __init__(self, network: Network, vocab_size: int, label: int) -> None:
-        super().__init__()
-        self.network = network
-        self.offset = label * vocab_size
-
-    @property
-    def training(self) -> bool:
-        """Whether the network is in training mode."""
-        return self.network.training
-
-    @training.setter
-    def training(self, mode: bool) -> None:
-        """Leave the mode to the network, to which `train` hands it on."""
-
-    @override
-    def forward(self, x: Tensor) -> Tensor:
-        return self.network(x + self.offset)  # type: ignore[no-any-return]
-
-    @override
-    def sequence_logits(self, x: Tensor) -> Tensor:
-        return self.network.sequence_logits(x + self.offset)
-
-    @override
-    def advance(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.network.advance(ids + self.offset, state)
-
-    @property
-    @override
-    def context(self) -> int | None:
-        return self.network.context

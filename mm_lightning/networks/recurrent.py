@@ -17,6 +17,8 @@ from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.networks.base import SequenceNetwork, State
 from mm_lightning.networks.parts.embeddings import TokenEmbedding
 
+_MAX_PARTS = 4  # of a compiled batch; each has code of its own, which takes time to compile
+
 
 class Recurrence(nn.Module, ABC):
     """Stacked recurrent layers of one kind of cell.
@@ -199,8 +201,8 @@ class RecurrentNetwork(SequenceNetwork):
 
     @property
     @override
-    def reads_in_parts(self) -> bool:
-        return not self.recurrence.weight_dropout  # each call draws other weights
+    def max_parts(self) -> int:
+        return 1 if self.recurrence.weight_dropout else _MAX_PARTS  # each call draws other weights
 
     @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:

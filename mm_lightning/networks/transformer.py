@@ -3,6 +3,10 @@
 Normalisation comes first in each layer, position embeddings are learned, and weights are initialised as in GPT-2.
 """
 
+import math
+from collections.abc import Sequence
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,32 +15,49 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.data.vocabulary import BOUNDARY
-from mm_lightning.networks.base import SequenceNetwork, State
+from mm_lightning.networks.base import Part, SequenceNetwork, State
 from mm_lightning.networks.parts.embeddings import PositionEmbedding, TokenEmbedding
 
 
 class Packing:
-    """The P positions of a batch of items (B, T) that are not padding; on names, a third of all positions is padding.
+    """P positions of a batch of items (B, T), without most of the padding, which on names is a third of all positions.
 
     Layers that work position by position see packed positions (P, E); only attention needs (B, T, E).
 
     Args:
-        tokens: (B, T) ids without labels, padded with boundaries.
+        shape: B and T.
+        places: (P,) the positions, numbered item by item.
     """
 
-    def __init__(self, tokens: Tensor) -> None:
+    def __init__(self, shape: torch.Size, places: Tensor) -> None:
+        self.shape = shape
+        self.places = places
+
+    @classmethod
+    def of_used(cls, tokens: Tensor) -> Self:
+        """All positions that are not padding of ids (B, T) without labels, padded with boundaries."""
         is_used = tokens != BOUNDARY
         is_used[:, 0] = True
-        self.shape = tokens.shape
-        self.rows = is_used.flatten().nonzero().flatten()  # (P,)
+        return cls(tokens.shape, is_used.flatten().nonzero().flatten())
+
+    @classmethod
+    def of_parts(cls, x: Tensor, parts: Sequence[Part]) -> Self:
+        """The positions in parts of items x (B, T), part by part."""
+        places = [  # numbers, which are a constant of a compiled step
+            row * x.shape[1] + position
+            for rows, start, stop in parts
+            for row in range(rows)
+            for position in range(start, stop)
+        ]
+        return cls(x.shape, torch.tensor(places, device=x.device))
 
     def pack(self, x: Tensor) -> Tensor:
-        """Select the used positions: (B, T, E) -> (P, E)."""
-        return x.flatten(0, 1).index_select(0, self.rows)
+        """Select the positions: (B, T, ...) -> (P, ...)."""
+        return x.flatten(0, 1).index_select(0, self.places)
 
     def unpack(self, x: Tensor) -> Tensor:
-        """Put the used positions back and fill the padding with zeros: (P, E) -> (B, T, E)."""
-        return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy_(0, self.rows, x).view(*self.shape, -1)
+        """Put the positions back, and zeros for the others: (P, E) -> (B, T, E)."""
+        return x.new_zeros(self.shape.numel(), x.shape[1]).index_copy_(0, self.places, x).view(*self.shape, -1)
 
 
 class Attention(nn.Module):
@@ -70,9 +91,19 @@ class Attention(nn.Module):
             key, value = torch.cat([past[0], key], 2), torch.cat([past[1], value], 2)
             mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=x.device)  # (T, S + T)
             mask = mask.tril(past[0].shape[2])  # all past positions, and new positions that are not later
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=not past)
+        if packing is not None and torch.compiler.is_compiling():
+            attended = _attend(query, key, value)
+        else:
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=not past)
         joined = attended.transpose(1, 2).flatten(2)  # (B, T, E)
         return self.project_out(joined if packing is None else packing.pack(joined)), (key, value)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention as products: compiled, they take less time than torch's kernel on short items."""
+    scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])  # (B, heads, T, T)
+    is_later = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device).triu(1)
+    return scores.masked_fill(is_later, -math.inf).softmax(3) @ value
 
 
 class TransformerLayer(nn.Module):
@@ -156,13 +187,25 @@ class Transformer(SequenceNetwork):
         """Compute the logits (B, T, V) of items x (B, T); in training, the logits of padding are zero."""
         if not self.training or torch.compiler.is_compiling():  # packed shapes depend on the data, compiled ones cannot
             return super().forward(x)
-        packing = Packing(x % self.embedding.num_embeddings)
-        positions = packing.rows % x.shape[1]  # (P,)
-        stream = self.embedding(x.flatten().index_select(0, packing.rows)) + self.positions(positions)  # (P, E)
-        stream = self.dropout(stream)
+        packing = Packing.of_used(x % self.embedding.num_embeddings)
+        return packing.unpack(self._packed_logits(x, packing))
+
+    @property
+    @override
+    def max_parts(self) -> None:
+        return None  # all parts are packed into one
+
+    @override
+    def read_parts(self, x: Tensor, parts: Sequence[Part]) -> Tensor:
+        return self._packed_logits(x, Packing.of_parts(x, parts))
+
+    def _packed_logits(self, x: Tensor, packing: Packing) -> Tensor:
+        """Logits (P, V) at the packed positions of items x (B, T)."""
+        positions = packing.places % x.shape[1]  # (P,)
+        stream = self.dropout(self.embedding(packing.pack(x)) + self.positions(positions))  # (P, E)
         for layer in self.layers:
             stream, _ = layer(stream, (), packing)
-        return packing.unpack(self.output(self.norm(stream)))
+        return self.output(self.norm(stream))  # type: ignore[no-any-return]
 
     @override
     def read(self, ids: Tensor, state: State) -> tuple[Tensor, State]:

@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from mm_lightning import UserError
-from mm_lightning.networks.base import LabelView, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.parts.label_view import LabelView
 from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
 
 _STREAM = 1  # of the random numbers for labels, beside those for items

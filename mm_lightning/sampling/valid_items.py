@@ -8,7 +8,8 @@ import numpy as np
 from mm_lightning import UserError
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
-from mm_lightning.networks.base import LabelView, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.parts.label_view import LabelView
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.rounds import ALONE, Rounds, Share
 from mm_lightning.sampling.sampler import Sampler

@@ -15,7 +15,8 @@ import mm_lightning
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.export.binary import Binary
-from mm_lightning.networks.base import LabelView, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.parts.label_view import LabelView
 from mm_lightning.sampling.labels import label_sampler
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.selection import Selection

@@ -13,7 +13,7 @@ from mm_lightning.commands import fit
 from mm_lightning.data.items import Items
 from mm_lightning.export.facts import Facts, Loss
 from mm_lightning.export.html import page
-from mm_lightning.networks.base import LabelView
+from mm_lightning.networks.parts.label_view import LabelView
 from mm_lightning.training.module import LanguageModel
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

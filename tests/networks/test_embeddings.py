@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from mm_lightning.networks import MLP
-from mm_lightning.networks.base import LabelView
 from mm_lightning.networks.parts.embeddings import TokenEmbedding
+from mm_lightning.networks.parts.label_view import LabelView
 
 
 def test_without_labels_it_is_torchs_embedding():

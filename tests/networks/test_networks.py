@@ -28,8 +28,9 @@ from mm_lightning.networks import (
     Transformer,
     WaveNet,
 )
-from mm_lightning.networks.base import LabelView, Network, WindowNetwork
+from mm_lightning.networks.base import Network, WindowNetwork
 from mm_lightning.networks.counted.counted_network import CountedNetwork
+from mm_lightning.networks.parts.label_view import LabelView
 
 NETWORKS: dict[str, Callable[[], Network]] = {
     "MLP, context 1": lambda: MLP(V, block_size=1, embed_dim=6, hidden_dim=48),

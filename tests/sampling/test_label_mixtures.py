@@ -10,7 +10,8 @@ from enumeration import CONDITIONS, chi_square, enumerate_items, is_match, make_
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import GRU, MLP
-from mm_lightning.networks.base import LabelView, Network
+from mm_lightning.networks.base import Network
+from mm_lightning.networks.parts.label_view import LabelView
 from mm_lightning.sampling.labels import LabelledItem, label_sampler, label_shares
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.strategy import ConditionalSampler

@@ -6,8 +6,8 @@ from test_block_steps import ADAMW, fit, words_network
 
 from mm_lightning.data.encoding import EncodedItems, PaddedItems
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks import GRU, LSTM, RNN, Transformer
-from mm_lightning.training.block_steps import compiled_loop, ragged
+from mm_lightning.networks import GRU, LSTM, RNN, BagOfWords, Transformer
+from mm_lightning.training.block_steps import compiled_loop, ragged, traced_block
 from mm_lightning.training.block_steps.ragged import PartReader, parts_of, stack
 
 V, BATCH_SIZE = 5, 16
@@ -41,18 +41,22 @@ def loss_and_gradients(network, logits, y):
 
 
 @pytest.mark.parametrize("options", [{}, {"soft": True}, {"labels": True}], ids=["hard", "soft", "labels"])
-@pytest.mark.parametrize("kind", [RNN, GRU, LSTM])
-def test_parts_give_the_loss_of_the_whole(kind, options):
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [(RNN, {"hidden_dim": 6}), (GRU, {"hidden_dim": 6}), (LSTM, {"hidden_dim": 6}), (Transformer, {"num_heads": 2})],
+)
+def test_parts_give_the_loss_of_the_whole(kind, sizes, options):
     """Catches a state of the wrong rows, a target left out or counted twice, and a mean over another number."""
     items = encoded(640, **options)
-    network = kind(V, embed_dim=4, hidden_dim=6, num_layers=2, num_labels=2 if "labels" in options else 0).double()
+    network = kind(V, embed_dim=4, num_layers=2, num_labels=2 if "labels" in options else 0, **sizes).double()
     parts = parts_of(network, items.reach, BATCH_SIZE)
     assert sum(part.rows * (part.stop - part.start) for part in parts) < 0.8 * BATCH_SIZE * len(items.reach)
     xs, ys = batches(items)
     x, y, is_whole = stack(xs, ys, parts)
     assert all(is_whole)
     for i in range(len(x)):
-        own = loss_and_gradients(network, *PartReader(network, parts)(x[i], y[i]))
+        with traced_block._is_compiling():  # the form of the step that is compiled
+            own = loss_and_gradients(network, *PartReader(network, parts)(x[i], y[i]))
         expected = loss_and_gradients(network, network(xs[i]), ys[i])
         torch.testing.assert_close(own, expected)
 
@@ -67,8 +71,15 @@ def test_a_batch_with_too_many_long_items_is_known():
     assert is_whole == [False, True]
 
 
-class OwnForward(GRU):
+class OwnGRU(GRU):
     """A network that does more than read."""
+
+    def forward(self, x):
+        return super().forward(x) * 2
+
+
+class OwnTransformer(Transformer):
+    """Another network that does more than read."""
 
     def forward(self, x):
         return super().forward(x) * 2
@@ -76,8 +87,8 @@ class OwnForward(GRU):
 
 @pytest.mark.parametrize(
     "network",
-    [LSTM(V, weight_dropout=0.2), Transformer(V), OwnForward(V)],
-    ids=["DropConnect", "Transformer", "own forward"],
+    [LSTM(V, weight_dropout=0.2), BagOfWords(V), OwnGRU(V), OwnTransformer(V)],
+    ids=["DropConnect", "bag of words", "own GRU", "own Transformer"],
 )
 def test_other_networks_read_a_batch_at_once(network):
     """Catches weights dropped anew within an item, and a `forward` that is passed over."""

@@ -19,11 +19,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mm_lightning import UserError
-from mm_lightning.networks.base import Network
+from mm_lightning.networks.base import Network, Part
 from mm_lightning.training.block_steps.averages import LoopAverage
 from mm_lightning.training.block_steps.optimizer_rules import rule_of
 from mm_lightning.training.block_steps.program_cache import Program, compile_program, key_of, load
-from mm_lightning.training.block_steps.ragged import Part
 from mm_lightning.training.block_steps.traced_block import Arguments, Step, export
 from mm_lightning.training.optimization import GradientClipping
 

@@ -6,7 +6,6 @@ step reads the first positions of all rows, then the next ones of fewer rows, an
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,18 +13,9 @@ from torch.nn import functional as F
 
 from mm_lightning.data.encoding import IGNORE
 from mm_lightning.data.vocabulary import BOUNDARY
-from mm_lightning.networks.base import Network, SequenceNetwork, State
+from mm_lightning.networks.base import Network, Part, SequenceNetwork
 
 _MARGIN = 4  # standard deviations: one batch of some ten thousand has more long items
-_MAX_PARTS = 4  # each has code of its own, which takes time to compile
-
-
-class Part(NamedTuple):
-    """Positions `start` to `stop` of the first `rows` items of a batch."""
-
-    rows: int
-    start: int
-    stop: int
 
 
 def parts_of(network: Network, reach: Tensor, batch_size: int) -> list[Part]:
@@ -36,11 +26,10 @@ def parts_of(network: Network, reach: Tensor, batch_size: int) -> list[Part]:
         reach: (T,) share of the items that have a target at each position.
         batch_size: Items of a batch B.
     """
-    has_own_forward = type(network).forward is not SequenceNetwork.forward
-    if has_own_forward or not (isinstance(network, SequenceNetwork) and network.reads_in_parts):
+    if not isinstance(network, SequenceNetwork) or network.max_parts == 1 or _has_later_forward(network):
         return [Part(batch_size, 0, len(reach))]
     most = batch_size * reach + _MARGIN * (batch_size * reach * (1 - reach)).sqrt()
-    unit = -(-batch_size // _MAX_PARTS)
+    unit = -(-batch_size // (network.max_parts or batch_size))
     rows = ((most / unit).ceil() * unit).clamp(max=batch_size).int().tolist()
     parts, start = [], 0
     for num_rows, positions in itertools.groupby(rows):
@@ -48,6 +37,14 @@ def parts_of(network: Network, reach: Tensor, batch_size: int) -> list[Part]:
         parts.append(Part(num_rows, start, stop))
         start = stop
     return parts
+
+
+def _has_later_forward(network: SequenceNetwork) -> bool:
+    """Whether a subclass of the class that says how to read parts has a `forward` of its own, which parts pass over."""
+    forward, parts = (
+        next(kind for kind in type(network).__mro__ if name in vars(kind)) for name in ("forward", "max_parts")
+    )
+    return not issubclass(parts, forward)
 
 
 def stack(xs: Sequence[Tensor], ys: Sequence[Tensor], parts: Sequence[Part]) -> tuple[Tensor, Tensor, list[bool]]:
@@ -92,11 +89,5 @@ class PartReader(nn.Module):
         if len(self._parts) < 2:
             return self.network(x), y
         assert isinstance(self.network, SequenceNetwork)
-        logits, targets = [], []
-        state: State = ()
-        for rows, start, stop in self._parts:
-            before = tuple(tensor[:rows] for tensor in state)
-            own, state = self.network.read(x[:rows, start:stop], before)
-            logits.append(own.flatten(0, 1))
-            targets.append(y[:rows, start:stop].flatten(0, 1))
-        return torch.cat(logits), torch.cat(targets)
+        targets = [y[:rows, start:stop].flatten(0, 1) for rows, start, stop in self._parts]
+        return self.network.read_parts(x, self._parts), torch.cat(targets)

@@ -19,11 +19,11 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.data.batches import Batch
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks.base import Network
+from mm_lightning.networks.base import Network, Part
 from mm_lightning.training.block_steps.averages import LoopAverage, average_obstacle, average_step
 from mm_lightning.training.block_steps.block_loader import Block, Inputs
 from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
-from mm_lightning.training.block_steps.ragged import Part, parts_of, stack
+from mm_lightning.training.block_steps.ragged import parts_of, stack
 from mm_lightning.training.block_steps.settings import BlockSettings, obstacle
 from mm_lightning.training.optimization import Schedule
 from mm_lightning.training.steppers import Stepper, Steps, rank_weight

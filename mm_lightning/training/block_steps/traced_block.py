@@ -11,11 +11,11 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from mm_lightning.evaluation.loss import cross_entropy
-from mm_lightning.networks.base import Network
+from mm_lightning.networks.base import Network, Part
 from mm_lightning.training.block_steps.averages import LoopAverage
 from mm_lightning.training.block_steps.decompositions import DECOMPOSITIONS
 from mm_lightning.training.block_steps.optimizer_rules import Rule, Tensors
-from mm_lightning.training.block_steps.ragged import Part, PartReader
+from mm_lightning.training.block_steps.ragged import PartReader
 from mm_lightning.training.optimization import GradientClipping
 
 Arguments = tuple[Tensor, Tensor, Tensor, Tensor, Tensors]  # number of steps, x, y, settings, and what steps update
