@@ -64,7 +64,7 @@ The last row measures the {dev:,} dev names as if they were samples; most measur
 
 ## Commands
 
-`fit` gets `--data.path FILE --data.split SPLIT --seed_everything SEED` as well. A row with the name of a recipe is `fit --config configs/ROW.yaml`. The others, where a name in braces stands for the checkpoint of that row:
+`fit` gets `--data.path FILE --data.split SPLIT --seed_everything SEED` as well. A row with the name of a recipe is `fit --config configs/ROW.yaml`. The others, where a name in braces stands for the checkpoint of that row, with the same seed or the one beside it:
 
 {commands}
 """

@@ -119,6 +119,12 @@ ROWS: dict[str, Row] = {
     **mixed(
         "six networks", "six of these, mixed", "lstm_student", "lstm_512", "mlp_best", "transformer", "gru", "ngram"
     ),
+    **mixed(
+        "ten networks",
+        "counts, and three of these with three seeds, mixed",
+        *(f"{name} {seed}" for name in ("lstm_student", "lstm_512", "transformer") for seed in SEEDS),
+        "ngram",
+    ),
 }
 
 
