@@ -1,7 +1,7 @@
 """The loss of a batch, its means over steps and over a split, and the negative log-likelihood (NLL) of items."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,26 +75,26 @@ def score(network: Network, vocabulary: Vocabulary, items: Items) -> Tensor:
 
 
 @torch.no_grad()
-def target_log_p(network: Network, batches: ItemBatches) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute the log-probability of each target, in the order of the batches, on the CPU.
+def predictions(network: Network, batches: ItemBatches) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Compute all predictions of targets, batch by batch, on the CPU.
 
     Args:
         network: The network, in eval mode.
         batches: Batches of items, with tags (num_items, ...).
 
-    Returns:
-        Log-probabilities (num_targets,) float64, the entropies (num_targets,) of the predictions in nats, and the tags
-        of each target's item (num_targets, ...).
+    Yields:
+        Log-probabilities (num_targets, V) float64 of all ids, the targets (num_targets,), and the tags of each target's
+        item (num_targets, ...).
     """
-    parts = []
     for x, y, item_tags in batches:
         is_target = y >= 0  # (B, T)
-        log_p = network.sequence_logits(x)[is_target].cpu().double().log_softmax(-1)  # (targets, V)
-        own = log_p.gather(1, y[is_target].cpu()[:, None]).squeeze(1)
-        tags = item_tags.repeat_interleave(is_target.sum(1), 0).cpu()
-        parts.append((own, torch.special.entr(log_p.exp()).sum(1), tags))
-    log_p, entropies, tags = map(torch.cat, zip(*parts, strict=True))
-    return log_p, entropies, tags
+        log_p = network.sequence_logits(x)[is_target].cpu().double().log_softmax(-1)
+        yield log_p, y[is_target].cpu(), item_tags.repeat_interleave(is_target.sum(1), 0).cpu()
+
+
+def target_log_p(network: Network, batches: ItemBatches) -> Tensor:
+    """Compute the log-probability (num_targets,) float64 of each target; arguments and order as for `predictions`."""
+    return torch.cat([log_p.gather(1, y[:, None]).squeeze(1) for log_p, y, _ in predictions(network, batches)])
 
 
 def score_by_label(network: Network, vocabulary: Vocabulary, items: Items, num_labels: int) -> Tensor:

@@ -62,7 +62,7 @@ def held_out(parts: list[Fold], vocabulary: Vocabulary, learn: Callable[[Items],
 
     def of_fold(part: Fold) -> Tensor:
         batches = ItemBatches(encode(part.held_out, vocabulary), torch.arange(len(part.held_out)))
-        return target_log_p(learn(part.train), batches)[0]
+        return target_log_p(learn(part.train), batches)
 
     return torch.cat([of_fold(part) for part in parts])
 

@@ -1,7 +1,8 @@
-"""Average of networks: most useful where the networks differ in kind, such as counts and a recurrent network.
+"""Mean of networks: most useful where the networks differ in kind, such as counts and a recurrent network.
 
-A network can weigh more where it is sure. Then the logarithm of its weight changes with the entropy of its prediction:
-counts are sure after letters that they have seen often, and a recurrent network later in an item.
+The geometric mean multiplies their probabilities, each to the power of the network's weight (Klakow 1998, log-linear
+interpolation of language models). It has lower losses than the arithmetic mean, which adds them, but one network that
+calls an id impossible nearly decides for all.
 """
 
 from collections.abc import Sequence
@@ -18,8 +19,8 @@ from mm_lightning.networks.building import NetworkFactory
 
 _MAX_FITTING_STEPS = 1000
 _MAX_WEIGHT_CHANGE = 1e-6  # of the last step
-_MIN_WEIGHT = 1e-300  # above 0, which is no weight
-_SLOPE_PENALTY = 1e-5  # of a slope's square, in nats: keeps slopes finite where one network is always right when sure
+_MIN_POWER = 0.01  # a network below it changes no digit of the loss that people see, and costs as much as the others
+_MIN_LOG_P = -30.0  # a network cannot rule out an id: the others may have seen what it has not
 
 
 def fit_weights(log_p: Sequence[Tensor], counts: Tensor | None = None) -> list[float]:
@@ -45,61 +46,62 @@ def fit_weights(log_p: Sequence[Tensor], counts: Tensor | None = None) -> list[f
     return weights.tolist()
 
 
-def _log_weights(log_weights: Tensor, slopes: Tensor, entropies: Tensor) -> Tensor:
-    return (log_weights + slopes * entropies).log_softmax(-1)
-
-
-def fit_slopes(
-    log_p: Sequence[Tensor], entropies: Sequence[Tensor], counts: Tensor | None = None
-) -> tuple[list[float], list[float]]:
-    """Find the weights and the entropy slopes of a mixture, by gradient from the best weights without slopes.
+def fit_powers(log_p: Tensor, targets: Tensor, counts: Tensor) -> list[float]:
+    """Find the weights with which a geometric mean is most likely; there is one maximum.
 
     Args:
-        log_p: (num_targets,) log-probabilities of held-out targets, of each network.
-        entropies: (num_targets,) entropy of the prediction of each target, of each network.
-        counts: (num_targets,) how many times each target counts; None for once.
+        log_p: (num_targets, V, networks) log-probabilities of all ids where a target was held out.
+        targets: (num_targets,) the ids that came.
+        counts: (num_targets,) how many times each target counts.
 
     Returns:
-        Weight and slope of each network, as `Mixture` takes them.
+        Weight of each network, at most 1; 0 for one that is better left out.
     """
-    p, h = torch.stack(list(log_p), 1).double(), torch.stack(list(entropies), 1).double()  # (num_targets, networks)
-    share = torch.ones(len(p), dtype=torch.float64) if counts is None else counts.double()
-    has_any = ~p.isneginf().all(1)
-    p, h, share = p[has_any], h[has_any], share[has_any] / share[has_any].sum()
-    start = torch.tensor(fit_weights(log_p, counts), dtype=torch.float64).log()
-    settings = torch.stack([start, torch.zeros_like(start)]).requires_grad_()
-    optimizer = torch.optim.LBFGS([settings], max_iter=_MAX_FITTING_STEPS, line_search_fn="strong_wolfe")
+    log_p, share = log_p.clamp(min=_MIN_LOG_P), counts.double() / counts.sum()
+    used = list(range(log_p.shape[2]))
+    while True:
+        part = log_p[..., used]
+        powers = torch.full((len(used),), 1 / len(used), dtype=log_p.dtype, requires_grad=True)
+        optimizer = torch.optim.LBFGS([powers], max_iter=_MAX_FITTING_STEPS, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        result = -share @ (_log_weights(settings[0], settings[1], h) + p).logsumexp(1)
-        result = result + _SLOPE_PENALTY * settings[1].square().sum()
-        result.backward()  # type: ignore[no-untyped-call] # torch's own
-        return result
+        def loss(part: Tensor = part, powers: Tensor = powers) -> Tensor:
+            powers.grad = None
+            own = (part @ powers).log_softmax(1).gather(1, targets[:, None]).squeeze(1)
+            result = -share @ own.double()
+            result.backward()  # type: ignore[no-untyped-call] # torch's own
+            return result
 
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    weights, slopes = settings.detach()
-    return weights.softmax(0).clamp(min=_MIN_WEIGHT).tolist(), slopes.tolist()
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+        values = dict(zip(used, powers.tolist(), strict=True))
+        least = min(values, key=values.__getitem__)
+        if len(used) == 1 or values[least] >= _MIN_POWER:
+            return [min(1.0, values.get(i, 0.0)) for i in range(log_p.shape[2])]
+        used.remove(least)
 
 
-def log_weights_of(weights: list[float], slopes: list[float], entropies: Tensor) -> Tensor:
-    """Compute the logarithms of the weights (..., networks), for predictions of these entropies (..., networks)."""
-    log_weights, rates = torch.tensor([weights, slopes], dtype=torch.float64).unbind()
-    return _log_weights(log_weights.log(), rates, entropies)
+def geometric_mean(log_p: Tensor, powers: Tensor) -> Tensor:
+    """Compute the log-probabilities (..., V) of the geometric mean of networks.
+
+    Args:
+        log_p: (..., V, networks) log-probabilities.
+        powers: (networks,) weights.
+    """
+    return (log_p.clamp(min=_MIN_LOG_P) @ powers).log_softmax(-1)
 
 
 class Mixture(Network):
-    """Predict the next token by a weighted mean of the probabilities of trained networks.
+    """Predict the next token by a mean of the probabilities of trained networks.
 
     `make` and `mix` make a mixture; `fit` trains its networks one by one.
 
     Args:
         vocab_size: Number of ids V, set from the data.
         networks: The networks.
-        weights: Weight of each network; their sum is 1.
-        entropy_slopes: Change of the logarithm of each network's weight per nat of its prediction's entropy; the
-            weights are then divided by their sum. null for weights that never change.
+        weights: Weight of each network; the sum is 1 in an arithmetic mean.
+        entropy_slopes: Of an arithmetic mean, the change of the logarithm of each network's weight per nat of its
+            prediction's entropy; the weights are then divided by their sum. null for weights that never change.
         num_labels: Number of labels L, set from the data.
+        geometric: Whether the mean is geometric.
 
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits, float64.
 
@@ -116,9 +118,10 @@ class Mixture(Network):
         weights: list[PositiveFraction],
         entropy_slopes: list[Slope] | None = None,
         num_labels: int = 0,
+        geometric: bool = False,
     ) -> None:
         super().__init__()
-        if len(weights) != len(networks) or abs(sum(weights) - 1) > 1e-6:
+        if len(weights) != len(networks) or not (geometric or abs(sum(weights) - 1) <= 1e-6):
             raise UserError(f"Mixture has {len(networks)} networks and weights {weights}; give each one, with sum 1")
         if entropy_slopes is not None and len(entropy_slopes) != len(networks):
             raise UserError(f"Mixture has {len(networks)} networks and entropy_slopes {entropy_slopes}; give each one")
@@ -127,6 +130,7 @@ class Mixture(Network):
         self.networks = nn.ModuleList(network(vocab_size, **labels) for network in networks)
         self.weights = weights
         self.entropy_slopes = entropy_slopes
+        self.geometric = geometric
         self._state_sizes = [0] * len(networks)  # tensors in the state of each network
 
     @override
@@ -161,11 +165,14 @@ class Mixture(Network):
         return cast(list[Network], list(self.networks))
 
     def _mean(self, logits: list[Tensor]) -> Tensor:
-        """Compute the logarithm of the weighted mean of the probabilities under logits (..., V)."""
-        log_weights = torch.tensor(self.weights, dtype=torch.float64).log()
-        parts = [each.cpu().double().log_softmax(-1) for each in logits]
-        if self.entropy_slopes is not None:
-            entropies = torch.stack([torch.special.entr(part.exp()).sum(-1) for part in parts], -1)
-            log_weights = log_weights_of(self.weights, self.entropy_slopes, entropies)[..., None, :]
-        log_p = torch.stack(parts, -1)  # (..., V, networks)
+        """Compute the logarithm of the mean of the probabilities under logits (..., V)."""
+        log_p = torch.stack([each.cpu().double().log_softmax(-1) for each in logits], -1)  # (..., V, networks)
+        weights = torch.tensor(self.weights, dtype=torch.float64)
+        if self.geometric:
+            return float64_at(logits[0].device, geometric_mean(log_p, weights))
+        log_weights = weights.log()
+        if self.entropy_slopes is not None:  # of mixtures made before there was the geometric mean
+            entropies = torch.special.entr(log_p.exp()).sum(-2)  # (..., networks)
+            slopes = torch.tensor(self.entropy_slopes, dtype=torch.float64)
+            log_weights = (log_weights + slopes * entropies).log_softmax(-1)[..., None, :]
         return float64_at(logits[0].device, (log_p + log_weights).logsumexp(-1))

@@ -86,6 +86,12 @@ NETWORKS: dict[str, Callable[..., Network]] = {
     "PitmanYor, numbers above 2^53": partial(PitmanYor, block_size=17),
     "Mixture": MIXED,
     "Mixture, short context": SHORT,
+    "Mixture, geometric": partial(
+        Mixture,
+        networks=[partial(GRU, embed_dim=5, hidden_dim=7), partial(NGram, block_size=3, smoothing=0.0), Bigram],
+        weights=[0.7, 0.3, 0.2],
+        geometric=True,
+    ),
     "a user's own": Sum,
 }
 

@@ -6,7 +6,7 @@ from eight_names import V, random_ids
 
 from mm_lightning import UserError
 from mm_lightning.networks import GRU, MLP, Mixture
-from mm_lightning.networks.mixture import fit_slopes, fit_weights
+from mm_lightning.networks.mixture import fit_powers, fit_weights, geometric_mean
 
 
 @torch.no_grad()
@@ -67,20 +67,47 @@ def test_a_weight_follows_the_entropy():
     torch.testing.assert_close(mixture.next_logits(x), mixture(x)[:, -1])
 
 
-def test_slopes_find_who_is_right_when_sure():
-    """Catches slopes that are not fitted, and a fit that ends above the best weights without slopes."""
+@torch.no_grad()
+def test_a_geometric_mean_is_a_product_of_powers():
+    """Catches powers of other networks, no division by the sum, and a network that forbids an id."""
+    mixture = Mixture(V, [lambda v: MLP(v, 3), GRU], [0.6, 0.5], geometric=True).eval()
+    x = random_ids(4, 6)
+    first, second = (network.sequence_logits(x).softmax(-1).double() for network in mixture.members)
+    expected = first**0.6 * second**0.5
+    torch.testing.assert_close(mixture(x).exp(), expected / expected.sum(-1, keepdim=True), atol=1e-6, rtol=0)
+    torch.testing.assert_close(mixture.next_logits(x), mixture(x)[:, -1])
+    forbidding = torch.tensor([[-torch.inf, -0.1], [0.0, -3.0]], dtype=torch.float64)
+    p = geometric_mean(forbidding, torch.tensor([0.1, 0.9], dtype=torch.float64)).exp()
+    assert 0.1 < p[0] < 0.9
+
+
+def test_powers_have_the_highest_likelihood_of_all():
+    """Catches powers in another order, targets that count wrongly, and a search that ends too early."""
     generator = torch.Generator().manual_seed(0)
-    entropies = list(torch.rand(2, 2000, generator=generator, dtype=torch.float64) * 3)
-    log_p = [-entropies[0], torch.full((2000,), -1.5, dtype=torch.float64)]  # only the first is right when sure
-    weights, slopes = fit_slopes(log_p, entropies)
+    log_p = torch.randn(300, 4, 2, generator=generator, dtype=torch.float64).log_softmax(1)
+    p = geometric_mean(log_p, torch.tensor([0.3, 0.5], dtype=torch.float64)).exp()
+    targets = torch.multinomial(p, 1, generator=generator).squeeze(1)
+    counts = torch.randint(1, 4, (300,), generator=generator)
+    powers = fit_powers(log_p, targets, counts)
 
-    def loss(weights: list[float], slopes: list[float]) -> float:
-        shares = torch.stack([w * torch.exp(s * h) for w, s, h in zip(weights, slopes, entropies, strict=True)])
-        return float(-((shares / shares.sum(0)) * torch.stack(log_p).exp()).sum(0).log().mean())
+    def likelihood(values: list[float]) -> float:
+        own = geometric_mean(log_p, torch.tensor(values, dtype=torch.float64)).gather(1, targets[:, None]).squeeze(1)
+        return float((own * counts).sum())
 
-    assert slopes[0] < -1
-    assert sum(weights) == pytest.approx(1)
-    assert loss(weights, slopes) < loss(fit_weights(log_p), [0.0, 0.0]) - 0.01
+    grid = [(a / 50, b / 50) for a in range(51) for b in range(51)]
+    assert likelihood(powers) >= max(likelihood(list(each)) for each in grid)
+    assert all(0.1 < power < 0.9 for power in powers)
+
+
+def test_a_network_that_knows_nothing_is_left_out():
+    """Catches a network that costs time for nothing, or that takes away from the others."""
+    generator = torch.Generator().manual_seed(1)
+    good, noise = torch.randn(2, 500, 4, generator=generator, dtype=torch.float64).log_softmax(2)
+    targets = torch.multinomial(good.exp(), 1, generator=generator)[:, 0]
+    inverse = (-good).log_softmax(1)
+    powers = fit_powers(torch.stack([good, inverse, noise], 2), targets, torch.ones(500))
+    assert powers[0] > 0.5
+    assert powers[1] == 0
 
 
 def test_targets_that_no_network_can_predict_say_nothing():
@@ -88,5 +115,3 @@ def test_targets_that_no_network_can_predict_say_nothing():
     possible = list(torch.rand(2, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64).log())
     impossible = [torch.cat([each, torch.tensor([-torch.inf])]) for each in possible]
     assert fit_weights(impossible) == pytest.approx(fit_weights(possible))
-    entropies = [torch.ones(51), torch.ones(51)]
-    assert not torch.tensor(fit_slopes(impossible, entropies)).isnan().any()

@@ -63,6 +63,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
     "LSTM, labels": lambda: LabelView(LSTM(V, embed_dim=16, hidden_dim=32, num_labels=3), V, 2),
     "Transformer, labels": lambda: LabelView(Transformer(V, 32, 2, 2, num_positions=5, num_labels=3), V, 2),
     "NGram, labels": lambda: LabelView(counted(NGram(V, block_size=3, num_labels=3)), V, 1),
+    "Mixture, geometric": lambda: mixed([lambda v: GRU(v, 16, 32), lambda v: MLP(v, 2, 6, 48)], geometric=True),
     "Mixture, labels": lambda: LabelView(
         Mixture(V, [Bigram, partial(MLP, hidden_dim=48)], [0.5, 0.5], [-1.0, 0.5], 3), V, 1
     ),
@@ -76,8 +77,8 @@ def inner(network: Network) -> Network:
     return network.network if isinstance(network, LabelView) else network
 
 
-def mixed(networks: list[Callable[[int], Network]]) -> Network:
-    return Mixture(V, networks, [0.5, *[0.5 / (len(networks) - 1)] * (len(networks) - 1)])
+def mixed(networks: list[Callable[[int], Network]], geometric: bool = False) -> Network:
+    return Mixture(V, networks, [0.5, *[0.5 / (len(networks) - 1)] * (len(networks) - 1)], geometric=geometric)
 
 
 def counted(network: CountedNetwork) -> Network:

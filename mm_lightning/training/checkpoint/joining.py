@@ -10,15 +10,13 @@ _NETWORK = "network."  # prefix of the network's weights
 _NO_CONFIG = "{}"  # a mixture comes from several runs
 
 
-def join(
-    parts: Sequence[dict[str, Any]], weights: Sequence[float], slopes: Sequence[float] | None = None
-) -> dict[str, Any]:
+def join(parts: Sequence[dict[str, Any]], weights: Sequence[float], geometric: bool = False) -> dict[str, Any]:
     """Make the content of the checkpoint of a mixture.
 
     Args:
         parts: Content of the checkpoint of each network, of the same data. The rest of the content is that of the last.
-        weights: Weight of each network; their sum is 1.
-        slopes: Entropy slope of each network; None for constant weights.
+        weights: Weight of each network.
+        geometric: Whether the mean of the networks is geometric.
     """
     last = parts[-1]
     tensors = {
@@ -30,7 +28,7 @@ def join(
     arguments = {
         "networks": networks,
         "weights": list(weights),
-        "entropy_slopes": None if slopes is None else list(slopes),
+        "geometric": geometric,
     }
     return {
         **{key: value for key, value in last.items() if key not in (TRAINED, AVERAGING)},

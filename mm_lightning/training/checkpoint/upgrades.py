@@ -13,7 +13,7 @@ _OLD_WEIGHTS = {"network.blocks.": "network.layers."}  # of the Transformer
 _NEW_MODEL_SETTINGS: dict[str, Any] = {"labels": {}}  # absent in files of before
 _NEW_NETWORK_SETTINGS: dict[str, dict[str, Any]] = {
     "mm_lightning.networks.MLP": {"initialization": "torch"},
-    "mm_lightning.networks.Mixture": {"entropy_slopes": None},
+    "mm_lightning.networks.Mixture": {"entropy_slopes": None, "geometric": False},
     **{f"mm_lightning.networks.{name}": {"weight_dropout": 0.0} for name in ("RNN", "GRU", "LSTM")},
 }
 _NEW_DATA_SETTINGS = {"item": None, "label": None, "weight": None}
