@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from run_command import FIT, ROOT, Result, run
 
+from mm_lightning import load
 from mm_lightning.training import checkpoint
 
 SHORT = ("--data.path", "words.txt", "--samples.num_samples", 1)
@@ -59,6 +61,22 @@ def test_the_checkpoint_is_a_model_like_any_other(folder: Path):
     assert run("fit", "--ckpt_path", "mixture.ckpt", cwd=folder).stderr.splitlines()[-1] == (
         "error: Mixture is made of trained networks; fit trains them one by one"
     )
+
+
+def test_a_mixture_of_before_is_still_read(folder: Path):
+    """Catches weights of a sum that are taken as powers."""
+    content = checkpoint.load(folder / "mixture.ckpt")
+    arguments = content["hyper_parameters"]["network"]["init_args"]
+    del arguments["geometric"]
+    weights, slopes = [0.4, 0.6], [-0.5, 0.2]
+    arguments |= {"weights": weights, "entropy_slopes": slopes}
+    checkpoint.save(content, folder / "before.ckpt")
+    x = torch.tensor([[0, 1, 2]])
+    paths = [f"lightning_logs/version_{number}/checkpoints/best.ckpt" for number in (0, 1)]
+    parts = [load(folder / path).network.next_logits(x).double().softmax(1) for path in paths]
+    shares = [w * (s * torch.special.entr(p).sum()).exp() for w, s, p in zip(weights, slopes, parts, strict=True)]
+    expected = (shares[0] * parts[0] + shares[1] * parts[1]) / (shares[0] + shares[1])
+    torch.testing.assert_close(load(folder / "before.ckpt").network.next_logits(x).exp(), expected)
 
 
 @pytest.mark.parametrize(
