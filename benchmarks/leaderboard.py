@@ -24,7 +24,7 @@ Written by `benchmarks/results.py` from real runs; do not edit. Whoever measures
 - Loss: mean NLL in nats per character over **all items of a split, whole**: the first character and the closing boundary are targets like the others. Losses that leave out the first character are lower by some 0.15 nats and cannot be compared.
 - "unseen" leaves out the dev names that occur in train: {seen:,} of {dev:,} with `lecture`. A model that learns names by heart has a low loss on the others.
 - A row is the epoch with the lowest dev loss. Settings, the epoch and the weights of a mixture are chosen on dev; test is looked at once, for this page. So dev is slightly optimistic, and test says by how much.
-- Seeds 42, 43 and 44: mean, and ± the standard deviation. A row without ± has one seed so far.
+- Seeds 42, 43 and 44: mean, and ± the standard deviation. A row without ± has one seed so far; one that a table lacks is not measured yet.
 - Minutes are processor time on one thread of {machine}, torch {torch}, mean of the seeds. Those of a mixture or a student contain the minutes of the rows that it is made from.
 - Settings were chosen by dev loss on `lecture`, one run per trial: about 30 trials for `mlp_best`, 15 for `lstm_512`, 7 for the other recurrent networks, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer.
 
@@ -118,9 +118,10 @@ def by_row(rows: list[Figures], split: str) -> dict[str, list[Figures]]:
 
 
 def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
-    """Table of the losses of rows, each the mean of its seeds."""
+    """Table of the losses of rows, each the mean of its seeds; published ones are those of the split `lecture`."""
+    published = ["published dev"] if "unseen" in parts else []
     return table(
-        ("row", "model", "parameters", *parts, "minutes", "published dev"),
+        ("row", "model", "parameters", *parts, "minutes", *published),
         (
             (
                 f"`{name}`",
@@ -128,7 +129,7 @@ def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
                 f"{seeds[0]['parameters']:,}",
                 *(spread([figures[part] for figures in seeds]) for part in parts),
                 f"{minutes(name, rows):.1f}",
-                ROWS[name].published,
+                *(ROWS[name].published for _ in published),
             )
             for name, seeds in rows.items()
         ),
