@@ -145,8 +145,9 @@ def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object
     log_p = torch.stack([each.log_p for each in measured], 2)  # (num_targets, V, networks)
     weights = fit_powers(log_p, targets, tags[:, 1])
     kept = [i for i, weight in enumerate(weights) if weight > 0]
-    if len(kept) == 1:
-        raise UserError(f"{runs[kept[0]].name} alone is as good as a mixture; give runs of networks of other kinds")
+    if len(kept) < 2:
+        best = runs[weights.index(max(weights))].name
+        raise UserError(f"{best} alone is as good as a mixture; give runs of networks of other kinds")
     members = [Member(runs[i], weights[i], measured[i].loss()) for i in kept]
     mean = geometric_mean(log_p, torch.tensor(weights, dtype=torch.float64))
     left_out = [run.name for i, run in enumerate(runs) if i not in kept]

@@ -106,7 +106,8 @@ class Mixture(Network):
     Shape: x (B, T) int64 in [0, V) -> (B, T, V) logits, float64.
 
     Raises:
-        UserError: If there is not one weight or slope per network, or the sum of the weights is not 1.
+        UserError: If there is not one weight or slope per network, the sum of the weights of an arithmetic mean is not
+            1, or a geometric mean has slopes.
     """
 
     learning = None
@@ -123,6 +124,8 @@ class Mixture(Network):
         super().__init__()
         if len(weights) != len(networks) or not (geometric or abs(sum(weights) - 1) <= 1e-6):
             raise UserError(f"Mixture has {len(networks)} networks and weights {weights}; give each one, with sum 1")
+        if geometric and entropy_slopes is not None:
+            raise UserError("Mixture has entropy_slopes, which a geometric mean does not heed; leave them out")
         if entropy_slopes is not None and len(entropy_slopes) != len(networks):
             raise UserError(f"Mixture has {len(networks)} networks and entropy_slopes {entropy_slopes}; give each one")
         self.num_labels = num_labels

@@ -32,6 +32,12 @@ def test_each_network_has_a_slope():
         Mixture(V, [GRU, GRU], [0.5, 0.5], [1.0])
 
 
+def test_a_geometric_mean_has_no_slopes():
+    """Catches slopes that are ignored without a word."""
+    with pytest.raises(UserError, match="Mixture has entropy_slopes, which a geometric mean does not heed"):
+        Mixture(V, [GRU, GRU], [0.5, 0.5], [1.0, 1.0], geometric=True)
+
+
 def test_weights_have_the_highest_likelihood_of_all():
     """Catches weights in another order, and a search that ends too early."""
     log_p = list(torch.rand(3, 400, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log())
