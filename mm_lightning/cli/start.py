@@ -8,8 +8,10 @@ Trainer, the model, the data or a config file need Lightning, as does the work o
 import atexit
 import gc
 import sys
+from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 
 from jsonargparse import Namespace
 
@@ -18,9 +20,25 @@ from mm_lightning.commands import score
 from mm_lightning.commands.parts.errors import is_first_process, one_line_errors, refuse_out_of_memory
 from mm_lightning.commands.parts.library_warnings import log_to_stderr, silence_library_warnings
 from mm_lightning.commands.parts.one_process import started_processes
-from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean, option_names, refuse_nulls
+from mm_lightning.commands.parts.parsing import (
+    OneLineParser,
+    argument_names,
+    did_you_mean,
+    option_names,
+    refuse_nulls,
+)
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training import run_folders
+
+_SECTIONS = {  # of options, and the classes whose arguments they are
+    "trainer": (
+        ("mm_lightning.cli.bounded_trainer", "BoundedTrainer"),
+        ("mm_lightning.training.trainer", "Trainer"),
+        ("lightning.pytorch.trainer.trainer", "Trainer"),
+    ),
+    "model": (("mm_lightning.training.module", "LanguageModel"),),
+    "data": (("mm_lightning.data.datamodule", "ItemsDataModule"),),
+}
 
 
 def main(args: list[str]) -> None:
@@ -69,11 +87,11 @@ def _thaw() -> None:
 
 
 def _refuse_early(line: list[str]) -> None:
-    """Refuse ordered arguments without a checkpoint or a config, or with a checkpoint that is not there.
+    """Refuse ordered arguments without a checkpoint or a config, with one that is not there, or misspelled.
 
     Raises:
         UserError: If a file is missing or unfit, or options exclude each other.
-        ArgumentError: If an option is missing.
+        ArgumentError: If an option is missing or unknown.
     """
     seen = peek(line)
     given = {"--ckpt_path": seen.ckpt_path, "--init_from": seen.init_from, "--teacher": seen.teacher}
@@ -89,6 +107,27 @@ def _refuse_early(line: list[str]) -> None:
             pass  # who reads the file says more
     if seen.ckpt_path is None and seen.init_from is None:
         refuse_incomplete(line)
+    _refuse_misspelled(line)
+
+
+def _refuse_misspelled(line: list[str]) -> None:
+    """Refuse an unknown option in a section that is similar to a known one; the parser finds the others.
+
+    Raises:
+        ArgumentError: With the error of the parser, which imports Lightning first.
+    """
+    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
+    parts = {arg: arg.lstrip("-").partition("=")[0].removesuffix("+").split(".") for arg in options}
+    sections = {section for section, *rest in parts.values() if rest and section in _SECTIONS}
+    known = {f"--{section}.{name}" for section in sections for name in _names_in(section)}
+    for arg, (section, *rest) in parts.items():
+        option = f"--{section}.{rest[0]}" if rest and section in sections else None
+        if option and option not in known and (hint := did_you_mean(option, known)):
+            raise ArgumentError(None, f"unrecognized arguments: {arg}{hint}")
+
+
+def _names_in(section: str) -> set[str]:
+    return set().union(*(argument_names(module, name) for module, name in _SECTIONS[section]))
 
 
 def run_without_lightning(line: list[str]) -> bool:

@@ -1,8 +1,11 @@
 """The start of a command: with and without Lightning, predict and score do the same."""
 
+import re
 import shutil
+from argparse import ArgumentError
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import get_type_hints
 
@@ -153,6 +156,42 @@ def test_a_large_network_goes_to_a_gpu(models, monkeypatch):
     with opening._opened(models / "sentences.ckpt", "", "predict") as (model, _, runner):
         runner.load_weights(model, Path())
     assert devices == [torch.device("cuda")]
+
+
+def test_hints_know_the_sections():
+    """Catches an option of the Trainer, the model or the data that is refused as misspelled."""
+    for section, kinds in start._SECTIONS.items():
+        constructors = [getattr(import_module(module), name) for module, name in kinds]
+        named = set().union(*(signature(constructor).parameters for constructor in constructors))
+        assert start._names_in(section) == named - {"args", "kwargs"}
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("--trainer.max_stepz 3", "--trainer.max_stepz=3; did you mean --trainer.max_steps?"),
+        ("--trainer.callback+ X", "--trainer.callback+=X; did you mean --trainer.callbacks?"),
+        ("--model.netwrok.hidden_dim=3", "--model.netwrok.hidden_dim=3; did you mean --model.network?"),
+        ("--data.batch_sise 3 --foo 4", "--data.batch_sise=3; did you mean --data.batch_size?"),
+    ],
+)
+def test_misspelled_options_are_refused_before_lightning_is_imported(line, meant):
+    """Catches an error in arguments that takes seconds."""
+    with pytest.raises(ArgumentError, match=f"^{re.escape(f'unrecognized arguments: {meant}')}$"):
+        start._refuse_misspelled(ordered(["fit", *line.split()]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--trainer.max_steps 3 --trainer.callbacks+ X --trainer.callbacks.monitor val/loss --print_config",
+        "--model.network MLP --model.network.hiden_dim 3 --data.path=a.txt,b.txt --data {path:x}",
+        "--data.nothing_like_it 3 --samples.every 3 --seed_everithing 1 --trainer c.yaml -- --trainer.max_stepz",
+    ],
+)
+def test_other_options_are_left_to_the_parser(line):
+    """Catches an option that is refused although it is known, or though only the parser has the hint."""
+    start._refuse_misspelled(ordered(["fit", *line.split()]))
 
 
 HEAVY = [name for name, command in COMMANDS.items() if command.module and not command.is_light]

@@ -73,22 +73,35 @@ def _owners(option: str) -> str:
 
 
 def _own_options(command: Command) -> set[str]:
-    """The options that one command has besides those of model, data and Trainer.
-
-    A command that needs Lightning is read as text: its import would take seconds, for a hint.
-    """
+    """The options that one command has besides those of model, data and Trainer."""
     if command.module is None:
         return set()
     if command.is_light:
         return option_names(import_module(command.module).make_parser())
-    spec = find_spec(command.module)
-    assert spec is not None and spec.origin is not None
-    code = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    (run,) = (node for node in code.body if isinstance(node, ast.FunctionDef) and node.name == "run")
-    names = {argument.arg for argument in run.args.args}
+    names = argument_names(command.module, "run")
     if _SAMPLING in names:
         names |= {f"{_SAMPLING}.{field.name}" for field in fields(SamplingOptions)}
     return {f"--{name}" for name in names}
+
+
+def argument_names(module: str, name: str) -> set[str]:
+    """Names of the arguments of a function, or of a class's constructor.
+
+    The module is read as text: its import could take seconds, for a hint.
+
+    Args:
+        module: Import path of the module.
+        name: Name of the function or class.
+    """
+    package, *rest = module.split(".")
+    spec = find_spec(package)
+    assert spec is not None and spec.submodule_search_locations is not None
+    code = Path(spec.submodule_search_locations[0], *rest).with_suffix(".py").read_text(encoding="utf-8")
+    (found,) = (node for node in ast.parse(code).body if getattr(node, "name", None) == name)
+    if isinstance(found, ast.ClassDef):
+        found = next(node for node in found.body if getattr(node, "name", None) == "__init__")
+    assert isinstance(found, ast.FunctionDef)
+    return {argument.arg for argument in (*found.args.args, *found.args.kwonlyargs)} - {"self"}
 
 
 def readable(message: str) -> str:
