@@ -5,10 +5,10 @@ uv run python benchmarks/devices.py
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor
 from step import ROOT, run
 
 WAYS = {
@@ -16,12 +16,6 @@ WAYS = {
     "2 processes, batch of 32 each": ("--trainer.devices", "2"),
     "2 processes, batch of 16 each": ("--trainer.devices", "2", "--data.batch_size", "16"),
 }
-
-
-def processor() -> str:
-    """Name of the processor."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
 
 
 def measure() -> dict[str, Any]:
