@@ -3,13 +3,14 @@
 # ruff: noqa: E501 -- the page's paragraphs are one line each, as everywhere in the documentation
 
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from rows import ROWS, SEEDS, SPLITS, Figures, fit, sources
+from rows import ROWS, SEEDS, SPLITS, Figures, Job, fit, jobs, sources
 
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.evaluation.quality import TrainingReference
@@ -24,8 +25,9 @@ Written by `benchmarks/results.py` from real runs; do not edit. Whoever measures
 - Loss: mean NLL in nats per character over **all items of a split, whole**: the first character and the closing boundary are targets like the others. Losses that leave out the first character are lower by some 0.15 nats and cannot be compared.
 - "unseen" leaves out the dev names that occur in train: {seen:,} of {dev:,} with `lecture`. A model that learns names by heart has a low loss on the others.
 - A row is the epoch with the lowest dev loss. Settings, the epoch and the weights of a mixture are chosen on dev; test is looked at once, for this page. So dev is slightly optimistic, and test says by how much.
-- Seeds 42, 43 and 44: mean, and ± the standard deviation. A row without ± has one seed so far; one that a table lacks is not measured yet.
+- Seeds 42, 43 and 44: mean, and ± the standard deviation. Not measured yet: {missing}.
 - Minutes are processor time on one thread of {machine}, torch {torch}, mean of the seeds. Those of a mixture or a student contain the minutes of the rows that it is made from.
+- Measured on another processor, with float32 for `bf16-mixed` where it has no bfloat16: {elsewhere}. Minutes are without these.
 - Settings were chosen by dev loss on `lecture`, one run per trial: about 30 trials for `mlp_best`, 15 for `lstm_512`, 7 for the other recurrent networks, 8 for the WaveNets, 6 for `mlp_context8` and 4 for the Transformer.
 
 A row's commands are below the tables. To compare a checkpoint of yours with a row:
@@ -89,14 +91,18 @@ def write(rows: list[Figures], data_path: Path, path: Path) -> None:
         ("row", "valid", "unique", "new", "hits on dev", "lengths", "bigrams"),
         (shares(*entry) for entry in [*measured, reference]),
     )
+    machine = statistics.mode(row["processor"] for row in rows)
+    measured_at = {(row["config"], row["split"], row["seed"]): row["processor"] for row in rows}
     text = TEXT.format(
         lines=len(splits.train) + len(splits.dev) + len(splits.test),
         dev=len(splits.dev),
         seen=int(data.is_in_training(splits.dev).sum()),
-        machine=processor(),
+        machine=machine,
+        missing=listed(job for job in jobs() if job not in measured_at),
+        elsewhere=listed(job for job, place in measured_at.items() if place != machine),
         torch=torch.__version__.split("+")[0],
-        lecture=losses_table(tables["lecture"], ("train", "dev", "unseen", "test")),
-        unique=losses_table(tables["unique"], ("train", "dev", "test")),
+        lecture=losses_table(tables["lecture"], ("train", "dev", "unseen", "test"), machine),
+        unique=losses_table(tables["unique"], ("train", "dev", "test"), machine),
         quality=quality,
         commands="\n\n".join(
             f"`{name}`:\n\n```console\n{row.shown()}\n```"
@@ -113,11 +119,19 @@ def by_row(rows: list[Figures], split: str) -> dict[str, list[Figures]]:
     return {
         name: [found[name, seed] for seed in SEEDS if (name, seed) in found]
         for name in ROWS
-        if (name, SEEDS[0]) in found
+        if any((name, seed) in found for seed in SEEDS)
     }
 
 
-def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
+def listed(some: Iterable[Job]) -> str:
+    """Measurements for people, such as `gru` 43, 44 of `unique`."""
+    seeds = defaultdict(list)
+    for name, split, seed in some:
+        seeds[name, split].append(str(seed))
+    return "; ".join(f"`{name}` {', '.join(each)} of `{split}`" for (name, split), each in seeds.items()) or "none"
+
+
+def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...], machine: str) -> str:
     """Table of the losses of rows, each the mean of its seeds; published ones are those of the split `lecture`."""
     published = ["published dev"] if "unseen" in parts else []
     return table(
@@ -128,7 +142,7 @@ def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
                 ROWS[name].model,
                 f"{seeds[0]['parameters']:,}",
                 *(spread([figures[part] for figures in seeds]) for part in parts),
-                f"{minutes(name, rows):.1f}",
+                minutes(name, rows, machine),
                 *(ROWS[name].published for _ in published),
             )
             for name, seeds in rows.items()
@@ -136,24 +150,19 @@ def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...]) -> str:
     )
 
 
-def minutes(name: str, rows: dict[str, list[Figures]]) -> float:
-    """Processor time of a row and of all that it is made from, each the mean of its seeds."""
+def minutes(name: str, rows: dict[str, list[Figures]], machine: str) -> str:
+    """Processor time on a machine of a row and of all that it is made from, each the mean of its seeds; or nothing."""
     first = rows[name][0]
     made_from = sources((name, first["split"], first["seed"]))
     names = [name, *(source for source, _, _ in made_from)]
-    return sum(statistics.mean(row["seconds"] for row in rows[each]) for each in names) / 60
+    seconds = [[row["seconds"] for row in rows[each] if row["processor"] == machine] for each in names]
+    return f"{sum(map(statistics.mean, seconds)) / 60:.1f}" if all(seconds) else ""
 
 
 def spread(values: list[float]) -> str:
     """Mean and standard deviation."""
     deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.4f}{deviation}"
-
-
-def processor() -> str:
-    """Name of this machine's processor."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
 
 
 def plot(rows: dict[str, Figures], path: Path) -> None:

@@ -5,8 +5,9 @@
 
 The first command trains each row of rows.py on FILE with three seeds and both splits, one thread a run; by default one
 run per core works at a time. Each finished run adds its figures to docs/results.json, and a second start trains only
-the missing ones. Runs stay in lightning_logs/results, where mixtures and students find them. The second command
-measures a checkpoint as the rows are measured, and compares it with a row.
+the missing ones. Runs stay in lightning_logs/results, where mixtures and students find them; one that is gone is
+trained again where it is needed, and its row keeps the first figures. The second command measures a checkpoint as the
+rows are measured, and compares it with a row.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import leaderboard
 import torch
+from machine import has_bfloat16, processor
 from rows import ROOT, ROWS, SEEDS, Figures, Job, jobs, needs
 
 from mm_lightning import UserError
@@ -57,9 +59,12 @@ def train(job: Job, path: Path) -> Figures:
     arguments = ROWS[name].arguments(path, split, seed, map(checkpoint_of, needs(job)))
     shutil.rmtree(folder_of(job), ignore_errors=True)  # of an interrupted run
     folder_of(job).mkdir(parents=True)
+    if not has_bfloat16():
+        arguments = ["32-true" if word == "bf16-mixed" else word for word in arguments]
     seconds = cpu_seconds([sys.executable, "-m", "mm_lightning", *arguments], folder_of(job))
     app = opened(checkpoint_of(job), path)
-    figures = {"config": name, "split": split, "seed": seed, "seconds": seconds, **losses(app)}
+    figures = {"config": name, "split": split, "seed": seed, "processor": processor(), "seconds": seconds}
+    figures |= losses(app)
     if (split, seed) == ("lecture", SEEDS[0]):
         figures["samples"] = sample_quality(app)
     return figures
@@ -121,7 +126,8 @@ def run(path: Path, only: list[str], num_workers: int) -> None:
                 waiting.remove(job)
                 running[pool.submit(train, job, path)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                known[running.pop(future)] = figures = future.result()
+                figures = future.result()
+                known.setdefault(running.pop(future), figures)
                 print({key: value for key, value in figures.items() if key != "samples"}, flush=True)
                 FIGURES.write_text("[\n" + ",\n".join(map(json.dumps, known.values())) + "\n]\n")
 
