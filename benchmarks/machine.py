@@ -4,11 +4,7 @@ from pathlib import Path
 
 import torch
 
-
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers; one that only emulates it takes longer than with float32."""
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+from mm_lightning.networks.parts.bfloat16 import has_bfloat16
 
 
 def processor() -> str:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import leaderboard
 import torch
-from machine import has_bfloat16, processor
+from machine import processor
 from rows import ROOT, ROWS, SEEDS, Figures, Job, jobs, needs
 
 from mm_lightning import UserError
@@ -33,6 +33,7 @@ from mm_lightning.compare.opening import open_run
 from mm_lightning.compare.runs import read_run
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.export.measuring import split_losses
+from mm_lightning.networks.parts.bfloat16 import has_bfloat16
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.valid_items import sample_valid
 

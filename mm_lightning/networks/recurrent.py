@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from mm_lightning.data.ranges import Depth, Fraction, Size
 from mm_lightning.networks.base import SequenceNetwork, State
+from mm_lightning.networks.parts.bfloat16 import has_bfloat16
 from mm_lightning.networks.parts.embeddings import TokenEmbedding
 
 _MAX_PARTS = 4  # of a compiled batch; each has code of its own, which takes time to compile
@@ -80,13 +81,17 @@ class Recurrence(nn.Module, ABC):
         state = state or (x.new_zeros(self.num_layers, x.shape[0], self.hidden_dim),) * self.num_states
         if torch.compiler.is_exporting():
             return self._scanned(x, state)
-        if self.kernel is None or torch.compiler.is_compiling():
+        if self.kernel is None or not self._can_use_kernel(x):
             return self._unrolled(x, state)
         weights = [weight for layer in range(self.num_layers) for weight in self._weights(layer)]
         start = state if self.num_states > 1 else state[0]
         dropout = self.dropout if self.num_layers > 1 else 0.0
         outputs, *after = self.kernel(x, start, weights, True, self.num_layers, dropout, self.training, False, True)
         return outputs, tuple(after)
+
+    def _can_use_kernel(self, x: Tensor) -> bool:
+        """Whether torch's function can compute `forward`."""
+        return not torch.compiler.is_compiling()
 
     def _unrolled(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Compute `forward` cell by cell, with operations that the compiler can trace."""
@@ -154,6 +159,12 @@ class LSTMCells(Recurrence):
     kernel = torch.lstm
     num_gates = 4
     num_states = 2
+
+    @override
+    def _can_use_kernel(self, x: Tensor) -> bool:
+        is_bfloat16 = x.dtype == torch.bfloat16 or torch.is_autocast_enabled("cpu")
+        fails = x.is_cpu and is_bfloat16 and not has_bfloat16()
+        return not fails and super()._can_use_kernel(x)
 
     @override
     def cell(self, from_input: Tensor, from_hidden: Tensor, state: State) -> State:

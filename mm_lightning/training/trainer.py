@@ -18,6 +18,7 @@ from mm_lightning import UserError
 from mm_lightning.data.batches import EveryExample, TrainBatches
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count
+from mm_lightning.networks.parts.bfloat16 import has_bfloat16
 from mm_lightning.networks.parts.threads import use_one_thread_if_small
 from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
@@ -65,6 +66,11 @@ class Trainer(pl.Trainer):
         on_cpu = isinstance(self.accelerator, CPUAccelerator)
         if on_cpu and str(kwargs.get("precision")) in ("16", "16-mixed"):  # Lightning would take bf16 without a word
             raise UserError("trainer.precision 16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        if on_cpu and str(kwargs.get("precision")).startswith("bf16") and not has_bfloat16():
+            rank_zero_info(
+                f"trainer.precision is {kwargs['precision']}, but this processor has no bfloat16: a step takes ten "
+                "times as long as with 32-true, or more"
+            )
         if isinstance(self.strategy.launcher, _MultiProcessingLauncher):  # copies hold no open files and locks
             raise UserError(
                 f"trainer.strategy {kwargs.get('strategy')} copies this process; set ddp, which starts others"

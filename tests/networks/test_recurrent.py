@@ -43,6 +43,25 @@ def test_equations_for_the_compiler_equal_torchs_kernels(kind: type[RecurrentNet
 
 
 @pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
+@pytest.mark.parametrize("is_another", [False, True])
+def test_bfloat16_is_read_on_every_processor(
+    kind: type[RecurrentNetwork], is_another: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Catches a kernel that fails where the processor has no bfloat16."""
+    if is_another:  # one without bfloat16
+        monkeypatch.setattr("mm_lightning.networks.recurrent.has_bfloat16", lambda: False)
+    torch.manual_seed(0)
+    network = kind(V, embed_dim=4, hidden_dim=5)
+    ids = random_ids(3, 7)
+    expected = network(ids)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(ids)
+    logits.sum().backward()
+    assert network.recurrence.get_parameter("weight_hh_l0").grad is not None
+    torch.testing.assert_close(logits.float(), expected, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", [GRU, LSTM, RNN])
 def test_weight_dropout_is_that_of_the_weights_between_states(kind: type[RecurrentNetwork]):
     """Catches other weights that are dropped, dropout of the stored weights, and dropout in eval mode."""
     torch.manual_seed(0)

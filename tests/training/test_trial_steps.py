@@ -142,6 +142,18 @@ def test_a_step_has_the_precision_of_the_trainer(precision, dtype):
     assert model.network.output.weight.dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("has_bfloat16", "precision"), [(True, "bf16-mixed"), (False, "32-true"), (False, "bf16-mixed")]
+)
+def test_slow_bfloat16_is_told(monkeypatch, caplog, has_bfloat16, precision):
+    """Catches a run that takes ten times as long as it could without a word, and a line that is not true."""
+    monkeypatch.setattr("mm_lightning.training.trainer.has_bfloat16", lambda: has_bfloat16)
+    caplog.set_level("INFO")
+    make_trainer(precision=precision)
+    is_slow = precision == "bf16-mixed" and not has_bfloat16
+    assert ("trainer.precision is bf16-mixed, but this processor has no bfloat16" in caplog.text) == is_slow
+
+
 def test_a_scaled_loss_gives_the_same_step():
     """Catches gradients that are clipped or applied before the loss scale is removed, as 16-mixed has it on a GPU."""
     model, batches, _ = make_model(lr=0.3)
