@@ -124,11 +124,14 @@ def by_row(rows: list[Figures], split: str) -> dict[str, list[Figures]]:
 
 
 def listed(some: Iterable[Job]) -> str:
-    """Measurements for people, such as `gru` 43, 44 of `unique`."""
+    """Measurements for people, rows of the same seeds together."""
     seeds = defaultdict(list)
     for name, split, seed in some:
         seeds[name, split].append(str(seed))
-    return "; ".join(f"`{name}` {', '.join(each)} of `{split}`" for (name, split), each in seeds.items()) or "none"
+    names = defaultdict(list)
+    for (name, split), each in seeds.items():
+        names[split, ", ".join(each)].append(f"`{name}`")
+    return "; ".join(f"{', '.join(rows)} with `{split}` and {each}" for (split, each), rows in names.items()) or "none"
 
 
 def losses_table(rows: dict[str, list[Figures]], parts: tuple[str, ...], machine: str) -> str:
