@@ -41,6 +41,7 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
     "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
+    "networks/parts/bfloat16.py": {"_is_mkldnn_bf16_supported"},
     "training/block_steps/program_cache.py": {"_inductor"},
     "training/block_steps/traced_block.py": {"_is_compiling_flag"},
     "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
