@@ -107,14 +107,14 @@ def _refuse_early(line: list[str]) -> None:
             pass  # who reads the file says more
     if seen.ckpt_path is None and seen.init_from is None:
         refuse_incomplete(line)
-    _refuse_misspelled(line)
+    if message := _misspelled(line):
+        raise ArgumentError(None, message)
 
 
-def _refuse_misspelled(line: list[str]) -> None:
-    """Refuse an unknown option in a section that is similar to a known one; the parser finds the others.
+def _misspelled(line: list[str]) -> str | None:
+    """The parser's error about an unknown option in a section that is similar to a known one, before any import.
 
-    Raises:
-        ArgumentError: With the error of the parser, which imports Lightning first.
+    The parser finds the other unknown options.
     """
     options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
     parts = {arg: arg.lstrip("-").partition("=")[0].removesuffix("+").split(".") for arg in options}
@@ -123,7 +123,8 @@ def _refuse_misspelled(line: list[str]) -> None:
     for arg, (section, *rest) in parts.items():
         option = f"--{section}.{rest[0]}" if rest and section in sections else None
         if option and option not in known and (hint := did_you_mean(option, known)):
-            raise ArgumentError(None, f"unrecognized arguments: {arg}{hint}")
+            return f"unrecognized arguments: {arg}{hint}"
+    return None
 
 
 def _names_in(section: str) -> set[str]:
