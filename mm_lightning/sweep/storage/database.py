@@ -34,6 +34,7 @@ from mm_lightning.sweep.storage.url import shown
 
 HEARTBEAT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0  # after which a worker counts as killed
+_LAST_BEAT_SECONDS = 5.0  # a heartbeat takes longer only where the database has vanished
 _ID_KEY = "id"  # attribute of the study: which of all studies of this name; a new key loses the value in old studies
 _ATTEMPTS = 5  # to make the tables: one of several workers that try at once succeeds, and its tables serve all
 _LIBPQ = {  # arguments of PostgreSQL's client: a machine that has vanished is noticed within a minute
@@ -180,11 +181,13 @@ class _Heart:
         self._storage = storage
         self._trial_id = trial_id
         self._end = Event()
-        Thread(target=self._beat, daemon=True).start()
+        self._thread = Thread(target=self._beat, daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """End the heartbeats."""
+        """End the heartbeats, and wait for one that is under way: closing the database would leave its connection."""
         self._end.set()
+        self._thread.join(_LAST_BEAT_SECONDS)
 
     def _beat(self) -> None:
         while not self._end.wait(HEARTBEAT_SECONDS):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from database_cases import PASSWORD, hang, hasten, load, wait_for_trials
 from optuna.exceptions import UpdateFinishedTrialError
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 from run_command import Command, run
 from sqlalchemy.engine import make_url
@@ -131,6 +132,26 @@ def test_a_living_worker_keeps_its_trial(start, monkeypatch):
     complete(first, trial)
     complete(second, other)
     assert second.heartbeats() == {}
+
+
+def test_a_closed_study_leaves_no_connection(plan, database, monkeypatch, tmp_path):
+    """Catches the connection of a heartbeat that was under way, which ends with a warning at another place."""
+    monkeypatch.setattr(database_module, "HEARTBEAT_SECONDS", 0.01)
+    store = open_store(tmp_path / "a", database, "search")
+    study = Study(plan(storage=database), tmp_path / "a", store, max_steps=40, tell=pytest.fail)
+    connected = threading.Event()
+
+    def beat(storage, trial_id):
+        with storage.engine.connect():
+            connected.set()
+            time.sleep(0.3)
+        connected.clear()
+
+    study.next_trial()
+    monkeypatch.setattr(RDBStorage, "record_heartbeat", beat)
+    assert connected.wait(10)
+    store.close()
+    assert not connected.is_set()
 
 
 def test_a_database_gives_the_trials_of_a_file(start, database):
