@@ -30,6 +30,9 @@ ERRORS = {  # in arguments
     "no config": "fit",
     "option of another command": "report --sampling.suffix lyn",
     "misspelled option of the Trainer": "fit --config configs/mlp.yaml --trainer.max_stepz 3",
+    "value of an option of the Trainer": "fit --config configs/mlp.yaml --trainer.max_steps three",
+    "no such list": "fit --config configs/mlp.yaml --data.path nosuch.txt",
+    "no such run": "compare nosuch.ckpt last",
 }
 ROUNDS = 5
 

@@ -1,17 +1,22 @@
 """The start of a command that may need Lightning, whose import takes longer than torch's: all else comes first.
 
-Some errors can be seen before all options are parsed. And `predict` and `score` with their own options need no
-Lightning at all: the work, its output and its errors are those of the same code under a Trainer. Options of the
-Trainer, the model, the data or a config file need Lightning, as does the work of several processes.
+Most errors in options can be seen before. And `predict` and `score` with their own options need no Lightning at all:
+the work, its output and its errors are those of the same code under a Trainer. Options of the Trainer, the model, the
+data or a config file need Lightning, as does the work of several processes.
 """
 
 import atexit
 import gc
+import os
 import sys
+import typing
 from argparse import ArgumentError
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_type_hints
 
 from jsonargparse import Namespace
 
@@ -20,25 +25,28 @@ from mm_lightning.commands import score
 from mm_lightning.commands.parts.errors import is_first_process, one_line_errors, refuse_out_of_memory
 from mm_lightning.commands.parts.library_warnings import log_to_stderr, silence_library_warnings
 from mm_lightning.commands.parts.one_process import started_processes
-from mm_lightning.commands.parts.parsing import (
-    OneLineParser,
-    argument_names,
-    did_you_mean,
-    option_names,
-    refuse_nulls,
-)
+from mm_lightning.commands.parts.parsing import OneLineParser, arguments, did_you_mean, option_names, refuse_nulls
+from mm_lightning.data import ranges
+from mm_lightning.data.files.lists import split_paths
+from mm_lightning.data.files.reading import read_text
+from mm_lightning.data.splits import SplitName
+from mm_lightning.files import find_shipped
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training import run_folders
 
-_SECTIONS = {  # of options, and the classes whose arguments they are
+_SECTIONS = {  # of options, and the classes whose arguments they are, a base before its subclass
     "trainer": (
-        ("mm_lightning.cli.bounded_trainer", "BoundedTrainer"),
-        ("mm_lightning.training.trainer", "Trainer"),
         ("lightning.pytorch.trainer.trainer", "Trainer"),
+        ("mm_lightning.training.trainer", "Trainer"),
+        ("mm_lightning.cli.bounded_trainer", "BoundedTrainer"),
     ),
     "model": (("mm_lightning.training.module", "LanguageModel"),),
     "data": (("mm_lightning.data.datamodule", "ItemsDataModule"),),
+    "last": (("mm_lightning.training.callbacks.checkpoints", "LastCheckpoint"),),
+    "samples": (("mm_lightning.training.callbacks.samples", "SampleItems"),),
+    "histograms": (("mm_lightning.training.callbacks.tensorboard.histograms", "Histograms"),),
 }
+_TYPES = {**vars(typing), **vars(ranges), "SplitName": SplitName}  # that need neither torch nor Lightning
 
 
 def main(args: list[str]) -> None:
@@ -107,19 +115,24 @@ def _refuse_early(line: list[str]) -> None:
             pass  # who reads the file says more
     if seen.ckpt_path is None and seen.init_from is None:
         refuse_incomplete(line)
-    if message := _misspelled(line):
+    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
+    if message := _misspelled(options):
         raise ArgumentError(None, message)
+    paths = _parsed(options).get("data.path")
+    if paths and line[0] in ("fit", "lr_find"):
+        for name in split_paths(paths):
+            if not os.path.exists(find_shipped(name)):  # noqa: PTH110 # any text
+                read_text(Path(name))  # says what is wrong
 
 
-def _misspelled(line: list[str]) -> str | None:
+def _misspelled(options: list[str]) -> str | None:
     """The parser's error about an unknown option in a section that is similar to a known one, before any import.
 
     The parser finds the other unknown options.
     """
-    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
     parts = {arg: arg.lstrip("-").partition("=")[0].removesuffix("+").split(".") for arg in options}
     sections = {section for section, *rest in parts.values() if rest and section in _SECTIONS}
-    known = {f"--{section}.{name}" for section in sections for name in _names_in(section)}
+    known = {f"--{section}.{name}" for section in sections for name in _arguments(section)}
     for arg, (section, *rest) in parts.items():
         option = f"--{section}.{rest[0]}" if rest and section in sections else None
         if option and option not in known and (hint := did_you_mean(option, known)):
@@ -127,8 +140,34 @@ def _misspelled(line: list[str]) -> str | None:
     return None
 
 
-def _names_in(section: str) -> set[str]:
-    return set().union(*(argument_names(module, name) for module, name in _SECTIONS[section]))
+def _parsed(options: list[str]) -> Namespace:
+    """Parse the options whose types need no import; the parser of the command finds wrong values of the others.
+
+    Raises:
+        ArgumentError: If a value is not of its type.
+    """
+    sections = {arg.lstrip("-").partition(".")[0] for arg in options} & {*_SECTIONS}
+    parser = OneLineParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--seed_everything", type=ranges.Seed)
+    for section in sorted(sections):
+        for name, kind in _types(section).items():
+            parser.add_argument(f"--{section}.{name}", type=kind)
+    known = option_names(parser)
+    return parser.parse_args([arg for arg in options if "=" in arg and arg.partition("=")[0] in known])
+
+
+def _types(section: str) -> dict[str, Any]:
+    """Types of the options of a section that need no import."""
+    result: dict[str, Any] = {}
+    for name, text in _arguments(section).items():
+        with suppress(NameError):
+            result |= get_type_hints(SimpleNamespace(__annotations__={name: text}), dict(_TYPES))
+    return result
+
+
+def _arguments(section: str) -> dict[str, str]:
+    """Names of the options of a section, and the text of each one's type."""
+    return {name: text for module, kind in _SECTIONS[section] for name, text in arguments(module, kind).items()}
 
 
 def run_without_lightning(line: list[str]) -> bool:

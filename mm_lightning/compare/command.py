@@ -7,6 +7,7 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.files import check_writable
+from mm_lightning.training.run_folders import find_run
 
 _CLASSES = ("network", "optimizer", "lr_scheduler")  # that a checkpoint names
 
@@ -63,15 +64,16 @@ def main(args: list[str]) -> None:
     config = make_parser().parse_args(args)
     check_writable(config["output"], "output", ".png")
     require_two("compare", config["runs"])
+    paths = [find_run(name) for name in config["runs"]]
     from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
     from mm_lightning.compare.drawing import draw  # noqa: PLC0415
     from mm_lightning.compare.measuring import measure  # noqa: PLC0415
-    from mm_lightning.compare.runs import find_path, group_runs, read_run  # noqa: PLC0415
+    from mm_lightning.compare.runs import group_runs, read_run  # noqa: PLC0415
     from mm_lightning.compare.text import MeasuredGroup, as_text  # noqa: PLC0415
 
     with quiet():
         trusted = " ".join(name for key in _CLASSES for name in config[f"model.{key}"])
-        runs = [read_run(find_path(name), trusted) for name in config["runs"]]
+        runs = [read_run(path, trusted) for path in paths]
         groups = group_runs(runs)
         measured = []
         for group in groups:

@@ -1,7 +1,6 @@
 """Runs to compare: the checkpoint and the settings of each."""
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from mm_lightning import UserError
 from mm_lightning.sweep.settings import flatten
 from mm_lightning.training import checkpoint
-from mm_lightning.training.run_folders import BEST, LAST, LOGS, SETTINGS, checkpoint_of, find_checkpoint, run_of
+from mm_lightning.training.run_folders import LAST, LOGS, checkpoint_of, find_run, run_of
 
 _ARGUMENTS = ".init_args."  # of a class
 _PATH = "data.path"  # compared by the items, as one file can have several paths
@@ -57,33 +56,10 @@ class Run:
     foreign_classes: dict[str, str]
 
 
-def find_path(name: str) -> Path:
-    """Find the checkpoint of a run: of a folder, of a number below lightning_logs, of a file, or last or best.
-
-    Raises:
-        UserError: If there is no such run, or it has no checkpoint.
-    """
-    if name in (LAST, BEST):
-        return find_checkpoint(name, Path(LOGS), "RUN")
-    try:
-        path = Path(name)
-        if re.fullmatch(r"(version_)?\d+", name) and not path.exists():
-            path = Path(LOGS) / f"version_{name.removeprefix('version_')}"
-        if path.is_file() or (path / SETTINGS).is_file():
-            return path
-        found = [file for kind in (BEST, LAST) if (file := checkpoint_of(path, kind)).is_file()]
-    except OSError as error:
-        raise UserError(f"{name}: {error.strerror}; give a run folder, its number, or a checkpoint") from None
-    if not found:
-        reason = "is a folder without checkpoints/best.ckpt and last.ckpt" if path.is_dir() else "does not exist"
-        raise UserError(f"{path} {reason}; give a run folder, its number in {LOGS}, or a checkpoint")
-    return found[0]
-
-
 def _name(path: Path) -> str:
-    """Name of a run for people: a checkpoint other than the one that `find_path` takes is named as a file."""
+    """Name of a run for people: a checkpoint other than the one that `find_run` takes is named as a file."""
     folder = run_of(path)
-    shown = Path(os.path.relpath(path if folder is None or find_path(str(folder)) != path.absolute() else folder))
+    shown = Path(os.path.relpath(path if folder is None or find_run(str(folder)) != path.absolute() else folder))
     return str(shown.relative_to(LOGS) if shown.is_relative_to(LOGS) else shown)
 
 

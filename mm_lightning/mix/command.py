@@ -8,6 +8,7 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.compare.command import add_runs, require_two
 from mm_lightning.files import check_writable
+from mm_lightning.training.run_folders import find_run
 
 
 def make_parser() -> OneLineParser:
@@ -30,14 +31,14 @@ def main(args: list[str]) -> None:
     output: Path = config["output"]
     check_writable(output, "output", ".ckpt")
     require_two("mix", config["runs"])
+    paths = [find_run(name).resolve() for name in config["runs"]]
+    if len(set(paths)) < len(paths):
+        raise UserError(f"the runs {', '.join(config['runs'])} have a checkpoint twice; give each once")
     from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
-    from mm_lightning.compare.runs import find_path, read_run  # noqa: PLC0415
+    from mm_lightning.compare.runs import read_run  # noqa: PLC0415
     from mm_lightning.mix.mixing import mix, save  # noqa: PLC0415
 
     with quiet():
-        paths = [find_path(name).resolve() for name in config["runs"]]
-        if len(set(paths)) < len(paths):
-            raise UserError(f"the runs {', '.join(config['runs'])} have a checkpoint twice; give each once")
         runs = [read_run(path) for path in paths]
         mixture = mix(runs, config["data.path"], lambda name: sys.stderr.write(f"measured {name}\n"))
         save(mixture, output)

@@ -45,6 +45,29 @@ def find_checkpoint(name: str, root: Path, option: str = "--ckpt_path") -> Path:
     return paths[-1]
 
 
+def find_run(name: str) -> Path:
+    """Find the checkpoint of a run: of a folder, of a number below lightning_logs, of a file, or last or best.
+
+    Raises:
+        UserError: If there is no such run, or it has no checkpoint.
+    """
+    if name in (LAST, BEST):
+        return find_checkpoint(name, Path(LOGS), "RUN")
+    try:
+        path = Path(name)
+        if re.fullmatch(r"(version_)?\d+", name) and not path.exists():
+            path = Path(LOGS) / f"version_{name.removeprefix('version_')}"
+        if path.is_file() or (path / SETTINGS).is_file():
+            return path
+        found = [file for kind in (BEST, LAST) if (file := checkpoint_of(path, kind)).is_file()]
+    except OSError as error:
+        raise UserError(f"{name}: {error.strerror}; give a run folder, its number, or a checkpoint") from None
+    if not found:
+        reason = "is a folder without checkpoints/best.ckpt and last.ckpt" if path.is_dir() else "does not exist"
+        raise UserError(f"{path} {reason}; give a run folder, its number in {LOGS}, or a checkpoint")
+    return found[0]
+
+
 def run_of(checkpoint: Path) -> Path | None:
     """The run folder of a checkpoint file; None for a file outside of a run folder."""
     folder = checkpoint.absolute().parent

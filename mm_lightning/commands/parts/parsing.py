@@ -78,16 +78,16 @@ def _own_options(command: Command) -> set[str]:
         return set()
     if command.is_light:
         return option_names(import_module(command.module).make_parser())
-    names = argument_names(command.module, "run")
+    names = set(arguments(command.module, "run"))
     if _SAMPLING in names:
         names |= {f"{_SAMPLING}.{field.name}" for field in fields(SamplingOptions)}
     return {f"--{name}" for name in names}
 
 
-def argument_names(module: str, name: str) -> set[str]:
-    """Names of the arguments of a function, or of a class's constructor.
+def arguments(module: str, name: str) -> dict[str, str]:
+    """Names of the arguments of a function, or of a class's constructor, and the text of each one's type.
 
-    The module is read as text: its import could take seconds, for a hint.
+    The module is read as text: its import could take seconds, for an error.
 
     Args:
         module: Import path of the module.
@@ -101,7 +101,11 @@ def argument_names(module: str, name: str) -> set[str]:
     if isinstance(found, ast.ClassDef):
         found = next(node for node in found.body if getattr(node, "name", None) == "__init__")
     assert isinstance(found, ast.FunctionDef)
-    return {argument.arg for argument in (*found.args.args, *found.args.kwonlyargs)} - {"self"}
+    return {
+        argument.arg: ast.unparse(argument.annotation)
+        for argument in (*found.args.args, *found.args.kwonlyargs)
+        if argument.annotation is not None
+    }
 
 
 def readable(message: str) -> str:
