@@ -80,20 +80,20 @@ COMMANDS = {
     "mix": Command(
         "Mix trained networks into one model, with the weights that are best on the dev split.",
         "mm_lightning.mix.command",
-        "The probabilities of the networks are averaged. The weight of a network changes with the entropy of its "
-        "prediction, so that it weighs more where it is sure. The weights are those with the lowest loss on the dev "
-        "split; test measures the mixture on items that nothing was chosen on. Networks that differ in kind are worth "
-        "most, such as an LSTM and counts. The runs must have the same data and split. Every command takes the "
-        "checkpoint of a mixture. docs/mixtures.md has an example.",
+        "The model is the geometric mean of the networks: the product of their probabilities, each to the power of "
+        "its weight. The weights are those with the lowest loss on the dev split; test measures the mixture on items "
+        "that nothing was chosen on. Networks that differ in kind are worth most, such as an LSTM and counts. The "
+        "runs must have the same data and split. Every command takes the checkpoint of a mixture. docs/mixtures.md "
+        "has an example.",
         is_light=True,
     ),
     "export": Command(
         "Write a model for other places: a page, ONNX, torch.export or safetensors.",
         "mm_lightning.commands.export",
-        "Each file is loaded again and compared with the checkpoint before it takes its name. A program of onnx or pt2 "
-        "reads ids and a state, and returns the logits of the next id and the new state; a state is zeros at the "
-        "start. The metadata are the tokens, the labels and the facts of the training. docs/share.md has an example of "
-        "each format.",
+        "Each program or folder is loaded again and compared with the checkpoint before it takes its name. A program "
+        "of onnx or pt2 reads ids and a state, and returns the logits of the next id and the new state; a state is "
+        "zeros at the start. The metadata are the tokens, the labels and the facts of the training. docs/share.md has "
+        "an example of each format.",
         is_alone=True,
     ),
     "verify": Command(

@@ -175,8 +175,11 @@ def _train(
 
 
 def _print_next_commands(run_folder: Path, loss_note: str) -> None:
-    """Print where a run's best checkpoint is, if there is one, and the command that samples from it."""
-    best, loss = run_folders.checkpoint_of(run_folder, run_folders.BEST), best_loss(run_folder)
-    if loss is not None:
-        print(f"best checkpoint: {os.path.relpath(best)} (val/loss {loss:.4f}{loss_note and f', {loss_note}'})")
-        print(f"sample from it:  python -m mm_lightning predict {checkpoint.arguments(best)}")
+    """Print where a run's best checkpoint is, or the last if nothing was validated, and the command that samples."""
+    loss = best_loss(run_folder)
+    name = run_folders.LAST if loss is None else run_folders.BEST
+    path = run_folders.checkpoint_of(run_folder, name)
+    if path.is_file():
+        shown_loss = "" if loss is None else f" (val/loss {loss:.4f}{loss_note and f', {loss_note}'})"
+        print(f"{name} checkpoint: {os.path.relpath(path)}{shown_loss}")
+        print(f"sample from it:  python -m mm_lightning predict {checkpoint.arguments(path)}")

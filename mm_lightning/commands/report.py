@@ -32,7 +32,8 @@ def make_parser() -> OneLineParser:
         "--data.split",
         type=SplitName,
         default="lecture",
-        help="lecture keeps repeated items, as the lecture does; unique removes repeats before splitting.",
+        help="lecture keeps repeated items, as the lecture does; unique removes repeats before splitting; "
+        "all removes repeats and holds nothing out.",
     )
     result.add_argument(
         "--data.item",

@@ -25,7 +25,8 @@ class ItemsDataModule(SplitItems, pl.LightningDataModule):
     Args:
         path: UTF-8 text file with one item per line, or a table (.csv, .tsv). Several files, separated by commas or as
             a list, are one list. data/names.txt and data/sentences.txt come with the package.
-        split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting.
+        split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting; all removes
+            repeats and trains on every item, without dev and test.
         batch_size: Examples per optimiser step and device; null for all examples. An example is a window,
             or an item where the network reads whole items.
         block_size: Context in tokens, set by the network; null where the network reads whole items.

@@ -56,6 +56,18 @@ def test_far_too_many_epochs_are_said(folder: Path, tmp_path: Path):
     assert "warning" not in result.stderr
 
 
+def test_a_run_without_dev_items_ends_with_its_last_checkpoint(folder: Path, tmp_path: Path):
+    """Catches a model of all items whose checkpoint is not named, and a library's warning of the empty dev split."""
+    result = run(*FAST[:-1], folder / "words.txt", "--data.split", "all", "--trainer.max_steps", 10, cwd=tmp_path)
+    path = "lightning_logs/version_0/checkpoints/last.ckpt"
+    assert result.stdout.splitlines()[-2:] == [
+        f"last checkpoint: {path}",
+        f"sample from it:  python -m mm_lightning predict --ckpt_path {path}",
+    ]
+    assert "Warning" not in result.stderr
+    assert "Total length" not in result.stderr
+
+
 def test_a_run_begins_from_another_models_weights(folder: Path, tmp_path: Path):
     """Catches a start that is fresh, a config without it, and a resumed run that begins anew or forgets it."""
     (tmp_path / "words.txt").write_text((folder / "words.txt").read_text().upper() + "\nZOÉ", encoding="utf-8")

@@ -27,6 +27,7 @@ def silence_library_warnings() -> None:
         ".*all_gather is deprecated",  # lightning 2.6 with torch 2.15
         "`LightningModule.configure_optimizers` returned `None`",  # a counted network has no optimiser
         "It is recommended to use `self.log",  # logged values are already reduced over the ranks
+        "Total length of `list` across ranks is zero",  # data.split all holds nothing out
         "You defined a `validation_step` but have no `val_dataloader`",  # a range test does not validate
         ".*AMP with fp16 is not supported on CPU",  # our Trainer refuses the setting
     ):

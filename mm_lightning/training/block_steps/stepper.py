@@ -207,7 +207,7 @@ class BlockSteps(Stepper):
                 rank_zero_info("the compiled step is that of an earlier run")
             else:
                 time = (
-                    "a quarter of a minute"
+                    "a quarter of a minute or more"
                     if isinstance(xs, Tensor)
                     else f"about a minute, for items of {len(self._reach)} tokens"
                 )

@@ -95,7 +95,7 @@ class BestCheckpoint(RunCheckpoint):
 class LastCheckpoint(RunCheckpoint):
     """The checkpoint `last.ckpt`, saved at an interval, after epochs, at the end, and on SIGINT or SIGTERM.
 
-    Epochs of fewer than 200 steps are saved after as many epochs as make 200 steps.
+    Of epochs of fewer than 200 steps, each second, fourth, eighth ... is saved, 200 to 400 steps apart.
 
     The first signal stops the run at the end of the current step or block. A second signal stops the run at once.
 
