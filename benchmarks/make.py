@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from lists import build
 from torch import Tensor
+from typing_extensions import override
 
 from mm_lightning.data.encoding import Windows, encode
 from mm_lightning.data.items import Items
@@ -32,7 +33,7 @@ from mm_lightning.evaluation.nearest import nearest_distances
 from mm_lightning.evaluation.quality import TrainingReference
 from mm_lightning.make.judging import folds, held_out
 from mm_lightning.networks import NGram
-from mm_lightning.networks.base import CountedNetwork
+from mm_lightning.networks.counted.counted_network import CountedNetwork
 from mm_lightning.networks.counted.ngram import NGramCounts, look_up, sum_by_key
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.sampler import sample
@@ -56,8 +57,9 @@ class Katz(NGramCounts):
         super().__init__(vocab_size, block_size)
         self.discount = discount
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, V) of the next token after x (N, C)."""
+    @override
+    def log_probabilities(self, x: Tensor) -> Tensor:
+        """Log-probabilities (N, V) of the next token after x (N, C)."""
         keys, counts, orders = self.grams, self.counts, []
         for n in range(self.block_size, -1, -1):
             orders.append((keys, counts))

@@ -119,6 +119,7 @@ def run(path: Path, only: list[str], num_workers: int) -> None:
         waiting += [need for need in needs(job) if need not in ended and need not in waiting]
     waiting.sort(key=jobs().index)
     running: dict[Future[Figures], Job] = {}
+    errors = []
     with ThreadPoolExecutor(num_workers) as pool:
         while waiting or running:
             unfinished = {*waiting, *running.values()}
@@ -127,10 +128,17 @@ def run(path: Path, only: list[str], num_workers: int) -> None:
                 waiting.remove(job)
                 running[pool.submit(train, job, path)] = job
             for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                if error := future.exception():
+                    errors.append(error)
+                    waiting.clear()  # the runs beside it keep their figures
+                    continue
                 figures = future.result()
-                known.setdefault(running.pop(future), figures)
+                known.setdefault(job, figures)
                 print({key: value for key, value in figures.items() if key != "samples"}, flush=True)
                 FIGURES.write_text("[\n" + ",\n".join(map(json.dumps, known.values())) + "\n]\n")
+    if errors:
+        raise errors[0]
 
 
 def check(path: Path, name: str, checkpoint: Path) -> bool:

@@ -17,6 +17,7 @@ import torch
 from run_command import ROOT, run
 
 import mm_lightning as mm
+from mm_lightning.cli.guest import as_guest, options
 
 FEW_STEPS = {"trainer.max_steps": 30, "trainer.log_every_n_steps": 10, "data.batch_size": 64}
 
@@ -175,6 +176,20 @@ def state_of_process():
     }
 
 
+def test_settings_can_be_paths_and_numbers_of_numpy():
+    """Catches a list of paths, or a learning rate that numpy computed, that ends in a traceback of json."""
+    settings = {"data.path": [Path("a.txt"), "b.txt"], "model.optimizer.lr": np.float32(0.5), "seed": np.int64(7)}
+    assert options(settings) == ['--data.path=["a.txt", "b.txt"]', "--model.optimizer.lr=0.5", "--seed=7"]
+
+
+def test_a_variable_of_the_caller_stays(monkeypatch: pytest.MonkeyPatch):
+    """Catches the seed of the caller's own training, which Lightning keeps in a variable, replaced by that of a run."""
+    monkeypatch.setenv("PL_GLOBAL_SEED", "7")
+    with as_guest():
+        os.environ["PL_GLOBAL_SEED"] = "42"
+    assert os.environ["PL_GLOBAL_SEED"] == "7"
+
+
 def test_the_process_stays_as_it_was(words: Path, capfd: pytest.CaptureFixture[str]):
     """Catches a seed, thread limit, signal handler, filter or line of output that a caller is left with."""
     before = state_of_process()
@@ -262,6 +277,7 @@ def test_windows_of_the_lecture():
         (lambda model: mm.fit(recipe="mlp_fats"), "recipe mlp_fats: no such recipe; did you mean mlp_fast?"),
         (lambda model: mm.fit(recipe="x/y.yaml"), "recipe x/y.yaml: no such recipe; give one of bag_of_words, "),
         (lambda model: mm.fit(settings={"trainer.max_step": 3}), "did you mean --trainer.max_steps?"),
+        (lambda model: mm.fit(settings={"data.item": {"a"}}), "data.item has a set; give text, numbers, lists and"),
         (lambda model: mm.fit(settings={"seeds": 3}), "seeds is 3, but fit returns one model"),
         (lambda model: mm.lr_find(recipe="ngram"), "KneserNey does not learn by gradient"),
         (lambda model: mm.lr_find(settings={"output": "x.png"}), "lr_find writes no files; leave it out"),

@@ -151,7 +151,7 @@ class Application(CommandLine):
         else:
             refuse_incomplete(args)
         if (source := self.checkpoint or self.start) is not None:
-            self.command_parsers()[command].set_defaults(precedence.defaults(source, command))
+            precedence.set_defaults(self.command_parsers()[command], source, command)
         if {"-h", "--help"} & set(args):
             arrange_help(self.command_parsers()[command], command)
         self.config = parser.parse_args(args)
@@ -164,7 +164,7 @@ class Application(CommandLine):
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_vocabulary(config, self.checkpoint)
         if command == "fit":
-            self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.text)
+            self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.root, seen.text)
             self.teacher = other_models.settle_teacher(config, self.checkpoint, seen.root, seen.text)
             self.seeds = Seeds(config["seed_everything"], config["seeds"])
 

@@ -107,16 +107,25 @@ def with_accelerator(settings: dict[str, Any], network: Network, data: StepShape
         settings: The Trainer's settings.
         network: The network.
         data: The data.
+
+    Raises:
+        UserError: If GPUs are numbered, and the device is a CPU.
     """
     result = dict(settings)
     if result["devices"] == "auto":
         result["devices"] = 1
+    means_gpus = result["devices"] == -1 or isinstance(result["devices"], list)
     if result["accelerator"] == "auto":
-        is_busy = _multiply_adds(network, data) >= _GPU_STEP_MULTIPLY_ADDS
+        is_busy = means_gpus or _multiply_adds(network, data) >= _GPU_STEP_MULTIPLY_ADDS
         has_gpu = torch.cuda.is_available()
         result["accelerator"] = "cuda" if has_gpu and is_busy else "cpu"
         if has_gpu and not is_busy:
             rank_zero_info("device: CPU, as a step is too small for a GPU (--trainer.accelerator gpu overrides)")
+    if result["accelerator"] == "cpu" and means_gpus:
+        raise UserError(
+            f"trainer.devices is {result['devices']}, which means GPUs, but the device is the CPU; give the number of "
+            "processes, or leave it out"
+        )
     return result
 
 

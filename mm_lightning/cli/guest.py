@@ -12,6 +12,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -34,7 +35,7 @@ Settings = Mapping[str, object]  # by name on the command line
 
 @contextmanager
 def as_guest() -> Iterator[None]:
-    """Do the work of a command without output, and leave random state, threads, variables and filters as they were.
+    """Do the work of a command without output, and leave random state, threads and variables as they were.
 
     Raises:
         UserError: For each error that a command would report in one line.
@@ -54,15 +55,16 @@ def as_guest() -> Iterator[None]:
 
 @contextmanager
 def _unchanged_process() -> Iterator[None]:
-    num_threads, variables, random_state = torch.get_num_threads(), set(os.environ), isolate_rng()
+    num_threads, variables, random_state = torch.get_num_threads(), dict(os.environ), isolate_rng()
     random_state.__enter__()
     try:
         yield
     finally:
         random_state.__exit__(None, None, None)  # as a `with` block it would restore nothing after an error
         torch.set_num_threads(num_threads)
-        for name in set(os.environ) - variables:  # Lightning passes its seed on to other processes
+        for name in set(os.environ) - variables.keys():
             del os.environ[name]
+        os.environ.update(variables)  # Lightning passes its seed on to other processes
 
 
 class Guest(Application):
@@ -107,11 +109,23 @@ def fit_class(settings: Settings) -> type[Guest]:
 
 
 def options(settings: Settings) -> list[str]:
-    """Settings as options of the command line."""
-    texts = {
-        name: str(value) if isinstance(value, str | Path) else json.dumps(value) for name, value in settings.items()
-    }
-    return [f"--{name}={text}" for name, text in texts.items()]
+    """Settings as options of the command line.
+
+    Raises:
+        UserError: If a value is of a kind that a file of settings cannot have.
+    """
+    return [f"--{name}={_as_text(name, value)}" for name, value in settings.items()]
+
+
+def _as_text(name: str, value: object) -> str:
+    def plain(inner: object) -> object:
+        if isinstance(inner, Path):
+            return str(inner)
+        if isinstance(inner, np.generic):
+            return inner.item()
+        raise UserError(f"{name} has a {type(inner).__name__}; give text, numbers, lists and dictionaries")
+
+    return str(value) if isinstance(value, str | Path) else json.dumps(value, default=plain)
 
 
 def data_and_recipe(path: str | Path | None, recipe: str) -> list[str]:

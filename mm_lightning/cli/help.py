@@ -98,4 +98,5 @@ def _required(command: str) -> str:
         return "--config FILE "
     if command == "verify":
         return "CARD [--ckpt_path CHECKPOINT] "
-    return "--ckpt_path CHECKPOINT [ITEM ...] " if command == "score" else "--ckpt_path CHECKPOINT "
+    further = {"score": "[ITEM ...] ", "export": "--output FILE "}
+    return f"--ckpt_path CHECKPOINT {further.get(command, '')}"

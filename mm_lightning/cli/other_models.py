@@ -14,7 +14,7 @@ from mm_lightning.training.checkpoint import Checkpoint
 
 
 def settle_start(
-    config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, trusted: str
+    config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, root: Path, trusted: str
 ) -> Checkpoint | None:
     """Find the checkpoint that a new run begins from, and record its path in the run's configuration.
 
@@ -22,6 +22,7 @@ def settle_start(
         config: The configuration.
         resumed: The checkpoint to resume from, whose run may have begun from another; None for a new run.
         start: The checkpoint of the command line; None to look into the configuration.
+        root: Folder of the runs.
         trusted: Text from the user, for `checkpoint.read`.
 
     Raises:
@@ -31,7 +32,7 @@ def settle_start(
         config["init_from"] = resumed.config.get("init_from")
         return None
     if start is None and config["init_from"] is not None:
-        start = checkpoint.read(Path(config["init_from"]), trusted)
+        start = checkpoint.read(find_checkpoint(config["init_from"], root, "--init_from"), trusted)
     if start is None:
         return None
     config["init_from"] = _recorded(start.path)

@@ -58,6 +58,18 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
     return result
 
 
+def set_defaults(parser: ArgumentParser, ckpt: Checkpoint, command: str) -> None:
+    """Let a checkpoint's settings be the defaults of a command's parser.
+
+    Raises:
+        UserError: If the parser does not know a setting.
+    """
+    try:
+        parser.set_defaults(defaults(ckpt, command))
+    except KeyError as error:
+        raise UserError(f"{ckpt.path} has a setting that this version does not know: {error.args[0]}") from None
+
+
 def _is_plain_name(value: Any) -> bool:
     """Whether a setting is a string such as bf16-mixed; with a dot it could be the import path of a class."""
     return isinstance(value, str) and "." not in value

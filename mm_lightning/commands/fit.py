@@ -103,8 +103,11 @@ def run(
         trainer.run_folder = run_folders.run_of(resumed.path)
     else:
         trainer.claim_run(resumed)
-        with seeds.telling_rest():
-            _train(trainer, model, datamodule, resumed, lock)
+        try:
+            with seeds.telling_rest():
+                _train(trainer, model, datamodule, resumed, lock)
+        finally:
+            trainer.end_trial()
     if trainer.run_folder is not None:
         _print_next_commands(trainer.run_folder, datamodule.loss_note)
 

@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+from jsonargparse import Namespace
+
 from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
 from mm_lightning.data.ranges import BatchLimit
@@ -20,6 +22,22 @@ def add_runs(parser: OneLineParser) -> None:
         metavar="RUN",
         help="Run folder, its number in lightning_logs, a checkpoint, or last or best for that of the newest run.",
     )
+
+
+def add_classes(parser: OneLineParser) -> None:
+    """Add the options that name the user's own classes in checkpoints, whose code may then run."""
+    for key in _CLASSES:
+        parser.add_argument(
+            f"--model.{key}",
+            action="append",
+            default=[],
+            help="Class of your own in a checkpoint, such as my_net.MyNet; once for each.",
+        )
+
+
+def named_classes(config: Namespace) -> str:
+    """The classes that the user names, as one text."""
+    return " ".join(name for key in _CLASSES for name in config[f"model.{key}"])
 
 
 def require_two(command: str, runs: list[str]) -> None:
@@ -44,13 +62,7 @@ def make_parser() -> OneLineParser:
     )
     parser.add_argument("--output", type=Path, default=Path("compare.png"), help="Picture of the curves of val/loss.")
     parser.add_argument("--data.path", type=str | None, help="Place of the data of all runs, if it has changed.")
-    for key in _CLASSES:
-        parser.add_argument(
-            f"--model.{key}",
-            action="append",
-            default=[],
-            help="Class of your own in a checkpoint, such as my_net.MyNet; once for each.",
-        )
+    add_classes(parser)
     return parser
 
 
@@ -72,8 +84,7 @@ def main(args: list[str]) -> None:
     from mm_lightning.compare.text import MeasuredGroup, as_text  # noqa: PLC0415
 
     with quiet():
-        trusted = " ".join(name for key in _CLASSES for name in config[f"model.{key}"])
-        runs = [read_run(path, trusted) for path in paths]
+        runs = [read_run(path, named_classes(config)) for path in paths]
         groups = group_runs(runs)
         measured = []
         for group in groups:

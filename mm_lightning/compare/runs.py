@@ -8,7 +8,7 @@ from typing import Any
 from mm_lightning import UserError
 from mm_lightning.sweep.settings import flatten
 from mm_lightning.training import checkpoint
-from mm_lightning.training.run_folders import LAST, LOGS, checkpoint_of, find_run, run_of
+from mm_lightning.training.run_folders import BEST, LAST, LOGS, checkpoint_of, run_of
 
 _ARGUMENTS = ".init_args."  # of a class
 _PATH = "data.path"  # compared by the items, as one file can have several paths
@@ -59,7 +59,8 @@ class Run:
 def _name(path: Path) -> str:
     """Name of a run for people: a checkpoint other than the one that `find_run` takes is named as a file."""
     folder = run_of(path)
-    shown = Path(os.path.relpath(path if folder is None or find_run(str(folder)) != path.absolute() else folder))
+    found = [] if folder is None else [file for kind in (BEST, LAST) if (file := checkpoint_of(folder, kind)).is_file()]
+    shown = Path(os.path.relpath(folder if folder is not None and found[:1] == [path.absolute()] else path))
     return str(shown.relative_to(LOGS) if shown.is_relative_to(LOGS) else shown)
 
 

@@ -46,7 +46,8 @@ class Judgement:
 
     Args:
         difference: Mean of the second group minus mean of the first.
-        p: Probability of a difference as large if only seeds differ; None where the seeds are too few.
+        p: Probability of a difference as large if only seeds differ; None where the seeds are too few, or a mean is
+            infinite.
     """
 
     difference: float
@@ -80,6 +81,8 @@ def judge(first: Spread, second: Spread, num_pairs: int = 1) -> Judgement:
         num_pairs: Number of pairs that are looked at; p is multiplied by it (Bonferroni), as chance has more tries.
     """
     difference = second.mean - first.mean
+    if not math.isfinite(difference):  # of counts that give an item no chance
+        return Judgement(difference, None)
     squares, freedom = _error(first, second)
     if squares is None:
         return Judgement(difference, None)

@@ -4,6 +4,7 @@ import csv
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -44,5 +45,5 @@ def _table(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _curve(values: Iterable[tuple[int, float]]) -> Curve:
-    points = dict(sorted((step, value) for step, value in values if 0 < value < float("inf")))
+    points = dict(sorted(((step, value) for step, value in values if 0 < value < float("inf")), key=itemgetter(0)))
     return Curve(np.array(list(points), np.int64), np.array(list(points.values())))

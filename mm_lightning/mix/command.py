@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
-from mm_lightning.compare.command import add_runs, require_two
+from mm_lightning.compare.command import add_classes, add_runs, named_classes, require_two
 from mm_lightning.files import check_writable
 from mm_lightning.training.run_folders import find_run
 
@@ -16,6 +16,7 @@ def make_parser() -> OneLineParser:
     parser = command_parser("mix")
     add_runs(parser)
     parser.add_argument("--output", type=Path, default=Path("mixture.ckpt"), help="Checkpoint of the mixture.")
+    add_classes(parser)
     parser.add_argument("--data.path", type=str | None, help="Place of the data of all runs, if it has changed.")
     return parser
 
@@ -39,7 +40,7 @@ def main(args: list[str]) -> None:
     from mm_lightning.mix.mixing import mix, save  # noqa: PLC0415
 
     with quiet():
-        runs = [read_run(path) for path in paths]
+        runs = [read_run(path, named_classes(config)) for path in paths]
         mixture = mix(runs, config["data.path"], lambda name: sys.stderr.write(f"measured {name}\n"))
         save(mixture, output)
     print("\n".join(mixture.lines()))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,8 @@ from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, Running
 from mm_lightning.evaluation.split_loss import BY_LABEL, SplitLoss
 from mm_lightning.networks.building import NetworkFactory, build, shared
 from mm_lightning.training import checkpoint
-from mm_lightning.training.block_steps.lightning_counters import (
-    limited_batches,
-    prepare_restart,
-    settle_counters,
-    steps_of_run,
-)
-from mm_lightning.training.optimization import Optimization
+from mm_lightning.training.block_steps.lightning_counters import Done, prepare_restart, settle_counters, steps_of_fit
+from mm_lightning.training.optimization import Optimization, check_length
 from mm_lightning.training.processes.collectives import gathered, over_processes
 from mm_lightning.training.run_folders import newest_checkpoint
 from mm_lightning.training.steppers import Stepper, Steps, default_stepper
@@ -87,10 +83,13 @@ class LanguageModel(pl.LightningModule):
         if not self.learns_by_gradient:
             return None
         optimizer = self.optimization.make_optimizer()
-        schedule = self.optimization.make_schedule(optimizer, self._num_steps)
+        num_steps = partial(steps_of_fit, self.trainer)
+        schedule = self.optimization.make_schedule(optimizer, num_steps)
         self.stepper.check(optimizer, schedule)
         if schedule is None:
             return optimizer
+        if self.trainer.ckpt_path is None:  # a checkpoint says what is done
+            check_length([schedule.state_dict()], num_steps)
         config: LRSchedulerConfigType = {"scheduler": schedule, "interval": "step"}
         if isinstance(schedule, ReduceLROnPlateau):
             config |= {"interval": "epoch", "monitor": schedule.monitor}
@@ -103,11 +102,6 @@ class LanguageModel(pl.LightningModule):
         except RuntimeError:
             return False
 
-    def _num_steps(self) -> float:
-        """Optimiser steps of the whole run; infinity for a run without an end."""
-        trainer, data = self.trainer, self.trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
-        return steps_of_run(trainer, limited_batches(trainer, data.batches_per_epoch(trainer.world_size)))
-
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Carry out the steps of a batch or a block, and return the loss for Lightning to minimise."""
@@ -115,16 +109,17 @@ class LanguageModel(pl.LightningModule):
         steps = self.stepper.run(self.trainer, batch)
         if steps is None:
             return None
-        self._log_losses(steps, first)
+        is_whole = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
+        self._log_losses(steps, first, is_whole)
         return steps.objective
 
-    def _log_losses(self, steps: Steps, first: int) -> None:
-        """Add the losses of steps, numbered from `first`, to the curve."""
+    def _log_losses(self, steps: Steps, first: int, is_whole: bool) -> None:
+        """Add the losses of steps, numbered from `first`, to the curve; a step of several batches has one point."""
         every = int(self.trainer.log_every_n_steps)  # type: ignore[attr-defined] # set by a connector
         losses = steps.losses if len(steps.losses) == 1 else steps.losses.tolist()
         for step, (loss, rate) in enumerate(zip(losses, steps.rates, strict=True), first):
             self._running_loss.add(loss)
-            if step % every == 0:
+            if step % every == 0 and is_whole:
                 self._log_train_loss(step, rate)
 
     def _log_train_loss(self, step: int, learning_rate: float) -> None:
@@ -240,8 +235,8 @@ class LanguageModel(pl.LightningModule):
         self.train_loss = checkpoint["train_loss"].get("last")  # checkpoints of version 0.1 have none
         self.stepper.resume(checkpoint.get("compiled_steps"))
         prepare_restart(self.trainer, checkpoint)
-        if self.has_new_settings(checkpoint) or self.optimization.has_new_horizon(checkpoint, self._num_steps):
-            self.optimization.restart_schedule(checkpoint, self._num_steps)
+        num_steps = partial(steps_of_fit, self.trainer, Done.at(checkpoint))
+        self.optimization.resume(checkpoint, self.has_new_settings(checkpoint), num_steps)
 
     def has_new_settings(self, checkpoint: dict[str, Any]) -> bool:
         """Whether the settings of optimiser or schedule differ from a checkpoint's."""

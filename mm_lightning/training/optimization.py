@@ -1,8 +1,9 @@
 """Optimiser, learning-rate schedule and gradient clipping, built from the configuration."""
 
 import copy
+import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
@@ -16,6 +17,8 @@ from mm_lightning import UserError
 from mm_lightning.networks.base import Network
 
 Schedule = LRScheduler | ReduceLROnPlateau
+_TOTAL_STEPS = "model.lr_scheduler.init_args.total_steps"
+_SET_STEPS = "set trainer.max_steps"
 
 
 class GradientClipping(NamedTuple):
@@ -98,7 +101,7 @@ class Optimization:
                 schedule that spans the run.
 
         Raises:
-            UserError: If the schedule ends before the run, or torch refuses a setting.
+            UserError: If the schedule spans a run without an end, or torch refuses a setting.
         """
         if self.lr_scheduler is None:
             return None
@@ -106,7 +109,10 @@ class Optimization:
             if not _spans_the_run(self.lr_scheduler):
                 self._check_step(self.lr_scheduler(self.make_optimizer()))
                 return self.lr_scheduler(optimizer)
-            schedule = _spanning(self.lr_scheduler, optimizer, horizon())
+            steps = horizon()
+            if steps == math.inf:
+                raise UserError(f"the run has no end for the schedule to reach; {_SET_STEPS}, or {_TOTAL_STEPS}")
+            schedule = self.lr_scheduler(optimizer, total_steps=int(steps))  # type: ignore[call-arg] # of a partial
             self._check_step(copy.deepcopy(schedule))
             return schedule
         except UserError:
@@ -128,9 +134,13 @@ class Optimization:
         """Put today's settings and today's schedule, advanced to the checkpoint's step, into a checkpoint.
 
         torch restores the learning rate with the optimiser's state, so a new one would otherwise be ignored.
+
+        Raises:
+            UserError: If the schedule has fewer steps than the checkpoint.
         """
         optimizer = self.make_optimizer()
         schedule = self.make_schedule(optimizer, horizon)
+        _refuse_short(getattr(schedule, "total_steps", math.inf), checkpoint["global_step"])
         if schedule is not None and not isinstance(schedule, ReduceLROnPlateau):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the schedule steps without the optimiser on purpose
@@ -142,40 +152,54 @@ class Optimization:
         ):
             saved.update(fresh)
 
-    def has_new_horizon(self, checkpoint: dict[str, Any], horizon: Callable[[], float]) -> bool:
-        """Whether the schedule spans the run, and a checkpoint's schedule spanned another number of steps."""
-        if self.lr_scheduler is None or _total_steps(self.lr_scheduler) is not None:
-            return False
+    def resume(self, checkpoint: dict[str, Any], has_new_settings: bool, num_steps: Callable[[], float]) -> None:
+        """Let a checkpoint's schedule have today's settings, and span the run where it is to.
+
+        Args:
+            checkpoint: The checkpoint, which is changed.
+            has_new_settings: Whether the settings of optimiser or schedule differ from the checkpoint's.
+            num_steps: Returns the optimiser steps of the whole run.
+
+        Raises:
+            UserError: If the schedule ends before the run.
+        """
+        spans = self.lr_scheduler is not None and _spans_the_run(self.lr_scheduler)
         saved = [state.get("total_steps") for state in checkpoint["lr_schedulers"]]
-        return _spans_the_run(self.lr_scheduler) and saved != [horizon()]
+        if has_new_settings or (spans and saved != [num_steps()]):
+            self.restart_schedule(checkpoint, num_steps)
+        check_length(checkpoint["lr_schedulers"], num_steps)
+
+
+def check_length(states: Iterable[Mapping[str, Any]], num_steps: Callable[[], float]) -> None:
+    """Refuse a schedule that ends before the run, where torch fails, and say where one ends later.
+
+    Args:
+        states: States of the schedules.
+        num_steps: Returns the optimiser steps of the whole run. Called only for a schedule with a length: OneCycleLR.
+
+    Raises:
+        UserError: If a schedule ends before the run.
+    """
+    for length in (state["total_steps"] for state in states if "total_steps" in state):
+        steps = num_steps()
+        _refuse_short(length, steps)
+        if length > steps:
+            rank_zero_info(f"the schedule spans {length:,} steps and the run {int(steps):,}: the rate stays high")
+
+
+def _refuse_short(length: float, num_steps: float) -> None:
+    if length < num_steps == math.inf:
+        raise UserError(f"model.lr_scheduler has {length} steps, but the run has no end; {_SET_STEPS}")
+    if length < num_steps:
+        raise UserError(
+            f"model.lr_scheduler has {length} steps, but the run has {int(num_steps)} (trainer.max_steps or "
+            f"max_epochs), and would go on after the schedule's end; set {_TOTAL_STEPS} to null to follow the run"
+        )
 
 
 def _spans_the_run(make_schedule: LRSchedulerCallable) -> bool:
-    """Whether the schedule is one whose length in steps is that of the run: torch's OneCycleLR."""
+    """Whether the schedule takes its length in steps from the run: torch's OneCycleLR without a length of its own."""
     parts = (make_schedule, getattr(make_schedule, "func", None), *getattr(make_schedule, "args", ()))
     is_one_cycle = any(isinstance(part, type) and issubclass(part, OneCycleLR) for part in parts)
-    return is_one_cycle and getattr(make_schedule, "keywords", {}).get("epochs") is None
-
-
-def _total_steps(make_schedule: LRSchedulerCallable) -> int | None:
-    """The length that the configuration gives a schedule."""
-    result: int | None = getattr(make_schedule, "keywords", {}).get("total_steps")
-    return result
-
-
-def _spanning(make_schedule: LRSchedulerCallable, optimizer: Optimizer, horizon: float) -> Schedule:
-    """A schedule that spans the run, or the longer time that the configuration gives it."""
-    wanted = _total_steps(make_schedule)
-    key = "model.lr_scheduler.init_args.total_steps"
-    if wanted is None:
-        if horizon == float("inf"):
-            raise UserError(f"the run has no end for the schedule to reach; set trainer.max_steps, or {key}")
-        return make_schedule(optimizer, total_steps=int(horizon))  # type: ignore[call-arg] # of a partial
-    if wanted < horizon < float("inf"):
-        raise UserError(
-            f"{key} is {wanted}, but the run has {int(horizon)} steps (trainer.max_steps or max_epochs): "
-            "the schedule would end before the run; set total_steps to null to follow the run"
-        )
-    if wanted > horizon:
-        rank_zero_info(f"the schedule spans {wanted:,} steps and the run {int(horizon):,}: the rate stays high")
-    return make_schedule(optimizer)
+    given = getattr(make_schedule, "keywords", {})
+    return is_one_cycle and given.get("epochs") is None and given.get("total_steps") is None

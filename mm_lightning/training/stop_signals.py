@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
+REPORT_SECONDS = 5  # for the first of several processes, or torchrun, to end a process that failed in the same way
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_REPEAT = 0.05  # from a signal that Python has dropped to its repetition: more than the rest of a `__del__`
 

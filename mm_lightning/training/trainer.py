@@ -192,6 +192,13 @@ class Trainer(pl.Trainer):
         if self.run_folder is not None and not any((self.run_folder / CHECKPOINTS).glob("*.ckpt")):
             shutil.rmtree(self.run_folder)
 
+    def end_trial(self) -> None:
+        """Remove the folder of a run with fast_dev_run, which tries the settings in a few steps and leaves nothing."""
+        if self.fast_dev_run and self.run_folder is not None:  # type: ignore[attr-defined] # set by a connector
+            if self.is_global_zero:
+                shutil.rmtree(self.run_folder)
+            self.run_folder = None
+
     @property
     def share(self) -> tuple[int, int]:
         """Number of this process, and number of processes, which share the work of a run."""

@@ -1,7 +1,6 @@
 """Optimiser steps on a copy of a model, to measure training without changing the model or its run."""
 
 import copy
-import math
 from collections.abc import Iterable
 from itertools import chain, islice, repeat
 from pathlib import Path
@@ -174,9 +173,9 @@ def _step(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _total_steps(content: dict[str, Any]) -> float:
-    """Optimiser steps that a checkpoint's schedule spans; infinity for one that spans no number of steps."""
+    """Optimiser steps that a checkpoint's schedule spans; some beyond those done, for one that spans no number."""
     lengths = [state["total_steps"] for state in content["lr_schedulers"] if "total_steps" in state]
-    return next(iter(lengths), math.inf)
+    return float(next(iter(lengths), content["global_step"] + 100))
 
 
 def update_ratios(trial: TrialSteps, num_steps: int, first_step: int) -> dict[str, NDArray[np.float64]]:

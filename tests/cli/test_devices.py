@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import lightning.pytorch  # noqa: F401 # sets the rank, without which no line is said
 import pytest
 
+from mm_lightning import UserError
 from mm_lightning.cli.devices import settle, with_devices
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.one_process import go_on_alone, started_processes
@@ -60,6 +61,15 @@ def test_counts_stay_on_the_cpu(choose):
 def test_an_explicit_device_is_obeyed(choose, settings):
     """Catches an option that is overruled."""
     assert choose(True, SMALL, batch_size=32, **settings) == settings
+
+
+@pytest.mark.parametrize("devices", [-1, [0], [0, 1]])
+def test_numbers_of_gpus_mean_gpus(choose, devices):
+    """Catches all GPUs that are asked for, and a CPU that trains; and Lightning's traceback where there is no GPU."""
+    assert choose(True, SMALL, batch_size=32, devices=devices) == {"accelerator": "cuda", "devices": devices}
+    for has_gpu, settings in ((False, {}), (True, {"accelerator": "cpu"})):
+        with pytest.raises(UserError, match="means GPUs, but the device is the CPU; give the number of processes"):
+            choose(has_gpu, devices=devices, **settings)
 
 
 def test_torchrun_has_chosen_the_number(choose, monkeypatch):

@@ -7,6 +7,7 @@ from run_command import FIT, ROOT, run
 
 from mm_lightning.commands.catalogue import COMMANDS
 from mm_lightning.commands.parts.parsing import did_you_mean, option_names
+from mm_lightning.training import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,14 @@ def test_light_commands_hand_out_their_options(name: str):
     """Catches a light command whose options no other command's error can name."""
     module = __import__(str(COMMANDS[name].module), fromlist=["make_parser"])
     assert "--help" in option_names(module.make_parser())
+
+
+def test_a_setting_of_a_later_version_is_named(folder: Path, tmp_path: Path):
+    """Catches a traceback for a checkpoint of a version with one option more."""
+    content = checkpoint.load(folder / "lightning_logs/version_0/checkpoints/last.ckpt")
+    content["datamodule_hyper_parameters"]["novelty"] = 1
+    checkpoint.save(content, tmp_path / "later.ckpt")
+    result = run("validate", "--ckpt_path", tmp_path / "later.ckpt", cwd=folder)
+    assert result.returncode == 1
+    assert "later.ckpt has a setting that this version does not know: " in result.stderr.splitlines()[-1]
+    assert "data.novelty" in result.stderr.splitlines()[-1]

@@ -35,6 +35,7 @@ def test_help_is_read_in_a_minute(shown: tuple[str, str]):
         ("quality", ("--num_samples", "--output", "--data.path")),
         ("lr_find", ("--num_steps", "--max_exponent", "--model.network")),
         ("score", ("--input", "words")),
+        ("export", ("--ckpt_path CHECKPOINT --output FILE [options]",)),
     ],
 )
 def test_help_names_the_options_of_the_command(command: str, options: tuple[str, ...], tmp_path):

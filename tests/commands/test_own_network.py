@@ -65,5 +65,7 @@ def test_the_printed_command_compares(tmp_path: Path):
     done = run(*shlex.split(printed), "--num_samples", "0", cwd=tmp_path, prepare=find_modules_here)
     assert done.returncode == 0, done.stderr
     assert "version_0, version_1" in done.stdout
+    mixed = run("mix", "0", "1", "--model.network", "my_net.MyNet", cwd=tmp_path, prepare=find_modules_here)
+    assert mixed.stderr.endswith("has a network of another package, which mix cannot take; leave it out\n")
     refused = run("compare", "0", "1", cwd=tmp_path, prepare=find_modules_here)
     assert refused.stderr.endswith("as in --model.network my_net.MyNet\n")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mm_lightning import UserError
-from mm_lightning.compare.runs import Run, differing_settings, group_runs
+from mm_lightning.compare.runs import Run, _name, differing_settings, group_runs
 
 MLP = {"model.network.class_path": "MLP", "model.network.init_args.width": 7, "model.network.init_args.depth": 1}
 GRU = {"model.network.class_path": "GRU", "model.network.init_args.width": 7}
@@ -32,6 +32,18 @@ def test_groups_are_of_one_setting_and_one_list():
     assert len(group_runs([run_of(1, {"lr": 0.1}), run_of(2, {"lr": 0.1, "new": None})])) == 1
     with pytest.raises(UserError, match="have the same settings and the same seed, 1; leave one out"):
         group_runs([run_of(1, a), run_of(1, b)])
+
+
+def test_a_checkpoint_in_a_folder_of_checkpoints_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Catches a file that is refused as its folder is named like that of a run, and the best of a run as a file."""
+    monkeypatch.chdir(tmp_path)
+    for folder, files in (("checkpoints", ["a.ckpt"]), ("run/checkpoints", ["best.ckpt", "last.ckpt"])):
+        Path(folder).mkdir(parents=True)
+        for file in files:
+            Path(folder, file).touch()
+    assert _name(Path("checkpoints/a.ckpt")) == "checkpoints/a.ckpt"
+    assert _name(Path("run/checkpoints/best.ckpt")) == "run"
+    assert _name(Path("run/checkpoints/last.ckpt")) == "run/checkpoints/last.ckpt"
 
 
 def test_many_groups_have_names():

@@ -7,9 +7,9 @@ from mm_lightning.evaluation.logged_losses import logged_losses
 
 
 def test_curves_of_a_resumed_run_are_one(tmp_path):
-    """Catches a second event file ignored, a step repeated after a kill counted twice, and losses without a log."""
+    """Catches a second event file ignored, a step that is logged twice, and losses without a log."""
     with SummaryWriter(tmp_path) as writer:
-        for step, loss in ((1, 4.0), (2, 3.0), (3, 9.0)):
+        for step, loss in ((1, 4.0), (2, 7.0), (2, 3.0), (3, 9.0)):
             writer.add_scalar("train/loss", loss, step)
         writer.add_scalar("val/loss", np.inf, 2)
     with SummaryWriter(tmp_path, purge_step=3, filename_suffix=".second") as writer:

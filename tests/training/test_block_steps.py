@@ -243,6 +243,10 @@ class GradientWatcher(Callback):
         raise AssertionError
 
 
+class OwnAdam(torch.optim.Adam):
+    """May have an update rule of its own."""
+
+
 REFUSED = [
     (("--trainer.steps_per_execution", "0"), "trainer.steps_per_execution is 0"),
     ((*COMPILE, "--trainer.steps_per_execution", "1"), "trainer.steps_per_execution is 1"),
@@ -253,6 +257,10 @@ REFUSED = [
     (("--trainer.callbacks", "test_block_steps.GradientWatcher"), f"trainer.callbacks has GradientWatcher, {WAITS}"),
     (PLATEAU, "model.lr_scheduler is ReduceLROnPlateau"),
     (("--model.optimizer", "torch.optim.LBFGS"), "model.optimizer is LBFGS"),
+    (
+        (*COMPILE, "--model.optimizer", "test_block_steps.OwnAdam"),
+        "trainer.compile is true, but model.optimizer is Own",
+    ),
     ((*COMPILE, *EAGER_ONLY["rmsprop"]), "trainer.compile is true, but model.optimizer is RMSprop"),
     ((*COMPILE, *EAGER_ONLY["cycled_momentum"]), "trainer.compile is true, but model.lr_scheduler is OneCycleLR"),
     ((*COMPILE, "--trainer.precision", "64-true"), "trainer.compile is true, but trainer.precision is 64-true"),

@@ -10,6 +10,7 @@ from run_command import run
 ADAM = ("--model.optimizer", "torch.optim.AdamW")
 ONE_CYCLE = ("--model.lr_scheduler", "torch.optim.lr_scheduler.OneCycleLR", "--model.lr_scheduler.max_lr", "0.01")
 TOTAL_STEPS = "--model.lr_scheduler.total_steps"
+STEPS_PER_EPOCH = "--model.lr_scheduler.steps_per_epoch"
 NETWORK = ("--model.network", "mm_lightning.networks.MLP", "--model.network.hidden_dim", "8")
 BATCHES = 26  # of an epoch
 
@@ -53,7 +54,28 @@ def test_a_schedule_that_ends_before_the_run_is_refused(words):
     done = fit(words, "--trainer.max_steps", "30", TOTAL_STEPS, "20")
     assert done.returncode == 1
     error = done.stderr.splitlines()[-1]
-    assert "model.lr_scheduler.init_args.total_steps is 20, but the run has 30 steps (trainer.max_steps" in error
+    assert "model.lr_scheduler has 20 steps, but the run has 30 (trainer.max_steps or max_epochs)" in error
+    assert not (words.parent / "lightning_logs/version_0").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--trainer.max_steps", "30", "--model.lr_scheduler.epochs", "2", STEPS_PER_EPOCH, "10"),
+            "20 steps, but the run",
+        ),
+        (
+            ("--trainer.max_steps", "-1", "--trainer.max_epochs", "-1", TOTAL_STEPS, "20"),
+            "20 steps, but the run has no",
+        ),
+    ],
+)
+def test_a_schedule_of_another_length_than_the_run_is_refused(words, options, message):
+    """Catches a length in epochs that nobody compares, and a run that would go on for ever after the schedule."""
+    done = fit(words, *options)
+    assert done.returncode == 1
+    assert f"error: model.lr_scheduler has {message}" in done.stderr.splitlines()[-1]
     assert not (words.parent / "lightning_logs/version_0").exists()
 
 
@@ -87,3 +109,22 @@ def test_a_horizon_from_epochs_keeps_the_place_in_the_data(words, step):
     parts = torch.load(words.parent / "resumed/checkpoints/last.ckpt", weights_only=True)
     for key in ("state_dict", "optimizer_states", "global_step", "train_loss", "data"):
         assert equal(whole[key], parts[key]), key
+
+
+def test_a_resumed_run_can_begin_a_schedule(words):
+    """Catches a new schedule that is held against the length of the old run, which had none."""
+    data = ("--data.path", words, "--data.batch_size", "5", *NETWORK, *ADAM)
+    assert run("fit", *data, "--trainer.max_steps", "10", cwd=words.parent).returncode == 0
+    done = run("fit", "--ckpt_path", "last", *ONE_CYCLE, "--trainer.max_steps", "30", cwd=words.parent)
+    assert done.returncode == 0, done.stderr
+    assert last(words)["lr_schedulers"][0]["total_steps"] == last(words)["global_step"] == 30
+
+
+def test_larger_batches_shorten_the_rest_of_a_run(words):
+    """Catches a schedule that counts the epochs that are done in today's batches, and ends before the run."""
+    assert fit(words, "--trainer.max_steps", "60", TOTAL_STEPS, "104").returncode == 0
+    epochs = ("--trainer.max_steps", "-1", "--trainer.max_epochs", "4", TOTAL_STEPS, "null")
+    done = fit(words, *epochs, "--data.batch_size", "20", "--ckpt_path", "last")
+    assert done.returncode == 0, done.stderr
+    # two epochs of 26 batches and 8 more of the third are done; of its 6 new batches 4 are left, then the fourth epoch
+    assert last(words)["lr_schedulers"][0]["total_steps"] == last(words)["global_step"] == 60 + 4 + 6

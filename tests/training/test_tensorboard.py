@@ -150,6 +150,13 @@ def test_histograms_change_nothing_and_a_resumed_run_repeats_them(words, way):
         assert [(event.step, event.histogram_value) for event in repeated.Histograms(tag)] == shown
 
 
+def test_a_step_of_several_batches_is_one_point(words):
+    """Catches a point of each batch at one step, of which the last is the loss of that batch alone."""
+    _, found = fit(words, *WAYS["accumulated"], "--trainer.log_every_n_steps", "4")
+    steps = [event.step for event in found.Scalars("train/loss")]
+    assert steps == list(range(4, steps[-1] + 1, 4))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

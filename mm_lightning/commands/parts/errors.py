@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 from mm_lightning import UserError
+from mm_lightning.training.stop_signals import REPORT_SECONDS
 
 USAGE_STATUS = 2  # exit status where the arguments cannot be parsed; every other failure ends with 1
 _MAX_CHARACTERS = 1000  # of an error
-_REPORT_SECONDS = 5  # for the first of several processes, or torchrun, to end a process that failed in the same way
 _PASSWORD = re.compile(r"(://[^:/@\s]*:).+(?=@)|(\bpassword=)[^&\s'\"]+")  # in user:password@host, or an option
 _REMEDIES = {  # for limits of the machine, by error number; other errors of the system are bugs
     errno.ENOSPC: "make room on the disk",
@@ -44,7 +44,7 @@ def fail(message: str, status: int) -> NoReturn:
     A process that trains with others waits before it reports: where the first one has the same error, it is ended.
     """
     if not is_first_process():
-        time.sleep(_REPORT_SECONDS)
+        time.sleep(REPORT_SECONDS)
     line = hide_passwords(" ".join(message.split()))
     if len(line) > _MAX_CHARACTERS:
         line = f"{line[: _MAX_CHARACTERS // 2]} ... {line[-_MAX_CHARACTERS // 2 :]}"

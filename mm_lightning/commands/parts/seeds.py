@@ -4,6 +4,7 @@ Each run is the one that `fit` trains with its `--seed_everything`: its folder, 
 same, and `fit --ckpt_path last` resumes it. A sweep over seeds would keep no run folders, which `compare` needs.
 """
 
+import math
 import os
 import statistics
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
+
+_NUM_SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Seeds:
         return [f"--seed_everything={self.first + 1}", f"--seeds={rest}"] if rest else []
 
     def check(self, trainer: Trainer, resumed: Checkpoint | None) -> None:
-        """Refuse several runs that resume, or that run on several devices.
+        """Refuse several runs that resume, that run on several devices, or whose seeds are too large.
 
         Raises:
             UserError: Names the setting.
@@ -47,6 +50,11 @@ class Seeds:
         if self.count > 1 and resumed is not None:
             raise UserError(
                 f"--seeds {self.count} trains new runs, and --ckpt_path {resumed.path} resumes one; leave one out"
+            )
+        if self.first + self.count > _NUM_SEEDS:
+            raise UserError(
+                f"--seeds {self.count} from --seed_everything {self.first} leads beyond {_NUM_SEEDS - 1}, the largest "
+                "seed; begin with a smaller one"
             )
         if self.count > 1 and trainer.world_size > 1:
             raise UserError(
@@ -101,7 +109,7 @@ def best_loss(run: Path) -> float | None:
 
 def _print_spread(runs: list[Path]) -> None:
     """Print the spread of the lowest val/loss over several runs, and the command that compares them."""
-    losses = [loss for run in runs if (loss := best_loss(run)) is not None]
+    losses = [loss for run in runs if (loss := best_loss(run)) is not None and math.isfinite(loss)]
     if len(losses) > 1:
         mean, deviation = statistics.fmean(losses), statistics.stdev(losses)
         print(f"val/loss of {len(losses)} seeds: mean {mean:.4f}, standard deviation {deviation:.4f}")

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import torch
 from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
-from torch.nn import functional as F
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.samples import item_bar
@@ -64,8 +63,9 @@ def teach(teacher: Teacher, student: LanguageModel, datamodule: ItemsDataModule,
             f"--teacher {path}: its probabilities of {own.vocab_size:,} tokens take {needed / 2**30:,.0f} GiB, more "
             "than half of the memory; make --teacher_items smaller, or the vocabulary (--data.max_vocab)"
         )
-    targets = F.one_hot(own.stream.long(), own.vocab_size).half()
-    parts = [replace(own, soft_targets=_SHARE * _probabilities(network, own, shows_bar) + (1 - _SHARE) * targets)]
+    soft_targets = _probabilities(network, own, shows_bar).mul_(_SHARE)
+    soft_targets[torch.arange(len(own.stream)), own.stream.long()] += 1 - _SHARE
+    parts = [replace(own, soft_targets=soft_targets)]
     if teacher.num_items:
         rank_zero_info(f"the teacher samples {teacher.num_items:,} items ...")
         options = SamplingOptions(teacher.num_items, seed=datamodule.seed, max_length=int(own.lengths.max()))

@@ -5,7 +5,7 @@ intervals, curves and checkpoints then mean the same for any number of steps per
 """
 
 import math
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -56,17 +56,53 @@ def count_steps(trainer: pl.Trainer, num_steps: int) -> None:
     progress.total.completed += num_steps
 
 
-def steps_of_run(trainer: pl.Trainer, num_batches: float) -> float:
+class Done(NamedTuple):
+    """What a run has done.
+
+    Args:
+        steps: Optimiser steps.
+        epochs: Whole epochs.
+        batches: Batches of the next epoch, of today's size.
+    """
+
+    steps: int = 0
+    epochs: int = 0
+    batches: int = 0
+
+    @classmethod
+    def at(cls, checkpoint: dict[str, Any]) -> "Done":
+        """What a run has done at a checkpoint after `prepare_restart`."""
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
+        return cls(checkpoint["global_step"], checkpoint["epoch"], batches)
+
+    @classmethod
+    def by(cls, trainer: pl.Trainer) -> "Done":
+        """What a Trainer has done between two steps."""
+        loop = trainer.fit_loop
+        batches = loop.epoch_loop.batch_progress.current.ready
+        return cls(trainer.global_step, loop.epoch_progress.current.completed, batches)
+
+
+def steps_of_run(trainer: pl.Trainer, num_batches: float, done: Done = Done()) -> float:  # noqa: B008 # immutable
     """Optimiser steps of the whole run; infinity for a run without an end.
 
     Args:
         trainer: The Trainer.
-        num_batches: Training batches of an epoch.
+        num_batches: Training batches of an epoch from now on.
+        done: What the run has done; a resumed run may have had batches of another size.
     """
     most = float("inf") if trainer.max_steps == -1 else trainer.max_steps
     if trainer.max_epochs in (None, -1):
         return most
-    return min(most, math.ceil(num_batches / trainer.accumulate_grad_batches) * trainer.max_epochs)
+    per_epoch = math.ceil(num_batches / trainer.accumulate_grad_batches)
+    rest = per_epoch * (trainer.max_epochs - done.epochs) - done.batches // trainer.accumulate_grad_batches
+    return min(most, done.steps + max(0, rest))
+
+
+def steps_of_fit(trainer: pl.Trainer, done: Done = Done()) -> float:  # noqa: B008 # immutable
+    """As `steps_of_run`, before the Trainer has made the loader of the batches."""
+    data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
+    return steps_of_run(trainer, limited_batches(trainer, data.batches_per_epoch(trainer.world_size)), done)
 
 
 def steps_per_epoch(trainer: pl.Trainer) -> int:

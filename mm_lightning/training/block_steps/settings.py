@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from mm_lightning import UserError
@@ -83,7 +83,7 @@ def obstacle(
         (num_devices == 1, f"{num_devices} devices train together, and compiled steps are for one device"),
         (device.type == "cpu", f"trainer.accelerator is {device.type}, and compiled steps are for CPUs"),
         (
-            type(optimizer) is SGD or isinstance(optimizer, Adam),
+            type(optimizer) in (SGD, Adam, AdamW),  # a subclass may have a rule of its own
             f"model.optimizer is {name}, and only SGD, Adam and AdamW are compiled",
         ),
         (

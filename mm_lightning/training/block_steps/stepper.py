@@ -22,7 +22,7 @@ from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network, Part
 from mm_lightning.training.block_steps.averages import LoopAverage, average_obstacle, average_step
 from mm_lightning.training.block_steps.block_loader import Block, Inputs
-from mm_lightning.training.block_steps.lightning_counters import count_batches, count_steps, steps_of_run
+from mm_lightning.training.block_steps.lightning_counters import Done, count_batches, count_steps, steps_of_run
 from mm_lightning.training.block_steps.ragged import parts_of, stack
 from mm_lightning.training.block_steps.settings import BlockSettings, obstacle
 from mm_lightning.training.optimization import Schedule
@@ -183,7 +183,8 @@ class BlockSteps(Stepper):
             if multiply_adds > _SMALL_STEP_MULTIPLY_ADDS:
                 return f"a step of {multiply_adds / 1e6:,.0f} million multiply-adds takes no less time compiled"
             break_even_steps = _BREAK_EVEN_STEPS_PER_POSITION * len(self._reach)
-        if steps_of_run(trainer, trainer.num_training_batches) - trainer.global_step < break_even_steps:
+        num_steps = steps_of_run(trainer, trainer.num_training_batches, Done.by(trainer))
+        if num_steps - trainer.global_step < break_even_steps:
             return f"a run of under {break_even_steps:,} steps takes less time without"
         return None
 

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from tqdm import tqdm
 from typing_extensions import override
 
-from mm_lightning.training.block_steps.lightning_counters import steps_of_run
+from mm_lightning.training.block_steps.lightning_counters import Done, steps_of_run
 
 
 class StepProgressBar(ProgressBar):
@@ -46,7 +46,7 @@ class StepProgressBar(ProgressBar):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the step of the run."""
-        total = steps_of_run(trainer, trainer.num_training_batches)
+        total = steps_of_run(trainer, trainer.num_training_batches, Done.by(trainer))
         self._bar = tqdm(
             total=None if math.isinf(total) else int(total),
             initial=trainer.global_step,

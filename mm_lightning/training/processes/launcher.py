@@ -30,11 +30,10 @@ from mm_lightning import UserError
 from mm_lightning.training.checkpoint import arguments
 from mm_lightning.training.processes.pulse import Pulse
 from mm_lightning.training.run_folders import newest_checkpoint
-from mm_lightning.training.stop_signals import Stopped
+from mm_lightning.training.stop_signals import REPORT_SECONDS, Stopped
 
 _PARENT = "MM_LIGHTNING_FIRST_PROCESS"  # variable with the number of the first process, which may end before a child
 _POLL_SECONDS = 0.5
-_REPORT_SECONDS = 5  # for the first process, or torchrun, to end a process that failed in the same way
 _GRACE_SECONDS = 15  # for a process to end by itself after the loss of another one
 
 
@@ -109,7 +108,7 @@ class Launcher(_SubprocessScriptLauncher):
             return
         if self._rank:
             signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # of torchrun, after another process has failed
-        deadline = time.monotonic() + _REPORT_SECONDS
+        deadline = time.monotonic() + REPORT_SECONDS
         while (self._rank or is_loss) and time.monotonic() < deadline and self._loss() is None:
             time.sleep(_POLL_SECONDS / 10)
         loss = self._loss() or "another process of the run ended"
