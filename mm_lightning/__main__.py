@@ -23,7 +23,7 @@ def main() -> None:
         _run(sys.argv[1:])
     except Stopped as stop:
         again = ""
-        if stop.checkpoint is not None:
+        if stop.checkpoint is not None and stop.checkpoint.is_file():
             from mm_lightning.training.checkpoint import arguments  # noqa: PLC0415 # takes seconds
 
             again = f"; go on with: python -m mm_lightning fit {arguments(stop.checkpoint)}"

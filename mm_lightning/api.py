@@ -21,11 +21,12 @@ from mm_lightning.commands.parts.samples import Samples
 from mm_lightning.commands.parts.scores import Score, scores, token_probabilities
 from mm_lightning.commands.plot import Gallery
 from mm_lightning.data.encoding import WindowRows, Windows, encode
-from mm_lightning.data.files.reading import read_items
+from mm_lightning.data.files.lists import join_files, read_files
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.lr_range import RangeTest
-from mm_lightning.files import find_shipped, write_atomically
+from mm_lightning.files import write_atomically
 from mm_lightning.networks.base import Network
 from mm_lightning.training import checkpoint
 from mm_lightning.training.run_folders import BEST, LAST, checkpoint_of
@@ -183,8 +184,11 @@ def fit(path: str | Path | None = None, recipe: str = "mlp_fast", settings: Sett
     with as_guest():
         line = ordered(["fit", *data_and_recipe(path, recipe), *options(settings)])
         run = fit_class(settings)(line, "fit").trainer.run_folder
-    assert run is not None
-    return load(next(path for name in (BEST, LAST) if (path := checkpoint_of(run, name)).is_file()))
+    if run is None:
+        raise UserError("trainer.fast_dev_run leaves no model to return; leave it out, or run the command fit")
+    path = next(path for name in (BEST, LAST) if (path := checkpoint_of(run, name)).is_file())
+    own = checkpoint.foreign_classes(checkpoint.load(path)["hyper_parameters"])  # which the caller has named
+    return load(path, {f"model.{key}": name for key, name in own.items()})
 
 
 def lr_find(path: str | Path | None = None, recipe: str = "mlp", settings: Settings = _NO_SETTINGS) -> RangeTest:
@@ -213,9 +217,9 @@ def read(path: str | Path) -> list[str]:
     """Read the items of a text file, one per line, as all commands do; data/names.txt comes with the package.
 
     Raises:
-        UserError: If the file cannot be read, is not UTF-8, or has no items.
+        UserError: If the file cannot be read, is not UTF-8, or has no items; or for a table.
     """
-    return list(read_items(find_shipped(str(path))))
+    return list(join_files(read_files([str(path)], Columns()))[0])
 
 
 def _listed(items: str | Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from mm_lightning import UserError
 from mm_lightning.data.vocabulary import UnknownCharactersError, abbreviated
 from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.checkpoint.content import SECTIONS
 
 
 def _block_size(network: Namespace | None) -> int | None:
@@ -46,7 +47,7 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
     result |= {f"data.{key}": value for key, value in data.items()}
     if command == "fit":
         result["seed_everything"] = ckpt.data["seed"]
-        for section in ("trainer", "last", "samples", "histograms"):
+        for section in SECTIONS:
             for key, value in ckpt.config.get(section, {}).items():
                 if value is None or isinstance(value, bool | int | float) or _is_plain_name(value):
                     result[f"{section}.{key}"] = value

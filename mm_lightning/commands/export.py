@@ -14,6 +14,7 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.own_data import require_own_data
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.export import html
+from mm_lightning.export.binary import Weights
 from mm_lightning.export.card import card_text, is_card
 from mm_lightning.export.facts import Facts, gather
 from mm_lightning.export.measuring import sample_quality, split_losses
@@ -26,7 +27,6 @@ from mm_lightning.training.run_folders import CARD
 from mm_lightning.training.trainer import Trainer
 
 Format = Literal["html", "onnx", "pt2", "safetensors"]
-Weights = Literal["float32", "float16"]
 _ENDINGS: dict[str, Format] = {".html": "html", ".onnx": "onnx", ".pt2": "pt2"}
 _PACKAGES = {"onnx": ("onnx", "onnxruntime", "onnxscript"), "safetensors": ("safetensors",)}  # of the extra
 

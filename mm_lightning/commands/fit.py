@@ -2,11 +2,13 @@
 
 import math
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_info
+from torch import nn
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.seeds import ONE_SEED, Seeds, best_loss
@@ -32,11 +34,19 @@ def prepare(
     Raises:
         UserError: If the data or the settings cannot be used.
     """
+    for name in ("max_steps", "max_epochs", "limit_train_batches"):
+        if getattr(trainer, name) == 0:
+            raise UserError(f"trainer.{name} is 0, so that nothing would be trained; raise it")
     datamodule.setup("fit")
     if model.network.learning is None:
         raise UserError(f"{type(model.network).__name__} is made of trained networks; fit trains them one by one")
     if model.network.learning == "counting":
         trainer.check_one_pass(datamodule, resumed)
+    if datamodule.batch_size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in model.network.modules()):
+        raise UserError(
+            "data.batch_size is 1, and batch normalisation needs two examples or more; raise it, or set "
+            "--model.network.batch_norm false where the network has this setting"
+        )
     if resumed is not None and resumed.is_averaged and averaging_of(trainer) is None:
         raise UserError(
             f"{resumed.path} has averaged weights: give its callback again, as --trainer.callbacks+=EMAWeightAveraging "
@@ -91,6 +101,10 @@ def run(
         UserError: If the data, the settings or the run folder cannot be used.
     """
     seeds.check(trainer, resumed)
+    if resumed is not None and trainer.fast_dev_run:  # type: ignore[attr-defined] # set by a connector
+        raise UserError(
+            f"trainer.fast_dev_run tries a new run, and --ckpt_path {resumed.path} resumes one; leave one out"
+        )
     prepare(trainer, model, datamodule, resumed)
     if start is not None:
         begin_from(model, start)
@@ -124,7 +138,7 @@ def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModul
         rank_zero_info(
             f"warning: {int(steps):,} steps are {int(steps * _MAX_EPOCHS / most):,} epochs of {num_items:,} items, "
             f"which the network learns by heart; set --trainer.max_steps {most}, or let the list choose: "
-            f"python -m mm_lightning make {' '.join(split_paths(datamodule.path))}"
+            f"python -m mm_lightning make {shlex.join(split_paths(datamodule.path))}"
         )
 
 

@@ -156,6 +156,10 @@ class Items:
             hashes = _mix(hashes ^ _mix(self.weights.astype(np.uint64)))
         return f"{int(hashes.dot(np.arange(1, 2 * len(hashes), 2, dtype=np.uint64))):016x}"
 
+    def without_labels(self) -> "Items":
+        """The same items and weights."""
+        return replace(self, labels=None)
+
     def unique(self) -> "Items":
         """Keep the first occurrence of each item and label, in the original order; add up the weights of repeats."""
         _, first, inverse = np.unique(self.hashes_with_labels(), return_index=True, return_inverse=True)
@@ -185,7 +189,7 @@ class Items:
         is_blank = is_space(self.code_points)
         is_repeat = np.zeros_like(is_blank)
         is_repeat[1:] = is_blank[1:] & is_blank[:-1]
-        code_points = np.where(is_blank, np.uint32(ord(" ")), self.code_points)[~is_repeat]
+        code_points = np.where(is_blank, self.code_points.dtype.type(ord(" ")), self.code_points)[~is_repeat]
         offsets = self.offsets - np.searchsorted(np.flatnonzero(is_repeat), self.offsets)
         return replace(self, code_points=code_points, offsets=offsets)
 

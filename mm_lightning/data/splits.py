@@ -203,7 +203,8 @@ class SplitItems:
         """How often the training items have each label, by weight, for the model's checkpoint; empty without labels."""
         if self._labels is not None:
             return self._labels
-        return dict(zip(self._label_names, self.splits.train.label_weights(len(self._label_names)), strict=True))
+        train = self.splits.train  # finds the names
+        return dict(zip(self._label_names, train.label_weights(len(self._label_names)), strict=True))
 
     def check(self) -> None:
         """Read the files, and check the characters of the items.

@@ -34,7 +34,7 @@ def _split_sizes(items: Items, split: SplitName, path: str) -> dict[str, dict[st
     train = np.sort(splits.train.hashes())
     parts = dict(zip(("train", "dev", "test"), splits.all, strict=True))
     sizes = {name: {"words": len(part), "examples": len(part) + len(part.code_points)} for name, part in parts.items()}
-    for name in ("dev", "test"):
+    for name in (name for name in ("dev", "test") if len(parts[name])):
         sizes[name]["words_also_in_train"] = int(isin_sorted(parts[name].hashes(), train).sum())
     return sizes
 

@@ -111,10 +111,12 @@ def posterior(nll: Tensor, counts: Sequence[int]) -> tuple[Tensor, Tensor]:
         counts: How often the training items have each label, the prior.
 
     Returns:
-        NLL (num_items,) float64, and probabilities (num_items, L) float64.
+        NLL (num_items,) float64, and probabilities (num_items, L) float64, the prior for an impossible item.
     """
-    joint = (torch.tensor(counts, dtype=torch.float64) / sum(counts)).log() - nll.double()
-    return -joint.logsumexp(1), joint.softmax(1)
+    prior = torch.tensor(counts, dtype=torch.float64) / sum(counts)
+    joint = prior.log() - nll.double()
+    is_impossible = joint.isneginf().all(1, keepdim=True)  # of unsmoothed counts, whatever the label
+    return -joint.logsumexp(1), torch.where(is_impossible, prior, joint.softmax(1))
 
 
 _MOST_PENDING = 1000  # tensors of some hundred bytes

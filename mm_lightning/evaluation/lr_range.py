@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SMOOTHING_DECADES = 0.2  # of the learning rate; standard deviation of the weights
+_SMOOTHED_POINTS = 2000  # at most; straight lines between them
 _LOSS_CEILING = 1.5  # multiple of the first loss
 _REMAINING_DROP = 0.02  # fraction of the total loss drop
 _DIVERGENCE_FACTOR = 4.0  # multiple of the least running average
@@ -76,7 +77,10 @@ class RangeTest:
         """
         exponents = np.log10(self.rates)
         losses = np.minimum(self.losses, _LOSS_CEILING * self.losses[0])
-        return np.array([_local_line(exponent, exponents, losses) for exponent in exponents])
+        is_long = len(exponents) > _SMOOTHED_POINTS
+        places = np.linspace(exponents[0], exponents[-1], _SMOOTHED_POINTS) if is_long else exponents
+        lines = [_local_line(place, exponents, losses) for place in places]  # each takes a pass over all losses
+        return np.interp(exponents, places, lines)
 
     @property
     def suggestion(self) -> float:

@@ -101,7 +101,7 @@ def _similarity(expected: Histogram, found: Histogram) -> float:
 
 def unique_share(items: Items, count: int) -> float | None:
     """Compute the share of different items among the first `count`; None for fewer items."""
-    return len(items[:count].unique()) / count if len(items) >= count else None
+    return len(items[:count].without_labels().unique()) / count if len(items) >= count else None
 
 
 class TrainingReference:
@@ -132,7 +132,7 @@ class TrainingReference:
 
     def new_items(self, items: Items) -> Items:
         """Select the items that the train split lacks, each once, in the order of their first occurrence."""
-        distinct = items.unique()
+        distinct = items.without_labels().unique()
         return distinct.take(np.flatnonzero(~isin_sorted(distinct.hashes(), self._hashes)))
 
     def quality(self, items: Items, valid: float) -> Quality:
@@ -142,7 +142,7 @@ class TrainingReference:
             items: Valid items, at least one.
             valid: Their share of all samples.
         """
-        num_distinct = len(items.unique())
+        num_distinct = len(items.without_labels().unique())
         histograms = _histograms(self.tokens(items))
         similarities = {name: _similarity(expected, histograms[name]) for name, expected in self._histograms.items()}
         return Quality(
@@ -169,7 +169,7 @@ class TrainingReference:
     @cached_property
     def distinct(self) -> Items:
         """The training items, each once."""
-        return self._items.unique()
+        return self._items.without_labels().unique()
 
     @cached_property
     def distinct_tokens(self) -> Items:

@@ -4,6 +4,7 @@ The head is YAML as model hubs read it. Its `model-index` holds every measure, s
 """
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,7 @@ def _use(facts: Facts) -> str:
         "FOLDER:\n\n"
         "```bash\n"
         "python -m mm_lightning predict --ckpt_path FOLDER\n"
-        f"python -m mm_lightning verify FOLDER --data.path {facts.data_name}\n"
+        f"python -m mm_lightning verify FOLDER --data.path {shlex.quote(facts.data_name.replace(', ', ','))}\n"
         "```"
     )
 

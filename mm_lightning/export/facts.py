@@ -24,6 +24,9 @@ _TRAINER_SETTINGS = (  # that decide what is learned
     "max_epochs",
     "accumulate_grad_batches",
     "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "overfit_batches",
     "precision",
 )
 
@@ -122,8 +125,11 @@ def _config_of(source: Checkpoint, names: Sequence[str]) -> str:
     trainer = source.config.get("trainer", {})
     data = {key: value for key, value in source.data.items() if key not in ("block_size", "seed", "path")}
     model = {key: source.model[key] for key in ("network", "optimizer", "lr_scheduler")}
+    others = {key: Path(source.config[key]).name for key in ("init_from", "teacher") if source.config.get(key)}
     sections = {
         "seed_everything": source.data["seed"],
+        **others,
+        "teacher_items": source.config.get("teacher_items") or None,
         "trainer": {key: trainer.get(key) for key in _TRAINER_SETTINGS},
         "model": model,
         "data": {"path": names[0] if len(names) == 1 else list(names), **data},

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shlex
 import signal
 import sys
 import time
@@ -38,12 +39,14 @@ class Source:
         items: The items.
         data: Settings of the data.
         folder: Folder of the list's model.
+        command: The command that learns it, without folders: exports carry it.
     """
 
     name: str
     items: Items
     data: dict[str, Any]
     folder: Path
+    command: str
 
 
 def make_parser() -> OneLineParser:
@@ -80,7 +83,9 @@ def _read(lists: list[str], item: str | None) -> Source:
         make_folder(folder)
         with write_atomically(Path(paths[0]), "list") as file:
             file.write("".join(f"{text}\n" for text in items).encode())
-    return Source(name, items, {"path": paths, "item": None if is_copied else item}, folder)
+    names = [_STDIN] if is_stdin else [Path(path).name for path in lists]
+    command = shlex.join(["make", *names, *(() if item is None else ("--data.item", item))])
+    return Source(name, items, {"path": paths, "item": None if is_copied else item}, folder, command)
 
 
 def _describe(source: Source) -> str:
@@ -128,7 +133,7 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
             minutes = 0.0
     seconds = time.monotonic() - start
     tell(f"chosen: {learner.chosen.name}, which learned all items; {seconds:.0f} s")
-    learner.save(path, {"minutes": minutes, "lines": lines})
+    learner.save(path, {"minutes": minutes, "lines": lines, "command": source.command})
 
 
 @contextmanager
@@ -165,6 +170,16 @@ def _learned(path: Path, minutes: float) -> list[str] | None:
         return record["lines"] if record["minutes"] >= minutes else None
     except (TypeError, KeyError):  # a checkpoint that another command put there
         return None
+
+
+def _follow(source: Source, path: Path) -> None:
+    """Let the list's model name the files that the list was read from now: they may have moved."""
+    from mm_lightning.training import checkpoint  # noqa: PLC0415 # imports Lightning, which takes seconds
+
+    content = checkpoint.load(path)
+    data = {**content["datamodule_hyper_parameters"], **source.data}
+    if data != content["datamodule_hyper_parameters"]:
+        checkpoint.save({**content, "datamodule_hyper_parameters": data}, path)
 
 
 def _sampling(source: Source, num_samples: int, temperature: float, seed: int | None) -> dict[str, Any]:
@@ -214,9 +229,12 @@ def main(args: list[str]) -> None:
         if lines is None:
             with _writable(path):
                 _learn(source, config["minutes"], path, options)
+        if lines is not None:
+            _follow(source, path)
         for line in lines or ():
             _tell(line)
+        shown = shlex.quote(os.path.relpath(path))
         _tell(f"seed {options['seed']}; the same command makes other items, and these take the model further:")
-        _tell(f"  python -m mm_lightning predict --ckpt_path {os.path.relpath(path)} {_as_options(options)}")
-        _tell(f"  python -m mm_lightning export --ckpt_path {os.path.relpath(path)} --output page.html")
+        _tell(f"  python -m mm_lightning predict --ckpt_path {shown} {_as_options(options)}")
+        _tell(f"  python -m mm_lightning export --ckpt_path {shown} --output page.html")
         _sample(path, options)

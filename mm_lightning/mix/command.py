@@ -1,6 +1,7 @@
 """The mix command: its options, and its work in order. `--help` needs no torch."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -45,4 +46,4 @@ def main(args: list[str]) -> None:
         save(mixture, output)
     print("\n".join(mixture.lines()))
     print(f"mixture:        {os.path.relpath(output)}")
-    print(f"sample from it: python -m mm_lightning predict --ckpt_path {os.path.relpath(output)}")
+    print(f"sample from it: python -m mm_lightning predict --ckpt_path {shlex.quote(os.path.relpath(output))}")

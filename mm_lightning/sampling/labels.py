@@ -22,6 +22,11 @@ _STREAM = 1  # of the random numbers for labels, beside those for items
 class BatchSampler(Protocol):
     """Sampler of items, batch by batch."""
 
+    @property
+    def num_rows(self) -> int:
+        """Samples of each batch, whether or not they become items."""
+        ...
+
     def sample_batch(self, batch: int) -> list[str]:
         """Sample the batch with this index."""
         ...
@@ -103,6 +108,11 @@ class LabelMixture:
         self._samplers = samplers
         self._shares = [shares[name] for name in samplers]
         self._seed = seed
+
+    @property
+    def num_rows(self) -> int:
+        """Samples of each batch: those of the shortest."""
+        return min(sampler.num_rows for sampler in self._samplers.values())
 
     def sample_batch(self, batch: int) -> list[str]:
         """Sample the batch with this index; each item is a `LabelledItem`."""

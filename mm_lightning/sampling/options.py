@@ -17,6 +17,8 @@ from mm_lightning.data.ranges import (
 )
 
 SAMPLE_BATCH_SIZE = 1024  # rows sampled together
+NUM_PARTICLES = 64  # rows of a sample where conditions are approximate
+SMALLEST_BATCH = SAMPLE_BATCH_SIZE // NUM_PARTICLES  # samples
 
 
 @dataclass

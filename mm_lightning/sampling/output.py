@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -69,7 +70,8 @@ class OutputFormat:
         if self._suffix == ".csv":
             return _csv_lines(row[: len(self._columns)] for row in rows)
         if self._suffix == ".jsonl":
-            values = (dict(zip(self._columns, row, strict=False)) for row in rows)
+            finite = (row._replace(nll=None) if row.nll == math.inf else row for row in rows)  # JSON has no infinity
+            values = (dict(zip(self._columns, row, strict=False)) for row in finite)
             return "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values)
         return "".join(f"{row.word}\t{row.nll:.4f}\n" if self._has_nll else f"{row.word}\n" for row in rows)
 

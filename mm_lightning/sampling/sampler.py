@@ -117,4 +117,4 @@ def sample(
 ) -> list[str]:
     """Sample `options.num_samples` items at once; fewer if `Selection` gives up. Arguments: see both classes."""
     sampler = Sampler(network, vocabulary, options, num_rows)
-    return Selection(options, is_new, num_rows).items_of(sampler.sample_batch)
+    return Selection(options, is_new, lambda: num_rows).items_of(sampler.sample_batch)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SMALLEST_BATCH, SamplingOptions
 
 _MAX_SAMPLES_PER_ITEM = 100  # samples per requested item before giving up
 
@@ -13,28 +13,40 @@ class Selection:
     Args:
         options: The sampling options.
         is_new: Returns, for each of a list of items, whether the item is absent from the training split.
-        num_rows: Rows sampled in each batch.
+        num_samples: Returns the number of samples in each batch, at least `SMALLEST_BATCH`; called after the first.
     """
 
     def __init__(
-        self, options: SamplingOptions, is_new: Callable[[list[str]], list[bool]], num_rows: int = SAMPLE_BATCH_SIZE
+        self,
+        options: SamplingOptions,
+        is_new: Callable[[list[str]], list[bool]],
+        num_samples: Callable[[], int] = lambda: SAMPLE_BATCH_SIZE,
     ) -> None:
         self.options = options
-        self.num_rows = num_rows
         self.num_found = 0
+        self._num_samples = num_samples
+        self._num_batches = 0
         self._is_new = is_new
         self._seen: set[str] = set()
 
     @property
     def max_batches(self) -> int:
-        """Number of batches after which sampling stops; 1 for a beam search, whose batches are all equal."""
-        if self.options.beam is not None:
-            return 1
-        return -(-_MAX_SAMPLES_PER_ITEM * self.options.num_samples // self.num_rows)
+        """Most batches that there can be; 1 for a beam search, whose batches are all equal."""
+        return 1 if self.options.beam is not None else -(-self._max_samples // SMALLEST_BATCH)
+
+    @property
+    def _max_samples(self) -> int:
+        return _MAX_SAMPLES_PER_ITEM * self.options.num_samples
 
     def batches(self) -> Iterator[int]:
-        """Yield indices of batches until enough items are found or `max_batches` is reached."""
-        return (i for i in range(self.max_batches) if self.num_found < self.options.num_samples)
+        """Yield indices of batches until enough items are found, or sampling gives up."""
+        for number in range(self.max_batches):
+            if self.num_found == self.options.num_samples:
+                return
+            if number and number * self._num_samples() >= self._max_samples:
+                return
+            self._num_batches = number + 1
+            yield number
 
     def choose(self, items: list[str]) -> list[int]:
         """Return the indices of the accepted items, in order, and count these items."""
@@ -71,6 +83,6 @@ class Selection:
                 "ask for fewer, a wider sampling.beam or looser conditions"
             )
         return (
-            f"found {self.num_found} of {requested} items in {self.max_batches * self.num_rows} samples; "
+            f"found {self.num_found} of {requested} items in {self._num_batches * self._num_samples()} samples; "
             "ask for fewer, a higher temperature or looser conditions"
         )

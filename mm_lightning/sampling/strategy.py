@@ -23,7 +23,7 @@ from mm_lightning.sampling.conditions.messages import MAX_NUMBERS, MaxProductMes
 from mm_lightning.sampling.conditions.proposal import proposal
 from mm_lightning.sampling.conditions.rejection import RejectionSampler
 from mm_lightning.sampling.conditions.resampling import Resampler
-from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SMALLEST_BATCH, SamplingOptions
 from mm_lightning.sampling.probabilities import next_probabilities
 from mm_lightning.sampling.sampler import require_eval_mode
 
@@ -57,6 +57,12 @@ class ConditionalSampler:
         self.options = options
         self.condition = Condition(vocabulary, options)
         self._rejection = RejectionSampler(network, self.condition, options)
+
+    @property
+    def num_rows(self) -> int:
+        """Samples of each batch; needs the network's weights."""
+        is_approximate = self.options.beam is None and isinstance(self.strategy, Resampler)
+        return SMALLEST_BATCH if is_approximate else SAMPLE_BATCH_SIZE
 
     @torch.no_grad()
     def sample_batch(self, batch: int) -> list[str]:

@@ -45,15 +45,15 @@ def sample_valid(
         return Items.from_strings(items), valid
     shares = np.array(list(labels.values())) / sum(labels.values())
     counts = np.diff(np.round(np.cumsum([0, *shares]) * options.num_samples).astype(int))
-    items, valid = [], 0.0
+    items, valid, weights = [], 0.0, 0.0
     for number, (count, weight) in enumerate(zip(counts.tolist(), shares.tolist(), strict=True)):
         if count:
             view = LabelView(network, len(vocabulary), number)
             seed = int(np.random.SeedSequence([options.seed, number]).generate_state(1)[0])
             own, own_valid = _sample(view, vocabulary, replace(options, num_samples=count, seed=seed), share, report)
-            items, valid = items + own, valid + weight * own_valid
+            items, valid, weights = items + own, valid + weight * own_valid, weights + weight
     order = np.random.default_rng(options.seed).permutation(len(items))  # the first thousand have all labels
-    return Items.from_strings([items[i] for i in order]), valid
+    return Items.from_strings([items[i] for i in order]), valid / weights
 
 
 def _sample(

@@ -12,7 +12,7 @@ from mm_lightning import UserError
 from mm_lightning.cli.arguments import ordered
 from mm_lightning.commands.parts.config_files import config_files, read_config
 from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, hide_passwords
-from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
+from mm_lightning.commands.parts.parsing import OneLineParser, command_parser, refuse_nulls
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
 from mm_lightning.training.stop_signals import Stopped, StopSignals
@@ -58,6 +58,7 @@ def parse(args: list[str]) -> Arguments:
         config = make_parser().parse_args(own)
     except ArgumentError as error:
         fail(str(error), USAGE_STATUS)
+    refuse_nulls({field.name: config[field.name] for field in fields(SweepOptions)}, {}, SweepOptions)
     options = SweepOptions(**{field.name: config[field.name] for field in fields(SweepOptions)})
     files = config["config"]
     return Arguments(options, overrides, Path(files[-1]).stem if files else "sweep")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -155,5 +156,5 @@ def _print_results(study: Study) -> None:
         best = results.write_best(study)
     if best is None:
         raise UserError(f"no trial was completed; the last is {results.describe(study, study.finished[-1])}")
-    print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {best}")
-    print(f"in TensorBoard: tensorboard --logdir {study.folder}")
+    print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {shlex.quote(str(best))}")
+    print(f"in TensorBoard: tensorboard --logdir {shlex.quote(str(study.folder))}")

@@ -14,9 +14,13 @@ Settings = dict[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, as in the parser of `fit`."""
+    """YAML in which 1e-3 is a number and 2024-05-01 text, as in the parser of `fit`."""
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )

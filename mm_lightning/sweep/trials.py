@@ -9,7 +9,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, DeviceStatsMonitor, LearningRateMonitor
 from lightning.pytorch.utilities.memory import is_oom_error
 from typing_extensions import override
 
@@ -22,6 +22,7 @@ from mm_lightning.commands.parts.one_process import tell_alone
 from mm_lightning.sweep.plan import Plan
 from mm_lightning.sweep.settings import Settings
 from mm_lightning.sweep.space import extremes
+from mm_lightning.training.callbacks import ValidationMilestones
 from mm_lightning.training.stop_signals import StopSignals
 from mm_lightning.training.trainer import Trainer
 
@@ -91,18 +92,18 @@ def train(settings: Settings, report: Callable[[int, float], None], signals: Sto
     built = build(settings)
     trial_callback = _TrialCallback(report, signals)
     callbacks: list[Callback] = built.trainer.callbacks  # type: ignore[attr-defined] # set by a connector
-    built.trainer.callbacks = [*filter(_can_change_weights, callbacks), trial_callback]  # type: ignore[attr-defined]
+    built.trainer.callbacks = [*filter(_can_change_loss, callbacks), trial_callback]  # type: ignore[attr-defined]
     built.trainer.fit(built.model, datamodule=built.datamodule)
     if not trial_callback.losses:
         raise UserError("there was no validation, so there is no val/loss")
     return min(trial_callback.losses)
 
 
-def _can_change_weights(callback: Callback) -> bool:
-    """Whether a callback can change the weights; callbacks of this application only write or print."""
-    return not (
-        isinstance(callback, Checkpoint) or type(callback).__module__.startswith("mm_lightning.training.callbacks.")
-    )
+def _can_change_loss(callback: Callback) -> bool:
+    """Whether a callback can change the lowest val/loss; most callbacks of this application only write or print."""
+    only_write = isinstance(callback, Checkpoint | LearningRateMonitor | DeviceStatsMonitor)
+    is_own = type(callback).__module__.startswith("mm_lightning.training.callbacks.")
+    return not only_write and (not is_own or isinstance(callback, ValidationMilestones))
 
 
 def is_refusal(error: Exception) -> bool:

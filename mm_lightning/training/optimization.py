@@ -17,8 +17,7 @@ from mm_lightning import UserError
 from mm_lightning.networks.base import Network
 
 Schedule = LRScheduler | ReduceLROnPlateau
-_TOTAL_STEPS = "model.lr_scheduler.init_args.total_steps"
-_SET_STEPS = "set trainer.max_steps"
+_SET_END = "set trainer.max_steps or max_epochs"
 
 
 class GradientClipping(NamedTuple):
@@ -111,7 +110,7 @@ class Optimization:
                 return self.lr_scheduler(optimizer)
             steps = horizon()
             if steps == math.inf:
-                raise UserError(f"the run has no end for the schedule to reach; {_SET_STEPS}, or {_TOTAL_STEPS}")
+                raise UserError(f"the run has no end for the schedule to reach; {_SET_END}")
             schedule = self.lr_scheduler(optimizer, total_steps=int(steps))  # type: ignore[call-arg] # of a partial
             self._check_step(copy.deepcopy(schedule))
             return schedule
@@ -189,11 +188,12 @@ def check_length(states: Iterable[Mapping[str, Any]], num_steps: Callable[[], fl
 
 def _refuse_short(length: float, num_steps: float) -> None:
     if length < num_steps == math.inf:
-        raise UserError(f"model.lr_scheduler has {length} steps, but the run has no end; {_SET_STEPS}")
+        raise UserError(f"model.lr_scheduler has {length} steps, but the run has no end; {_SET_END}")
     if length < num_steps:
         raise UserError(
             f"model.lr_scheduler has {length} steps, but the run has {int(num_steps)} (trainer.max_steps or "
-            f"max_epochs), and would go on after the schedule's end; set {_TOTAL_STEPS} to null to follow the run"
+            f"max_epochs), and would go on after the schedule's end; leave its total_steps and epochs out "
+            "to follow the run"
         )
 
 

@@ -85,12 +85,23 @@ def test_a_run_begins_from_another_models_weights(folder: Path, tmp_path: Path):
     assert [step for step, _ in scalars(run_folder, "val/loss")] == [1, 2, 3, 4]
 
 
+def test_one_example_cannot_be_normalised(folder: Path, tmp_path: Path):
+    """Catches torch's traceback from the first step."""
+    recipe = ("fit", "--config", ROOT / "configs/wavenet_22k.yaml", "--data.path", folder / "words.txt")
+    result = run(*recipe, "--data.batch_size", 1, cwd=tmp_path)
+    assert result.stderr.splitlines()[-1].startswith("error: data.batch_size is 1, and batch normalisation needs two")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_trial_leaves_nothing(folder: Path, tmp_path: Path):
     """Catches a run of fast_dev_run that is half there, and `best` of a config taken for the name of a file."""
     before = sorted(folder.rglob("*"))
     (tmp_path / "start.yaml").write_text("init_from: best\n", encoding="utf-8")
     result = run(*FAST, "--config", tmp_path / "start.yaml", "--trainer.fast_dev_run", "true", cwd=folder)
     assert result.returncode == 0, result.stderr
+    assert sorted(folder.rglob("*")) == before
+    resumed = run("fit", "--ckpt_path", "last", "--trainer.fast_dev_run", "2000", cwd=folder)
+    assert "trainer.fast_dev_run tries a new run, and --ckpt_path " in resumed.stderr.splitlines()[-1]
     assert sorted(folder.rglob("*")) == before
     assert "begins from lightning_logs/version_0/checkpoints/best.ckpt (step " in result.stderr
 

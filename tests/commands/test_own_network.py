@@ -4,7 +4,10 @@ import shlex
 import sys
 from pathlib import Path
 
+import pytest
 from run_command import ROOT, run
+
+import mm_lightning as mm
 
 NETWORK = '''
 from torch import nn
@@ -51,6 +54,17 @@ def test_the_printed_command_samples(tmp_path: Path):
     assert len(done.stdout.splitlines()) == 3
     refused = run("predict", "--ckpt_path", "best", cwd=tmp_path, prepare=find_modules_here)
     assert refused.stderr.endswith("as in --model.network my_net.MyNet\n")
+
+
+def test_python_returns_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Catches a fit in Python that trains to the end, and then refuses the class that its caller has named."""
+    (tmp_path / "my_net_of_python.py").write_text(NETWORK, encoding="utf-8")
+    (tmp_path / "names.txt").write_text("\n".join(["anna", "bob", "carla", "dora", "emil", "fay", "gus"] * 9))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = {"model.network": "my_net_of_python.MyNet", "trainer.max_steps": 5, "model.network.width": 4}
+    (tmp_path / "recipe.yaml").write_text("model: {optimizer: {class_path: torch.optim.SGD, init_args: {lr: 0.1}}}")
+    assert type(mm.fit("names.txt", "recipe.yaml", settings).network).__name__ == "MyNet"
 
 
 def test_the_printed_command_compares(tmp_path: Path):

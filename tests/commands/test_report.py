@@ -39,6 +39,15 @@ def test_the_command_writes_the_same_figures_as_json(odd):
     assert sorted(p.name for p in odd.parent.iterdir()) == ["odd.json", "odd.txt"]
 
 
+def test_a_list_without_held_out_items_is_described(odd):
+    """Catches a division by the number of dev items, of which there are none."""
+    text = report.as_text(describe(str(odd), "all"))
+    assert [line.split() for line in text.splitlines() if line.startswith(("  dev", "  test"))] == [
+        ["dev", "0", "0"],
+        ["test", "0", "0"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

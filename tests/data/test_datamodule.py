@@ -40,3 +40,9 @@ def test_the_vocabulary_is_that_of_the_train_split(tmp_path: Path):
     data.block_size = None
     assert data.targets_per_step == 32 * 4
     assert data.is_new([data.splits.train[0], data.splits.dev[0]]) == [False, True]
+
+
+def test_labels_are_found_beside_a_given_alphabet():
+    """Catches labels that are only known once the alphabet has been looked for in the data."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    assert set(ItemsDataModule("data/names.csv", item="name", label="sex", alphabet=alphabet).labels) == {"F", "M"}

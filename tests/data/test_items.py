@@ -92,3 +92,9 @@ def test_white_space_inside_becomes_one_space():
     sentences = ["a", *(" ".join(s.split()).replace(" ", "\t \u3000") for s in random_sentences(50)), "b  c"]
     single = Items.from_strings(sentences).single_spaced()
     assert list(single) == [" ".join(sentence.split()) for sentence in sentences]
+
+
+def test_sentences_take_a_byte_per_character():
+    """Catches four bytes for each character of English text."""
+    spaced = Items.from_strings(["a  dog", "the\tcat "])
+    assert spaced.single_spaced().code_points.dtype == np.uint8

@@ -10,7 +10,7 @@ from mm_lightning.data import batches
 from mm_lightning.data.encoding import IGNORE, PaddedItems, encode
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import BOUNDARY, Vocabulary
-from mm_lightning.evaluation.loss import cross_entropy, item_nll, score
+from mm_lightning.evaluation.loss import cross_entropy, item_nll, posterior, score
 from mm_lightning.networks import MLP
 
 
@@ -128,3 +128,10 @@ def test_scoring_in_train_mode_is_an_error(network: MLP, vocabulary: Vocabulary)
     """Catches scores with dropout."""
     with pytest.raises(RuntimeError, match=r"train mode.*call eval\(\)"):
         score(network.train(), vocabulary, Items.from_strings(["ab"]))
+
+
+def test_an_impossible_item_says_nothing_about_its_label():
+    """Catches probabilities that are no numbers, of an item that unsmoothed counts give no chance."""
+    nll, probabilities = posterior(torch.tensor([[torch.inf, torch.inf], [1.0, torch.inf]]), [3, 1])
+    assert nll[0] == torch.inf
+    assert probabilities.tolist() == [[0.75, 0.25], [1.0, 0.0]]

@@ -1,6 +1,7 @@
 """Measures of generated items, against cases worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -83,3 +84,14 @@ def test_a_token_is_a_word_of_a_sentence():
     assert permuted.lengths == pytest.approx(1)
     assert permuted.first == similarity((3 / 4, 1 / 4), (2 / 4, 2 / 4))  # the and dog: 2, 0 and 1, 1
     assert reference.quality(Items.from_strings(["the dog", "the dog sleeps"]), 1.0).bigrams == pytest.approx(1)
+
+
+def test_items_are_compared_by_their_text():
+    """Catches an item with two labels that counts twice."""
+    items = replace(Items.from_strings(["anna", "anna", "bob"]), labels=np.array([0, 1, 0], np.int32))
+    reference = TrainingReference(items, Vocabulary("abno"), np.sort(items.hashes()), 4)
+    assert reference.quality(items, 1.0).unique == pytest.approx(2 / 3)
+    assert len(reference.distinct) == 2
+    assert unique_share(items, 3) == pytest.approx(2 / 3)
+    seen = replace(Items.from_strings(["nanb"] * 2), labels=np.array([0, 1], np.int32))
+    assert list(reference.new_items(seen)) == ["nanb"]

@@ -96,7 +96,8 @@ class Model:
 
         try:
             sampler = label_sampler(make_sampler, self.network, len(self.vocabulary), self.labels, options)
-            items = Selection(options, lambda items: [True] * len(items)).items_of(sampler.sample_batch)
+            selection = Selection(options, lambda items: [True] * len(items), lambda: sampler.num_rows)
+            items = selection.items_of(sampler.sample_batch)
         except UserError:
             return []
         return [f"{item.label} {item}" if self.labels else item for item in items]

@@ -63,6 +63,17 @@ def test_later_calls_learn_no_more_and_make_other_items(folder: Path, first: str
     assert repeated.stdout == again[1].stdout
 
 
+def test_a_list_that_has_moved_keeps_its_model(folder: Path, first: str, tmp_path: Path):
+    """Catches items that are held against the file in its former place, which is gone or has other items."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/words.txt").write_bytes((folder / "words.txt").read_bytes())
+    assert run("make", "a/words.txt", *COUNTS, cwd=tmp_path).returncode == 0
+    (tmp_path / "a").rename(tmp_path / "b c")
+    result = run("make", "b c/words.txt", *COUNTS, "--seed", "5", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not set(result.stdout.split()) & set(WORDS)
+
+
 def test_other_commands_take_the_checkpoint(folder: Path, first: str):
     """Catches a checkpoint that lacks a part, and a loss over items that were learned."""
     path = str(checkpoint(folder))

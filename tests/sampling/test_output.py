@@ -19,6 +19,12 @@ def make_format(vocabulary: Vocabulary, **settings: Any) -> OutputFormat:
     return OutputFormat(SamplingOptions(**settings), vocabulary)
 
 
+def test_json_has_no_infinity(vocabulary: Vocabulary):
+    """Catches a line that is no JSON, for an item that unsmoothed counts give no chance."""
+    line = make_format(vocabulary, output=Path("x.jsonl"), show_nll=True).lines([Row("a", float("inf"), None)])
+    assert json.loads(line, parse_constant=pytest.fail)["nll"] is None
+
+
 @pytest.mark.parametrize(
     ("sort", "expected"),
     [

@@ -10,7 +10,16 @@ from mm_lightning.sweep.settings import flatten, parse_value, read_settings, set
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 0.001), ("-2E5", -2e5), ("1.", 1.0), ("12", 12), ("null", None), ("true", True), ("[1, 2]", [1, 2])],
+    [
+        ("1e-3", 0.001),
+        ("-2E5", -2e5),
+        ("1.", 1.0),
+        ("12", 12),
+        ("2024-05-01", "2024-05-01"),
+        ("null", None),
+        ("true", True),
+        ("[1, 2]", [1, 2]),
+    ],
 )
 def test_a_value_has_the_type_that_fit_gives_it(text, value):
     """Catches 1e-3 read as a string, which YAML 1.1 makes of it, and null read as the word."""

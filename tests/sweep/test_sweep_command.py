@@ -37,6 +37,8 @@ BAD_SWEEPS = [
     ({"foo": 1}, (), "Option 'foo' is not accepted"),
     ({"trials": None}, (), "trials is missing"),
     ({"trials": 0}, (), "trials"),
+    ({"fixed": None}, (), "fixed is null; leave it out or give"),
+    ({"sampler": None}, (), "sampler is null; leave it out or give"),
     ({"sampler": "grid"}, (), f"space {RATE}: a grid needs"),
     ({"pruner": "hyperband"}, ("--trainer.max_steps", "5"), "pruner hyperband needs trainer.max_steps of 9 or more"),
     ({"pruner": "median", "space": {"data.batch_size": {"int": [4, 5]}}}, (), "pruner median compares trials at the"),

@@ -72,6 +72,22 @@ def test_callbacks_of_the_base_take_part():
     assert math.isfinite(loss)
 
 
+@pytest.mark.usefixtures("words")
+def test_a_trial_validates_as_a_fit_does():
+    """Catches a validation of every short epoch, whose minimum a fit never reaches; and monitors without a logger."""
+    reports, signals = [], StopSignals()
+    try:
+        given = settings(trainer__max_steps=64)
+        given["trainer"]["callbacks"] = [{"class_path": "lightning.pytorch.callbacks.LearningRateMonitor"}]
+        given["data"]["batch_size"] = 64  # epochs of two steps
+        trials.train(given, lambda *report: reports.append(report), signals)
+    finally:
+        signals.restore()
+    steps = [step for step, _ in reports]
+    assert steps[-1] == 64
+    assert len(steps) < 20
+
+
 BAD_VALUES = [
     (
         {"model.network.init_args.hiden_dim": {"int": [1, 2]}},

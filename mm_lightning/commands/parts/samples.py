@@ -61,7 +61,7 @@ class Samples:
         self._sampler = label_sampler(self._make_sampler, model.network, len(model.vocabulary), model.labels, options)
         needs_training_items = options.only_new or (self.format.has_columns and _is_readable(data))
         self._is_new = data.is_new if needs_training_items else None
-        self.selection = Selection(options, data.is_new)
+        self.selection = Selection(options, data.is_new, lambda: self._sampler.num_rows)
         self.batches = Rounds(self._sample, self.selection.max_batches, share)
         use_one_thread_if_small(model.network.num_parameters * SAMPLE_BATCH_SIZE)
 

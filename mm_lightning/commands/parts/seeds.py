@@ -6,6 +6,7 @@ same, and `fit --ckpt_path last` resumes it. A sweep over seeds would keep no ru
 
 import math
 import os
+import shlex
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -115,5 +116,8 @@ def _print_spread(runs: list[Path]) -> None:
         print(f"val/loss of {len(losses)} seeds: mean {mean:.4f}, standard deviation {deviation:.4f}")
         best = run_folders.checkpoint_of(runs[0], run_folders.BEST)
         own = checkpoint.foreign_classes(checkpoint.load(best)["hyper_parameters"])
-        words = [*map(os.path.relpath, runs), *(f"--model.{key} {name}" for key, name in own.items())]
+        words = [
+            *(shlex.quote(os.path.relpath(run)) for run in runs),
+            *(f"--model.{key} {name}" for key, name in own.items()),
+        ]
         print(f"compare them:    python -m mm_lightning compare {' '.join(words)}")

@@ -62,10 +62,12 @@ def listed_paths(path: str | Sequence[str]) -> str:
     return path if isinstance(path, str) else ", ".join(path)
 
 
-def hash_of_files(path: str | Sequence[str]) -> str:
-    """SHA-256 of the files of a setting, one after the other, in hexadecimal."""
+def hash_of_files(path: str | Sequence[str]) -> str | None:
+    """SHA-256 of the files of a setting, one after the other, in hexadecimal; None for a pipe, which is read once."""
     result = hashlib.sha256()
     for name in split_paths(path):
+        if not Path(find_shipped(name)).is_file():
+            return None
         with Path(find_shipped(name)).open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 result.update(chunk)
@@ -76,8 +78,16 @@ def check_columns(path: str | Sequence[str], columns: Columns) -> None:
     """Check that columns are named for tables only.
 
     Raises:
-        UserError: If a label or a weight is asked of a list without columns.
+        UserError: If a label or a weight is asked of a list without columns, or two files give the same label.
     """
+    if columns.label == FILE:
+        stems: dict[str, str] = {}
+        for file in split_paths(path):
+            if stems.setdefault(Path(file).stem, file) != file:
+                raise UserError(
+                    f"data.label is {FILE}, but {stems[Path(file).stem]} and {file} have the same name, so their items "
+                    "would have the same label; rename one"
+                )
     plain = [name for name in split_paths(path) if not is_table(name, columns)]
     for option, name in (("label", columns.label), ("weight", columns.weight)):
         if plain and name is not None and (option, name) != ("label", FILE):

@@ -150,7 +150,7 @@ def _discounts(counts: Tensor) -> Tensor:
 
     If there are too few small counts for an estimate, the discount is half of the count, as in KenLM.
     """
-    n = counts.bincount(minlength=5)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
+    n = counts.clamp(max=5).bincount(minlength=6)[1:5].double()  # (4,) number of n-grams with counts of 1, 2, 3 and 4
     count = torch.arange(1, 4)
     estimate = count - (count + 1) * n[0] / (n[0] + 2 * n[1]) * n[1:] / n[:3]
     estimate = estimate.where(estimate.isfinite(), count / 2).clamp(min=0.1).minimum(count)

@@ -62,7 +62,7 @@ class PitmanYor(KneserNey):
         super().__init__(vocab_size, block_size, num_labels)
         self._forget()
         # a checkpoint has fitted numbers
-        self.register_state_dict_pre_hook(lambda *_: self._smooth())  # type: ignore[no-untyped-call] # torch's
+        self.register_state_dict_pre_hook(lambda module, *_: module._smooth())  # type: ignore[no-untyped-call] # torch's
 
     def _forget(self) -> None:
         self.register_buffer("discounts", torch.zeros(0, 3, dtype=torch.float64))

@@ -18,12 +18,9 @@ from mm_lightning.data.vocabulary import BOUNDARY
 from mm_lightning.networks.base import Network, State
 from mm_lightning.sampling.conditions.condition import Condition
 from mm_lightning.sampling.conditions.messages import SumProductMessages
-from mm_lightning.sampling.options import SAMPLE_BATCH_SIZE, SamplingOptions
+from mm_lightning.sampling.options import NUM_PARTICLES, SAMPLE_BATCH_SIZE, SMALLEST_BATCH, SamplingOptions
 from mm_lightning.sampling.probabilities import inverse_cdf, next_probabilities
 from mm_lightning.sampling.rows import decode, full_column, random_uniform, select_state
-
-NUM_PARTICLES = 64  # per sample
-_NUM_SAMPLES = SAMPLE_BATCH_SIZE // NUM_PARTICLES  # per batch
 
 
 class Resampler:
@@ -64,7 +61,7 @@ class Resampler:
             next_ids = full_column(next_ids.where(weights[rows] > 0, BOUNDARY), rows)
             ids = torch.cat([ids, next_ids[:, None]], 1)
             nodes = self._messages.graph.advance(nodes, next_ids)
-            parents, weights = _resample(weights, torch.from_numpy(generator.random(_NUM_SAMPLES)))
+            parents, weights = _resample(weights, torch.from_numpy(generator.random(SMALLEST_BATCH)))
             ids, nodes = ids.index_select(0, parents), nodes.index_select(0, parents)
             state_rows = full_column(torch.arange(len(rows)), rows)  # row of each particle in the network state
             rows = ids[:, -1].nonzero().flatten()
@@ -73,7 +70,7 @@ class Resampler:
                 break
             network_state = select_state(network_state, state_rows[parents[rows]])
         weights[rows] = 0  # particles that are still open are over max_length
-        chosen = _choose(weights, torch.from_numpy(generator.random(_NUM_SAMPLES)))
+        chosen = _choose(weights, torch.from_numpy(generator.random(SMALLEST_BATCH)))
         return decode(self._condition.vocabulary, ids.index_select(0, chosen))
 
     def _propose(self, length: int, probabilities: Tensor, nodes: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,7 +82,7 @@ class Resampler:
 
 def _first_particles() -> Tensor:
     """Return the row (samples,) of each sample's first particle."""
-    return torch.arange(_NUM_SAMPLES) * NUM_PARTICLES
+    return torch.arange(SMALLEST_BATCH) * NUM_PARTICLES
 
 
 def _resample(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +95,7 @@ def _resample(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         For each row (B,) the row of the particle that is copied there, and the new weights (B,), with mean 1.
     """
-    by_sample = weights.view(_NUM_SAMPLES, NUM_PARTICLES)
+    by_sample = weights.view(SMALLEST_BATCH, NUM_PARTICLES)
     total = by_sample.sum(1, keepdim=True)
     shares = by_sample / total.where(total > 0, 1)
     effective_number = 1 / shares.square().sum(1)
@@ -113,6 +110,6 @@ def _resample(weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
 
 def _choose(weights: Tensor, uniform: Tensor) -> Tensor:
     """Sample the row of one particle by weight for each sample, without samples whose weights (B,) are all zero."""
-    by_sample = weights.view(_NUM_SAMPLES, NUM_PARTICLES)
+    by_sample = weights.view(SMALLEST_BATCH, NUM_PARTICLES)
     chosen = inverse_cdf(by_sample.cumsum(1), uniform) + _first_particles()
     return chosen[by_sample.sum(1) > 0]

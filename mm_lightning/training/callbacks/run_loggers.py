@@ -1,10 +1,23 @@
 """Loggers that write beside the runs: their files go into the run's folder, and a resumed run keeps its curves."""
 
 import csv
+import math
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import lightning.pytorch as pl
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+def event_writer(trainer: pl.Trainer) -> "SummaryWriter | None":
+    """The writer of TensorBoard's event files; None without its logger, and in all processes but the first."""
+    found = (logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero)
+    return next((logger.experiment for logger in found), None)
 
 
 def join_run(logger: Logger, run: Path, resumed_step: int | None) -> None:
@@ -30,12 +43,13 @@ def _begin(logger: CSVLogger, path: Path, resumed_step: int | None) -> None:
     """Open the file of a CSVLogger, which deletes an earlier one, with the rows up to the resumed step."""
     rows = []
     if resumed_step is not None and path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        with path.open(encoding="utf-8", newline="") as file, suppress(ValueError):  # a last row that is cut short
+            for line in csv.DictReader(file):
+                rows.append({key: float(value) for key, value in line.items() if value})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*exists and is not empty")
         writer = logger.experiment
     for row in rows:
-        if row["step"] <= (resumed_step or 0):
+        if row.get("step", math.inf) <= (resumed_step or 0):
             writer.log_metrics(row, int(row["step"]))
     logger.save()

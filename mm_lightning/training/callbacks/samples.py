@@ -4,7 +4,6 @@ from dataclasses import asdict
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
 from mm_lightning import UserError
@@ -20,6 +19,7 @@ from mm_lightning.sampling.sampler import Sampler
 from mm_lightning.sampling.selection import Selection
 from mm_lightning.training.callbacks.averaging import averaged_weights
 from mm_lightning.training.callbacks.milestones import LINES, SAMPLES, is_at
+from mm_lightning.training.callbacks.run_loggers import event_writer
 from mm_lightning.training.module import LanguageModel
 
 _MIN_ROWS = 256  # samples for the curves: shares are exact to about 0.03, at under a hundredth of an epoch's time
@@ -87,7 +87,7 @@ class SampleItems(Callback):
                 first_batch = sampler.sample_batch(0)
                 items = first_batch[: self.num_samples]
                 if len(items) < self.num_samples:  # the same items, and more from further batches
-                    items = Selection(options, data.is_new, num_rows).items_of(sampler.sample_batch)
+                    items = Selection(options, data.is_new, lambda: num_rows).items_of(sampler.sample_batch)
         except UserError:  # nothing else can be refused here
             raise pl_module.divergence("the logits are no longer finite, or far too large,") from None
         pl_module.network.train()
@@ -121,7 +121,7 @@ def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule,
     comma = "," if any(" " in item for item in items) else ""
     listed = f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)
     note = f" ({data.loss_note})" if data.loss_note and listed_losses else ""
-    if isinstance(trainer.logger, TensorBoardLogger):
+    if (writer := event_writer(trainer)) is not None:
         rows = "\n".join(f"| {item} | {'new' if is_new else 'in training'} |" for item, is_new in marked)
-        trainer.logger.experiment.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
+        writer.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
     return f"step {trainer.global_step}: {listed_losses}{note}; samples ([in training]): {listed}"

@@ -9,6 +9,7 @@ renaming a class loses nothing. Lightning names some states after classes; `ligh
 """
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,8 @@ def describe(path: Path) -> str:
 def arguments(path: Path) -> str:
     """Command-line arguments that open a checkpoint: its path, and the classes of other packages, to trust them."""
     named = foreign_classes(load(path)["hyper_parameters"])
-    return " ".join([f"--ckpt_path {os.path.relpath(path)}", *(f"--model.{key} {name}" for key, name in named.items())])
+    shown = shlex.quote(os.path.relpath(path))
+    return " ".join([f"--ckpt_path {shown}", *(f"--model.{key} {name}" for key, name in named.items())])
 
 
 def load_weights(module: torch.nn.Module, path: Path) -> None:

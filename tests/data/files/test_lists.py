@@ -47,6 +47,7 @@ def test_a_comma_may_belong_to_a_name(folder: Path):
         ([], Columns(), "data.path is [], which has no path"),
         ("girls.txt,table.csv", Columns(), "table.csv is a table with the columns name, sex"),
         ("table.csv,girls.txt", Columns("name"), "data.item is name, which is no column of girls.txt"),
+        ("girls.txt,x/girls.txt", Columns(None, "file"), "girls.txt and x/girls.txt have the same name"),
         ("girls.txt", Columns(None, "sex"), "data.label is sex, but girls.txt has no columns"),
         ("girls.txt", Columns(None, None, "n"), "data.weight is n, but girls.txt has no columns"),
     ],

@@ -18,6 +18,7 @@ from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import score
 from mm_lightning.networks import KneserNey, NGram
 from mm_lightning.networks.counted.counted_network import CountedNetwork
+from mm_lightning.networks.counted.kneser_ney import _discounts
 
 STRINGS = ["".join(random.Random(i).choices("aaabbc", k=1 + i % 7)) for i in range(60)]
 
@@ -245,3 +246,9 @@ def test_invalid_settings_are_errors():
     NGram(27, block_size=12)
     with pytest.raises(ValueError, match="block_size is 12; that is too long to count over 27 ids"):
         NGram(27, block_size=12, num_labels=100)
+
+
+def test_large_weights_need_no_memory():
+    """Catches an array with a place for each possible count."""
+    large, small = (_discounts(torch.tensor([1, 1, 1, 2, 2, 3, 4, most])) for most in (10**11, 7))
+    assert torch.equal(large, small)

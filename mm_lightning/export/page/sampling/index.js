@@ -3,7 +3,6 @@
 import { PageError } from "../vocabulary.js";
 import { Condition } from "./conditions/condition.js";
 import { LabelMixture, labelParts } from "./labels.js";
-import { BATCH_SIZE } from "./random_stream.js";
 import { exactGraph } from "./strategy.js";
 
 const MAX_SAMPLES_PER_ITEM = 100; // before giving up
@@ -15,22 +14,18 @@ const MAX_SAMPLES_PER_ITEM = 100; // before giving up
 // Throws a PageError where `predict` finds fewer than `numSamples` items, or where an item beyond them is as rare.
 export function* sampleItems(model, options) {
   const sampler = new LabelMixture(model, options);
-  let row = 0;
-  for (let batch = 0; batch < maxBatches(Math.max(row + 1, options.numSamples)); batch++) {
+  let [row, asked, numSampled] = [0, options.numSamples, 0];
+  for (let batch = 0; numSampled < MAX_SAMPLES_PER_ITEM * asked; batch++) {
     for (const item of sampler.sampleBatch(batch)) {
       yield item === null ? null : { text: model.vocabulary.decode(item.ids), row: row++, label: item.label };
     }
+    asked = Math.max(row + 1, options.numSamples);
+    numSampled = (batch + 1) * sampler.samplesPerBatch;
   }
-  const asked = Math.max(row + 1, options.numSamples);
   throw new PageError(
-    `Found ${row} of ${asked} items in ${maxBatches(asked) * BATCH_SIZE} samples; ` +
+    `Found ${row} of ${asked} items in ${numSampled} samples; ` +
       "ask for fewer, a higher temperature or looser conditions.",
   );
-}
-
-// Return the number of batches after which sampling gives up.
-function maxBatches(numItems) {
-  return Math.ceil((MAX_SAMPLES_PER_ITEM * numItems) / BATCH_SIZE);
 }
 
 // Say how the conditions are met: "none" if there are none; "exact"; or "approximate" where the network's context is

@@ -60,6 +60,11 @@ export class LabelMixture {
     this.cumulative = this.cumulative.map((sum) => sum / this.cumulative[this.parts.length - 1]);
   }
 
+  // Samples of each batch, known after the first: those of the shortest.
+  get samplesPerBatch() {
+    return Math.min(...this.parts.map(({ sampler }) => sampler.samplesPerBatch));
+  }
+
   // Yield {ids, label} for each item of a batch, or null for a row without an item and for other work.
   *sampleBatch(batch) {
     const stream = new RandomStream([this.seed, batch, LABEL_STREAM]);

@@ -1,5 +1,6 @@
 // The surprise of a given item: the negative log-likelihood of each token and of the end, in nats, as `score` has it.
 
+import { logSumExp } from "../networks/parts/arithmetic.js";
 import { BOUNDARY } from "../vocabulary.js";
 import { labelParts } from "./labels.js";
 import { logSoftmax, normalisedProbabilities } from "./probabilities.js";
@@ -11,11 +12,6 @@ function targetLogs(network, ids) {
     next = network.read([i ? ids[i - 1] : BOUNDARY], next.state);
     return logSoftmax(next.logits)[target];
   });
-}
-
-function logSumOfExp(values) {
-  const max = Math.max(...values);
-  return max === -Infinity ? max : max + Math.log(values.reduce((sum, value) => sum + Math.exp(value - max), 0));
 }
 
 // Score an item. Without a label, a model with labels is the mixture of its labels (Bayes' rule).
@@ -30,7 +26,7 @@ export function scoreItem(model, text, label = null) {
   let before = 0;
   const tokens = [...ids, BOUNDARY].map((id, i) => {
     logs.forEach((ofTargets, k) => (sums[k] += ofTargets[i]));
-    const after = logSumOfExp(sums);
+    const after = logSumExp(sums);
     const nll = after === -Infinity ? Infinity : before - after;
     before = after;
     return { text: model.vocabulary.token(id), nll };

@@ -40,6 +40,11 @@ export class ConditionalSampler {
     this.strategy = null;
   }
 
+  // Samples of each batch, known after the first.
+  get samplesPerBatch() {
+    return this.strategy?.samplesPerBatch ?? BATCH_SIZE;
+  }
+
   // Yield for each row of a batch the ids of its item, or null for a row without an item and for other work.
   *sampleBatch(batch) {
     this.strategy ??= yield* this.choose();

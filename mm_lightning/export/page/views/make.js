@@ -13,7 +13,7 @@ const MAX_COLUMN_REM = 24;
 const CONDITIONS = {
   none: "",
   exact: "Conditions are exact: items have the probabilities that the model gives them among all items that fit.",
-  approximate: "Conditions are approximate: all items fit, but their probabilities are near the model's, not the same.",
+  approximate: "Rare conditions are approximate: all items fit, but their probabilities are near the model's, not the same.",
 };
 
 /** Copy text, in browsers too that keep the clipboard from files. */

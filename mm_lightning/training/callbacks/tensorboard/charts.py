@@ -2,8 +2,9 @@
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
+
+from mm_lightning.training.callbacks.run_loggers import event_writer
 
 _LAYOUT = {  # category -> chart -> kind and tags, as regular expressions
     "loss": {"train and val, nats per target": ["Multiline", ["train/loss$", "val/loss$"]]}
@@ -16,5 +17,5 @@ class Charts(Callback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the layout once per run; earlier hooks do not know the step of a resumed run."""
-        if isinstance(trainer.logger, TensorBoardLogger) and trainer.is_global_zero and not trainer.global_step:
-            trainer.logger.experiment.add_custom_scalars(_LAYOUT)
+        if (writer := event_writer(trainer)) is not None and not trainer.global_step:
+            writer.add_custom_scalars(_LAYOUT)

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from typing_extensions import override
 
 from mm_lightning.plots import embedding_scatter
 from mm_lightning.training.callbacks.averaging import averaged_weights
 from mm_lightning.training.callbacks.milestones import PICTURES, is_at
+from mm_lightning.training.callbacks.run_loggers import event_writer
 from mm_lightning.training.module import LanguageModel
 
 if TYPE_CHECKING:  # takes long to import, and most commands write no curves
@@ -59,6 +59,6 @@ def _writer_and_rows(
     """The writer of the event files, embedding rows (V, E) and V symbols; None without rows or without TensorBoard."""
     assert isinstance(pl_module, LanguageModel)
     rows = pl_module.network.embedding_table
-    if rows is None or not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero:
+    if rows is None or (writer := event_writer(trainer)) is None:
         return None
-    return trainer.logger.experiment, rows, pl_module.vocabulary.symbols()
+    return writer, rows, pl_module.vocabulary.symbols()

@@ -5,7 +5,6 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.func import functional_call
 from typing_extensions import override
@@ -15,6 +14,7 @@ from mm_lightning.data.ranges import Count
 from mm_lightning.evaluation.activations import recorded_outputs
 from mm_lightning.evaluation.loss import cross_entropy
 from mm_lightning.networks.base import Network
+from mm_lightning.training.callbacks.run_loggers import event_writer
 from mm_lightning.training.module import LanguageModel
 
 
@@ -46,7 +46,7 @@ class Histograms(Callback):
         setting = f"histograms.every_n_train_steps is {self.every_n_train_steps}, but"
         if not pl_module.learns_by_gradient:
             raise UserError(f"{setting} {type(pl_module.network).__name__} does not learn by gradient; leave it out")
-        if not isinstance(trainer.logger, TensorBoardLogger):
+        if event_writer(trainer) is None:
             raise UserError(f"{setting} trainer.logger is not TensorBoard's, which shows them; leave one of them out")
 
     @override
@@ -59,17 +59,16 @@ class Histograms(Callback):
     ) -> None:
         """Write a set of histograms if the interval is over."""
         every, step = self.every_n_train_steps, trainer.global_step
-        if every is None or step % every or step == self._written_step or not trainer.is_global_zero:
+        if every is None or step % every or step == self._written_step or (writer := event_writer(trainer)) is None:
             return
         self._written_step = step  # with accumulated gradients, several batches belong to one step
         assert isinstance(pl_module, LanguageModel)
-        assert isinstance(trainer.logger, TensorBoardLogger)
         x, y = pl_module.stepper.last_batch(batch)
         for tag, values in measure(pl_module.network, x, y).items():
             finite = values.detach().float().cpu()
             finite = finite[finite.isfinite()]
             if len(finite):
-                trainer.logger.experiment.add_histogram(tag, finite, step)
+                writer.add_histogram(tag, finite, step)
 
 
 def measure(network: Network, x: Tensor, y: Tensor) -> dict[str, Tensor]:

@@ -5,10 +5,10 @@ import math
 import lightning.pytorch as pl
 from jsonargparse import dict_to_namespace
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from typing_extensions import override
 
 from mm_lightning.data.vocabulary import abbreviated
+from mm_lightning.training.callbacks.run_loggers import event_writer
 
 
 class HyperParameters(Callback):
@@ -21,7 +21,7 @@ class HyperParameters(Callback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the settings once per run; earlier hooks do not know the step of a resumed run."""
-        if not isinstance(trainer.logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.global_step:
+        if (writer := event_writer(trainer)) is None or trainer.global_step:
             return
         from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415 # most commands write no curves
 
@@ -34,4 +34,4 @@ class HyperParameters(Callback):
             if "._" not in key
         }
         for summary in hparams(settings, {"val/loss": math.nan}):  # type: ignore[no-untyped-call]
-            trainer.logger.experiment.file_writer.add_summary(summary)
+            writer.file_writer.add_summary(summary)  # type: ignore[attr-defined] # torch says None

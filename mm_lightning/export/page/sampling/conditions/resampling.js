@@ -33,6 +33,8 @@ class Reading {
 }
 
 class Resampler {
+  samplesPerBatch = NUM_GROUPS;
+
   constructor(network, messages, condition, options) {
     this.network = network;
     this.messages = messages;
