@@ -67,6 +67,8 @@ class Gallery:
         title = f"bigrams of {self._data.path}"
         if len(ids) < size:
             title += f", the {len(ids)} most frequent of {size:,} symbols"
+        if any(split.weights is not None for split in self._data.splits.all):
+            title += ", each item once"
         return plots.bigram_heat_map(bigram_counts(stream, size, ids), [symbols[i] for i in ids], title)
 
     def loss(self) -> "Figure":

@@ -5,6 +5,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.func import functional_call
 from typing_extensions import override
@@ -46,7 +47,7 @@ class Histograms(Callback):
         setting = f"histograms.every_n_train_steps is {self.every_n_train_steps}, but"
         if not pl_module.learns_by_gradient:
             raise UserError(f"{setting} {type(pl_module.network).__name__} does not learn by gradient; leave it out")
-        if event_writer(trainer) is None:
+        if not any(isinstance(logger, TensorBoardLogger) for logger in trainer.loggers):
             raise UserError(f"{setting} trainer.logger is not TensorBoard's, which shows them; leave one of them out")
 
     @override
