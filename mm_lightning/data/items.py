@@ -13,7 +13,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.data.files.text import CodePoints, chunks, is_space, to_code_points
+from mm_lightning.data.files.text import CodePoints, chunks, is_space, item_chunks, to_code_points
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,19 @@ class Items:
 
     def take(self, indices: NDArray[np.integer]) -> "Items":
         """Select the items at the indices, in the order of the indices."""
-        offsets = np.zeros(len(indices) + 1, np.int64)
+        offsets, starts = np.zeros(len(indices) + 1, np.int64), np.empty(len(indices), np.int64)
         for rows in chunks(len(indices)):
             selected = indices[rows]
-            offsets[rows.start + 1 : rows.stop + 1] = self.offsets[selected + 1] - self.offsets[selected]
+            starts[rows] = self.offsets[selected]
+            offsets[rows.start + 1 : rows.stop + 1] = self.offsets[selected + 1] - starts[rows]
         np.cumsum(offsets, out=offsets)
         code_points = np.empty(offsets[-1], self.code_points.dtype)
-        for rows in chunks(len(indices)):
+        for rows in item_chunks(offsets):
             borders = offsets[rows.start : rows.stop + 1]
-            shift = np.repeat(self.offsets[indices[rows]] - borders[:-1], np.diff(borders))
-            code_points[borders[0] : borders[-1]] = self.code_points[np.arange(borders[0], borders[-1]) + shift]
+            places = np.repeat(starts[rows] - borders[:-1], np.diff(borders))
+            places += np.arange(borders[0], borders[-1])
+            part = code_points[borders[0] : borders[-1]]
+            np.take(self.code_points, places, out=part, mode="clip")  # without copies; no place is outside
         return Items(code_points, offsets, *self._columns(indices))
 
     def _columns(self, rows: NDArray[np.integer] | slice) -> tuple[NDArray[np.int64] | None, NDArray[np.int32] | None]:
@@ -116,7 +119,7 @@ class Items:
     def hashes(self) -> NDArray[np.uint64]:
         """Hash each item (num_items,): the mixed sum of its mixed (position, code point) pairs."""
         result = np.empty(len(self), np.uint64)
-        for rows in chunks(len(self)):
+        for rows in item_chunks(self.offsets):
             first, last = self.offsets[rows.start], self.offsets[rows.stop]
             borders = self.offsets[rows.start : rows.stop + 1] - first
             positions = np.arange(last - first) - np.repeat(borders[:-1], np.diff(borders))

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,17 @@ _CHUNK = 1 << 16  # items or characters per chunk: bounds the memory where a cha
 def chunks(count: int) -> Iterator[slice]:
     """Cut `range(count)` into slices of `_CHUNK`."""
     return (slice(i, min(i + _CHUNK, count)) for i in range(0, count, _CHUNK))
+
+
+def item_chunks(offsets: NDArray[np.int64]) -> Iterator[slice]:
+    """Cut items into slices of some `8 * _CHUNK` characters.
+
+    Args:
+        offsets: (num_items + 1,) the start of each item, and the end of the last.
+    """
+    cuts = np.searchsorted(offsets, np.arange(0, offsets[-1], 8 * _CHUNK))
+    borders = np.unique(np.concatenate([[0], cuts, [len(offsets) - 1]])).tolist()
+    return (slice(first, last) for first, last in pairwise(borders))
 
 
 def text_chunks(text: str) -> Iterator[tuple[int, str]]:
