@@ -85,7 +85,7 @@ def test_a_name_is_text(title):
     text = card_text(replace(FACTS, title=title, data_name=f"{title}.txt"), Vocabulary("`\\ .\u2028"), QUALITY)
     assert yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.S)[1])["model-index"][0]["name"] == title
     assert read_card(text, "card.md").measures == measures_of(FACTS.losses, QUALITY)
-    assert "<b>" not in text.split("\n---\n", 1)[1].replace("`<b>*x*</b>.txt`", "").replace("<b>*x*</b>.txt\n", "")
+    assert "<b>" not in text.split("\n---\n", 1)[1].replace("`<b>*x*</b>.txt`", "").replace("'<b>*x*</b>.txt'\n", "")
 
 
 def test_words_are_an_alphabet():
