@@ -296,7 +296,9 @@ def test_command_line_over_config_over_checkpoint(trained, tmp_path):
     assert "path: words.txt" in printed  # checkpoint over the default
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "signum", [*(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGTERM)), signal.SIGKILL]
+)
 def test_a_killed_run_resumes_bit_for_bit(tmp_path, signum):
     """Catches a checkpoint from the middle of a step, and anything that a dead process takes with it."""
     (tmp_path / "words.txt").write_text("\n".join(WORDS))

@@ -13,13 +13,8 @@ from mm_lightning.data.files.reading import read_items
 from mm_lightning.data.items import Items
 from mm_lightning.training.module import LanguageModel
 
-ALIKE = {
-    "lstm_512",
-    "mlp_2d_300",
-    "mlp_best",
-    "wavenet_22k",
-}  # recipes of the same classes as another, with other sizes
-RECIPES = [pytest.param(path, marks=pytest.mark.slow if path.stem in ALIKE else (), id=path.stem) for path in CONFIGS]
+FAST = {"bigram", "mlp", "mlp_sentences", "ngram_labels", "lstm", "transformer"}  # a page of each kind
+RECIPES = [pytest.param(path, marks=() if path.stem in FAST else pytest.mark.slow, id=path.stem) for path in CONFIGS]
 MAX_ERROR = 1e-4
 SMALL_ERROR = 1e-5
 SHARE_OF_SMALL_ERRORS = 0.99

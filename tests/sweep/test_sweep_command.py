@@ -88,7 +88,7 @@ def test_a_sweep_ends_with_a_recipe_that_keeps_its_promise(sweep, tmp_path):
     assert f"(val/loss {trials[best][1]:.4f})" in fitted.stdout
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_finished_trials_outlive_their_process(sweep, tmp_path, signum):
     """Catches results kept in memory, a trial that stays "running" for ever, and a count that goes wrong by it."""
     seldom = {"trainer.val_check_interval": 400, "trainer.check_val_every_n_epoch": None}
@@ -114,7 +114,7 @@ def test_finished_trials_outlive_their_process(sweep, tmp_path, signum):
     assert not list((tmp_path / "lightning_sweeps/search/running").iterdir())
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "journal"])
+@pytest.mark.parametrize("storage", [pytest.param("sqlite", marks=pytest.mark.slow), "journal"])
 def test_workers_share_a_study(sweep, tmp_path, storage):
     """Catches workers that do all trials each, do one twice, or fall over each other's writing."""
     args = sweep(GRID, sampler="grid", trials=None, storage=storage)

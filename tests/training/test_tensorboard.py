@@ -130,7 +130,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", [*WAYS, pytest.param("compiled", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=() if way == "blocks" else pytest.mark.slow) for way in (*WAYS, "compiled")]
+)
 def test_histograms_change_nothing_and_a_resumed_run_repeats_them(words, way):
     """Catches dropout, statistics or gradients that histograms change, and a set missed within a block or repeated."""
     network = GRU_ if way == "words" else MLP_
