@@ -109,10 +109,8 @@ def private_names(path: Path) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.ImportFrom) and not str(node.module).startswith("mm_lightning"):
             names |= {alias.name for alias in node.names} | set(str(node.module).split("."))
-    return {name for name in names if re.match(r"_[A-Za-z]", name)} - {
-        "_fields",
-        "_replace",
-    }  # of a named tuple, documented
+    documented = {"_fields", "_replace"}  # of a named tuple
+    return {name for name in names if re.match(r"_[A-Za-z]", name)} - documented
 
 
 def of_the_package() -> set[str]:

@@ -125,12 +125,17 @@ def _config_of(source: Checkpoint, names: Sequence[str]) -> str:
     trainer = source.config.get("trainer", {})
     data = {key: value for key, value in source.data.items() if key not in ("block_size", "seed", "path")}
     model = {key: source.model[key] for key in ("network", "optimizer", "lr_scheduler")}
+    averaging = [
+        callback
+        for callback in trainer.get("callbacks") or []
+        if isinstance(callback, dict) and str(callback.get("class_path")).endswith("WeightAveraging")
+    ]
     others = {key: Path(source.config[key]).name for key in ("init_from", "teacher") if source.config.get(key)}
     sections = {
         "seed_everything": source.data["seed"],
         **others,
         "teacher_items": source.config.get("teacher_items") or None,
-        "trainer": {key: trainer.get(key) for key in _TRAINER_SETTINGS},
+        "trainer": {**{key: trainer.get(key) for key in _TRAINER_SETTINGS}, "callbacks": averaging or None},
         "model": model,
         "data": {"path": names[0] if len(names) == 1 else list(names), **data},
     }
