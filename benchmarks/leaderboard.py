@@ -124,7 +124,7 @@ def by_row(rows: list[Figures], split: str) -> dict[str, list[Figures]]:
 def listed(some: Iterable[Job]) -> str:
     """Measurements for people, rows of the same seeds together."""
     seeds = defaultdict(list)
-    for name, split, seed in some:
+    for name, split, seed in sorted(some, key=jobs().index):
         seeds[name, split].append(str(seed))
     names = defaultdict(list)
     for (name, split), each in seeds.items():
