@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from run_command import ROOT, run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FIT = ("fit", "--config", ROOT / "configs/mlp_fast.yaml", "--trainer.log_every_n_steps", "10")
 CSV = ("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", ".")
@@ -37,6 +38,17 @@ def test_curves_in_a_table_are_in_the_folder_of_the_run(names: Path, tmp_path: P
     train = [int(row["step"]) for row in rows(folder) if "train/loss" in row]
     assert train == [10, 20, 30, 40]
     assert max(int(row["step"]) for row in rows(folder) if "val/loss" in row) == 40
+
+
+def test_tensorboard_need_not_be_the_first_logger(names: Path, tmp_path: Path):
+    """Catches charts, samples and pictures that are missing where another logger stands before TensorBoard's."""
+    both = [part for kind in ("CSVLogger", "TensorBoardLogger") for part in ("--trainer.logger+", kind, *CSV[2:])]
+    done = run(*FIT, "--data.path", names, "--trainer.max_steps", "10", *both, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    tags = EventAccumulator(str(tmp_path / "lightning_logs/version_0")).Reload().Tags()
+    assert {"custom_scalars__config__", "samples/text_summary"} <= set(tags["tensors"])
+    assert "weights/embedding" in tags["images"]
+    assert rows(tmp_path / "lightning_logs/version_0")
 
 
 def test_a_logger_elsewhere_stays_there(names: Path, tmp_path: Path):
