@@ -13,6 +13,7 @@ import typing
 from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
@@ -165,6 +166,7 @@ def _types(section: str) -> dict[str, Any]:
     return result
 
 
+@cache
 def _arguments(section: str) -> dict[str, str]:
     """Names of the options of a section, and the text of each one's type."""
     return {name: text for module, kind in _SECTIONS[section] for name, text in arguments(module, kind).items()}

@@ -13,18 +13,18 @@ class Selection:
     Args:
         options: The sampling options.
         is_new: Returns, for each of a list of items, whether the item is absent from the training split.
-        num_samples: Returns the number of samples in each batch, at least `SMALLEST_BATCH`; called after the first.
+        num_rows: Returns the number of samples in each batch, at least `SMALLEST_BATCH`; called after the first.
     """
 
     def __init__(
         self,
         options: SamplingOptions,
         is_new: Callable[[list[str]], list[bool]],
-        num_samples: Callable[[], int] = lambda: SAMPLE_BATCH_SIZE,
+        num_rows: Callable[[], int] = lambda: SAMPLE_BATCH_SIZE,
     ) -> None:
         self.options = options
         self.num_found = 0
-        self._num_samples = num_samples
+        self._num_rows = num_rows
         self._num_batches = 0
         self._is_new = is_new
         self._seen: set[str] = set()
@@ -43,7 +43,7 @@ class Selection:
         for number in range(self.max_batches):
             if self.num_found == self.options.num_samples:
                 return
-            if number and number * self._num_samples() >= self._max_samples:
+            if number and number * self._num_rows() >= self._max_samples:
                 return
             self._num_batches = number + 1
             yield number
@@ -83,6 +83,6 @@ class Selection:
                 "ask for fewer, a wider sampling.beam or looser conditions"
             )
         return (
-            f"found {self.num_found} of {requested} items in {self._num_batches * self._num_samples()} samples; "
+            f"found {self.num_found} of {requested} items in {self._num_batches * self._num_rows()} samples; "
             "ask for fewer, a higher temperature or looser conditions"
         )
