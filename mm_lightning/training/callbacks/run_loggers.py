@@ -43,9 +43,10 @@ def _begin(logger: CSVLogger, path: Path, resumed_step: int | None) -> None:
     """Open the file of a CSVLogger, which deletes an earlier one, with the rows up to the resumed step."""
     rows = []
     if resumed_step is not None and path.is_file():
-        with path.open(encoding="utf-8", newline="") as file, suppress(ValueError):  # a last row that is cut short
+        with path.open(encoding="utf-8", newline="") as file:
             for line in csv.DictReader(file):
-                rows.append({key: float(value) for key, value in line.items() if value})
+                with suppress(ValueError):  # a row that a crash has cut short
+                    rows.append({key: float(value) for key, value in line.items() if value})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*exists and is not empty")
         writer = logger.experiment
