@@ -5,11 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from run_command import FIT, ROOT, run
+from tensorboard.summary.writer import event_file_writer
 
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import MLP
 
 torch.set_num_threads(1)  # tensors this small gain nothing from a second thread, and wait for it on a busy machine
+
+# TensorBoard reads the files of a folder in the order of their names: a second, and a counter of the process. Of two
+# files of one second, number 10 would be read before number 9, so the counter begins where its length stays the same.
+event_file_writer._global_uid = event_file_writer.AtomicCounter(10_000)
 
 _MAKEMORE = Path(__file__).parents[2] / "shared/data/makemore_names.txt"
 
