@@ -14,8 +14,8 @@ import torch
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.cli.arguments import ordered
 from mm_lightning.cli.guest import Prepared, Settings, as_guest, data_and_recipe, fit_class, options, sampling_options
+from mm_lightning.cli.options.arguments import ordered
 from mm_lightning.commands.lr_find import prepare, run_range_test
 from mm_lightning.commands.parts.samples import Samples
 from mm_lightning.commands.parts.scores import Score, scores, token_probabilities

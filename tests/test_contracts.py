@@ -32,15 +32,15 @@ from mm_lightning.training.checkpoint.keys import AVERAGING, TRAINED
 
 PACKAGE = Path(mm_lightning.__file__).parent
 PRIVATE_PARTS = {  # the only files that may reach into a library, and the names they reach for
-    "cli/parser.py": {
+    "cli/options/parser.py": {
         "_get",
         "_instantiate_trainer",
         "_parse_ckpt_path",
         "_prepare_subcommand_kwargs",
         "_subcommand_parsers",
     },
-    "commands/parts/parsing.py": {"_SubParsersAction", "_actions"},
-    "cli/help.py": {"_action_groups", "_actions", "_group_actions"},
+    "commands/parts/parsing/parser.py": {"_SubParsersAction", "_actions"},
+    "cli/options/help.py": {"_action_groups", "_actions", "_group_actions"},
     "sweep/storage/database.py": {"_rdb"},
     "networks/recurrent.py": {"_higher_order_ops"},
     "networks/parts/bfloat16.py": {"_is_mkldnn_bf16_supported"},

@@ -12,17 +12,18 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.cli import other_models, precedence
-from mm_lightning.cli.arguments import find_checkpoint, peek, refuse_incomplete
+from mm_lightning.cli import other_models
 from mm_lightning.cli.bounded_trainer import SECTIONS, trainer_class, validation_callbacks
 from mm_lightning.cli.devices import settle
-from mm_lightning.cli.help import CKPT_PATH_HELP, SEED_HELP, SEEDS_HELP, add_fit_options, arrange_help
-from mm_lightning.cli.parser import CommandLine, Parser
+from mm_lightning.cli.options import precedence
+from mm_lightning.cli.options.arguments import find_checkpoint, peek, refuse_incomplete
+from mm_lightning.cli.options.help import CKPT_PATH_HELP, SEED_HELP, SEEDS_HELP, add_fit_options, arrange_help
+from mm_lightning.cli.options.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
 from mm_lightning.commands.parts.errors import one_line_errors, refuse_out_of_memory
 from mm_lightning.commands.parts.library_warnings import silence_library_warnings
-from mm_lightning.commands.parts.parsing import refuse_nulls
+from mm_lightning.commands.parts.parsing.nulls import refuse_nulls
 from mm_lightning.commands.parts.seeds import Seeds, train_each
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Count, Seed

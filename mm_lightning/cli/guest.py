@@ -24,7 +24,9 @@ from mm_lightning.cli.devices import on_one_device, with_accelerator
 from mm_lightning.commands.parts.errors import refuse_out_of_memory
 from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.one_process import started_processes
-from mm_lightning.commands.parts.parsing import OneLineParser, did_you_mean, refuse_nulls
+from mm_lightning.commands.parts.parsing.nulls import refuse_nulls
+from mm_lightning.commands.parts.parsing.parser import OneLineParser
+from mm_lightning.commands.parts.parsing.wording import did_you_mean
 from mm_lightning.files import find_shipped, shipped_recipes
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.training.stop_signals import Stopped

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from mm_lightning.cli.devices import settle
-from mm_lightning.cli.precedence import named_alphabet
-from mm_lightning.commands.parts.parsing import OneLineParser, refuse_nulls
+from mm_lightning.cli.options.precedence import named_alphabet
+from mm_lightning.commands.parts.parsing.nulls import refuse_nulls
+from mm_lightning.commands.parts.parsing.parser import OneLineParser
 from mm_lightning.commands.parts.samples import Samples, write_all
 from mm_lightning.commands.score import print_scores
 from mm_lightning.data.splits import SplitItems

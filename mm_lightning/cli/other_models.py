@@ -6,8 +6,8 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from mm_lightning import UserError
-from mm_lightning.cli.arguments import find_checkpoint
 from mm_lightning.cli.opening import open_network
+from mm_lightning.cli.options.arguments import find_checkpoint
 from mm_lightning.commands.parts.teacher import Teacher
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint

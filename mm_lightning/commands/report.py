@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.splits import SplitName
 from mm_lightning.data.vocabulary import printable

@@ -6,7 +6,7 @@ from pathlib import Path
 from jsonargparse import Namespace
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.data.ranges import BatchLimit
 from mm_lightning.files import check_writable
 from mm_lightning.training.run_folders import find_run

@@ -1,7 +1,7 @@
 """Opening of a run for measuring: model and data as the command line makes them."""
 
-from mm_lightning.cli.arguments import ordered
 from mm_lightning.cli.guest import Prepared
+from mm_lightning.cli.options.arguments import ordered
 from mm_lightning.commands.parts.own_data import require_own_data
 from mm_lightning.compare.runs import Run
 from mm_lightning.training import checkpoint

@@ -15,7 +15,7 @@ from typing import Any
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.library_warnings import quiet
-from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.data.files.lists import join_files, read_files
 from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.items import Items

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.parsing import OneLineParser, command_parser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.compare.command import add_classes, add_runs, named_classes, require_two
 from mm_lightning.files import check_writable
 from mm_lightning.training.run_folders import find_run

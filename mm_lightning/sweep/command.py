@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mm_lightning import UserError
-from mm_lightning.cli.arguments import ordered
-from mm_lightning.commands.parts.config_files import config_files, read_config
+from mm_lightning.cli.options.arguments import ordered
 from mm_lightning.commands.parts.errors import USAGE_STATUS, fail, hide_passwords
-from mm_lightning.commands.parts.parsing import OneLineParser, command_parser, refuse_nulls
+from mm_lightning.commands.parts.parsing.config_files import config_files, read_config
+from mm_lightning.commands.parts.parsing.nulls import refuse_nulls
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.sweep.options import SweepOptions
 from mm_lightning.sweep.settings import Settings, parse_value
 from mm_lightning.training.stop_signals import Stopped, StopSignals

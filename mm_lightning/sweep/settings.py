@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.config_files import read_config
+from mm_lightning.commands.parts.parsing.config_files import read_config
 from mm_lightning.files import find_shipped
 
 Settings = dict[str, Any]

@@ -16,7 +16,7 @@ from typing_extensions import override
 from mm_lightning import UserError
 from mm_lightning.cli import application
 from mm_lightning.cli.application import Application
-from mm_lightning.cli.arguments import refuse_derived
+from mm_lightning.cli.options.arguments import refuse_derived
 from mm_lightning.commands import fit
 from mm_lightning.commands.parts.one_process import tell_alone
 from mm_lightning.sweep.plan import Plan

@@ -5,7 +5,7 @@ from argparse import ArgumentError
 import pytest
 
 from mm_lightning import UserError
-from mm_lightning.cli.arguments import ordered, refuse_incomplete
+from mm_lightning.cli.options.arguments import ordered, refuse_incomplete
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from run_command import FIT, ROOT, run
 
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parts.parsing import did_you_mean, option_names
+from mm_lightning.commands.parts.parsing.parser import option_names
+from mm_lightning.commands.parts.parsing.wording import did_you_mean
 from mm_lightning.training import checkpoint
 
 

@@ -1,11 +1,8 @@
 """The start of a command: with and without Lightning, predict and score do the same."""
 
-import re
 import shutil
-from argparse import ArgumentError
 from dataclasses import fields, is_dataclass
 from importlib import import_module
-from inspect import signature
 from pathlib import Path
 from typing import get_type_hints
 
@@ -13,11 +10,10 @@ import pytest
 import torch
 from run_command import ROOT, run
 
-from mm_lightning import UserError
-from mm_lightning.cli import application, opening, start
-from mm_lightning.cli.arguments import ordered
+from mm_lightning.cli import opening, start
+from mm_lightning.cli.options.arguments import ordered
 from mm_lightning.commands.catalogue import COMMANDS
-from mm_lightning.commands.parts import parsing
+from mm_lightning.commands.parts.parsing import parser
 
 WITH_LIGHTNING = "--trainer.logger=false"  # its default: changes nothing but the way
 
@@ -159,75 +155,6 @@ def test_a_large_network_goes_to_a_gpu(models, monkeypatch):
     assert devices == [torch.device("cuda")]
 
 
-def test_the_sections_are_those_of_the_parser():
-    """Catches an option that is refused as misspelled, or for its value, although the parser takes it."""
-    for section, kinds in start._SECTIONS.items():
-        names, types = set(), {}
-        for module, name in kinds:
-            constructor = getattr(import_module(module), name).__init__
-            names |= signature(constructor).parameters.keys()
-            types |= get_type_hints(constructor)
-        assert set(start._arguments(section)) == names - {"self", "args", "kwargs"}
-        found = start._types(section)
-        assert found == {name: types[name] for name in found}
-    assert {"max_steps", "limit_val_batches", "devices", "compile"} <= start._types("trainer").keys()
-    assert {"path", "split", "batch_size"} <= start._types("data").keys()
-
-
-@pytest.mark.parametrize(
-    ("line", "meant"),
-    [
-        ("--trainer.max_stepz 3", "--trainer.max_stepz=3; did you mean --trainer.max_steps?"),
-        ("--trainer.callback+ X", "--trainer.callback+=X; did you mean --trainer.callbacks?"),
-        ("--model.netwrok.hidden_dim=3", "--model.netwrok.hidden_dim=3; did you mean --model.network?"),
-        ("--data.batch_sise 3 --foo 4", "--data.batch_sise=3; did you mean --data.batch_size?"),
-    ],
-)
-def test_misspelled_options_are_refused_before_lightning_is_imported(line, meant):
-    """Catches an error in arguments that takes seconds."""
-    with pytest.raises(ArgumentError, match=f"^{re.escape(f'unrecognized arguments: {meant}')}$"):
-        start._refuse_early(ordered(["fit", "--config", str(ROOT / "configs/mlp.yaml"), *line.split()]))
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        "--trainer.max_steps=abc",
-        "--trainer.limit_val_batches=1.5",
-        "--trainer.devices=two",
-        "--data.batch_size=0",
-        "--data.split=half",
-        "--data.path=nosuch.txt",
-        "--data.path=[data/names.txt,nosuch.txt]",
-        "--samples.num_samples=-1",
-        "--seed_everything=x",
-    ],
-)
-def test_a_wrong_value_is_refused_before_lightning_is_imported(option, capsys):
-    """Catches an error in arguments that takes seconds, or is another than the parser's."""
-    line = ordered(["fit", "--config", str(ROOT / "configs/mlp.yaml"), option])
-    with pytest.raises((ArgumentError, UserError)) as early:
-        start._refuse_early(line)
-    with pytest.raises(SystemExit):
-        application.main(line)
-    assert capsys.readouterr().err.endswith(f"error: {early.value}\n")
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--trainer.max_steps 3 --trainer.callbacks+ X --trainer.callbacks.monitor val/loss --print_config",
-        "--model.network MLP --model.network.hiden_dim 3 --data {path:x}",
-        "--data.nothing_like_it 3 --samples.often 3 --seed_everithing 1 --trainer c.yaml -- --trainer.max_stepz",
-        "--trainer.devices auto --trainer.compile null --trainer.check_val_every_n_epoch auto --data.batch_size null",
-        "--data.path data/names.txt,data/sentences.txt --trainer.accelerator x --trainer.limit_val_batches 1.0",
-    ],
-)
-def test_other_options_are_left_to_the_parser(line):
-    """Catches an option that is refused although it is right, or though only the parser knows what is wrong."""
-    start._refuse_early(ordered(["fit", "--config", str(ROOT / "configs/mlp.yaml"), *line.split()]))
-
-
 HEAVY = [name for name, command in COMMANDS.items() if command.module and not command.is_light]
 
 
@@ -238,4 +165,4 @@ def test_hints_know_the_options_of_a_command(name):
     kinds.pop("return")
     kind = kinds.get("sampling", int)
     nested = [f"sampling.{field.name}" for field in fields(kind)] if is_dataclass(kind) else []
-    assert parsing._own_options(COMMANDS[name]) == {f"--{option}" for option in [*kinds, *nested]}
+    assert parser._own_options(COMMANDS[name]) == {f"--{option}" for option in [*kinds, *nested]}

@@ -1,12 +1,13 @@
 """Config files are checked before anything parses them."""
 
+import re
 from pathlib import Path
 
 import pytest
 from run_command import run
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.config_files import config_files, read_config
+from mm_lightning.commands.parts.parsing.config_files import config_files, read_config
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -17,6 +18,8 @@ HOSTILE = {
     "deep": (b"a: " + b"[" * 2000 + b"]" * 2000, "is nested more than 50 deep"),
     "binary": (bytes(range(256)), "cannot be read: it is not UTF-8"),
     "latin": ("# café\n".encode("latin-1"), "cannot be read: it is not UTF-8"),
+    "list": (b"- a\n- b\n", "holds a list and no settings"),
+    "empty": (b"# nothing\n", "holds no settings"),
 }
 
 
@@ -56,8 +59,23 @@ def test_a_harmless_config_is_read_whole(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text("a: &a {lr: 0.1}\nb: *a\nc: {<<: *a, x: ü}\n", encoding="utf-8")
     assert read_config(path) == path.read_text(encoding="utf-8")
-    path.write_text("a: [b")
-    assert read_config(path) == "a: [b"  # the parser's error names the place
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: [b\n", "line 2, column 1: expected ',' or ']', but got '<stream end>'"),
+        ("a:\n\tb: 1\n", r"line 2, column 1: found character '\t' that cannot start any token"),
+        ("a: 1\n---\na: 2\n", "line 2, column 1: but found another document"),
+        ("a: \x07\n", "it has control characters"),
+    ],
+)
+def test_a_config_that_is_no_yaml_is_told_its_place(tmp_path: Path, text: str, place: str):
+    """Catches an error that does not name the file, and one without a line."""
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(f"a.yaml is no YAML: {place};")):
+        read_config(str(path))
 
 
 def test_config_files_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

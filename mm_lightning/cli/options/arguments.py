@@ -15,13 +15,13 @@ from pathlib import Path
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.config_files import config_files, read_config
-from mm_lightning.commands.parts.parsing import did_you_mean
+from mm_lightning.commands.parts.parsing.config_files import config_files, read_config
+from mm_lightning.commands.parts.parsing.wording import did_you_mean
 from mm_lightning.files import find_shipped
 from mm_lightning.training import run_folders
 from mm_lightning.training.run_folders import CARD, LOGS, WEIGHTS
 
-_WITHOUT_CHECKPOINT = ("fit", "lr_find")  # commands that can start from a config alone
+STARTING = ("fit", "lr_find")  # commands that can start from a config alone
 _FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
 _CONFIG = "--config"
 FLAGS = ("-h", "--help", "--print_config")  # take no value
@@ -99,7 +99,7 @@ def refuse_incomplete(args: list[str]) -> None:
     if set(FLAGS) & set(args):
         return
     options = [arg.partition("=")[0] for arg in args if arg.startswith("--")]
-    if command not in _WITHOUT_CHECKPOINT:
+    if command not in STARTING:
         raise ArgumentError(
             None,
             f"{command} needs --ckpt_path: a file, or last or best for that of the newest run"
@@ -186,7 +186,8 @@ class Peek:
         init_from: Value of --init_from, if any.
         teacher: Value of --teacher, if any.
         root: Folder of the runs.
-        text: The whole command line and the content of its config files.
+        configs: Texts of the values of --config.
+        text: The whole command line and these texts.
     """
 
     command: str
@@ -194,6 +195,7 @@ class Peek:
     init_from: str | None
     teacher: str | None
     root: Path
+    configs: list[str]
     text: str
 
 
@@ -237,4 +239,4 @@ def peek(args: list[str]) -> Peek:
             f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
         )
     text = "\n".join([*args, *files])
-    return Peek(args[0], known.ckpt_path, known.init_from, known.teacher, Path(known.root) / LOGS, text)
+    return Peek(args[0], known.ckpt_path, known.init_from, known.teacher, Path(known.root) / LOGS, files, text)

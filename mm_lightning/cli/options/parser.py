@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.parsing import OneLineParser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser
 
 _ABSENT_PACKAGE = re.compile(r"Requirement '([^']+)' not met")  # as Lightning says it
 _CLASS = re.compile(r"class_path '[\w.]*?(\w+)'")

@@ -29,17 +29,22 @@ def config_files(args: list[str]) -> list[str]:
 
 
 def read_config(path: str) -> str:
-    """Read a config file's text; text that is no YAML is left to the parser.
+    """Read a config file's text.
 
     Raises:
-        UserError: If the file cannot be read, is not UTF-8, is nested too deeply, or becomes far larger with its
-            aliases written out.
+        UserError: If the file cannot be read, is not UTF-8, is no YAML, holds no settings, is nested too deeply, or
+            becomes far larger with its aliases written out.
     """
     try:
         text = Path(path).read_text(encoding="utf-8") if os.path.getsize(path) <= _MAX_BYTES else None  # noqa: PTH202
         reason = f"has over {_MAX_BYTES:_} bytes, too many for settings" if text is None else _fault(text)
-    except yaml.YAMLError:
-        reason = None
+        if text is not None and reason is None:
+            yaml.compose(text, yaml.SafeLoader)  # finds what single events do not show, such as a second document
+    except yaml.YAMLError as error:
+        problem = "it has control characters"
+        if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+            problem = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+        raise UserError(f"config file {path} is no YAML: {problem}; give settings as in configs/mlp.yaml") from None
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; name a file with settings in YAML") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -64,11 +69,13 @@ def _fault(text: str) -> str | None:
                 return f"has *{event.anchor} where no part of this name is complete"
             count += sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
-            if not parts and not count and event.value:
+            if not parts and event.value:
                 return "holds text and no settings (a list of items is for --data.path)"
             count += 1
             sizes |= {event.anchor: 1} if event.anchor else {}
         elif isinstance(event, yaml.CollectionStartEvent):
+            if not parts and isinstance(event, yaml.SequenceStartEvent):
+                return "holds a list and no settings"
             parts.append((event.anchor, count))
             count += 1
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -78,4 +85,4 @@ def _fault(text: str) -> str | None:
             return f"is nested more than {_MAX_DEPTH} deep"
         if count > max(_MIN_ELEMENTS, len(text)):
             return "becomes far larger when its aliases are written out"
-    return None
+    return None if count > 1 else "holds no settings"

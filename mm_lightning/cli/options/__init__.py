@@ -1,0 +1,1 @@
+"""Options of the command line: their order, precedence and help, and what is refused first."""

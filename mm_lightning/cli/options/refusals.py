@@ -1,0 +1,181 @@
+"""Errors in options and config files that are told before Lightning's import, which takes seconds.
+
+The options are those in the source of the classes that they set. What is not refused here, the parser checks.
+"""
+
+import os
+import re
+import typing
+from argparse import ArgumentError
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+import yaml
+from jsonargparse import Namespace
+
+from mm_lightning.cli.options.arguments import STARTING, peek, refuse_incomplete
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, option_names
+from mm_lightning.commands.parts.parsing.source import arguments
+from mm_lightning.commands.parts.parsing.wording import CLASS_MODULES, did_you_mean
+from mm_lightning.data import ranges
+from mm_lightning.data.files.lists import split_paths
+from mm_lightning.data.files.reading import read_text
+from mm_lightning.data.splits import SplitName
+from mm_lightning.files import find_shipped
+from mm_lightning.training import run_folders
+
+SECTIONS = {  # of options, and the class whose arguments they are
+    "trainer": ("mm_lightning.cli.bounded_trainer", "BoundedTrainer"),
+    "model": ("mm_lightning.training.module", "LanguageModel"),
+    "data": ("mm_lightning.data.datamodule", "ItemsDataModule"),
+    "last": ("mm_lightning.training.callbacks.checkpoints", "LastCheckpoint"),
+    "samples": ("mm_lightning.training.callbacks.samples", "SampleItems"),
+    "histograms": ("mm_lightning.training.callbacks.tensorboard.histograms", "Histograms"),
+}
+_CLASSES = ("model.network", "model.optimizer", "model.lr_scheduler")  # settings that name a class, with its arguments
+_TYPES = {**vars(typing), **vars(ranges), "SplitName": SplitName}  # that need neither torch nor Lightning
+
+
+def refuse_early(line: list[str]) -> None:
+    """Refuse ordered arguments without a checkpoint or a config, with one that is not there, misspelled, or wrong.
+
+    Raises:
+        UserError: If a file is missing or unfit, or options exclude each other.
+        ArgumentError: If an option is missing, unknown, or has a wrong value.
+    """
+    seen = peek(line)
+    given = {"--ckpt_path": seen.ckpt_path, "--init_from": seen.init_from, "--teacher": seen.teacher}
+    for option, name in given.items():
+        if name is None:
+            continue
+        path = run_folders.find_checkpoint(name, seen.root, option)
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise run_folders.no_such_checkpoint(path) from None
+        except OSError:
+            pass  # who reads the file says more
+    if seen.ckpt_path is None and seen.init_from is None:
+        refuse_incomplete(line)
+    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
+    if message := _misspelled(options):
+        raise ArgumentError(None, message)
+    if line[0] not in STARTING:  # it passes over parts of a config
+        _parsed(options, {})
+        return
+    classes: dict[str, tuple[str, str]] = {}
+    settings = [_settings(text) for text in seen.configs]
+    for each in settings:
+        _refuse_unknown(each, line[0])
+    parsed = [_parsed(each, classes) for each in (*settings, options)]
+    paths = next(filter(None, (each.get("data.path") for each in reversed(parsed))), None)
+    for name in [] if paths is None else split_paths(paths):
+        if not os.path.exists(find_shipped(name)):  # noqa: PTH110 # any text
+            read_text(Path(name))  # says what is wrong
+
+
+def _settings(text: str) -> list[str]:
+    """The settings of a config file in the form of options; of lists, their names."""
+    node = yaml.compose(text, yaml.SafeLoader)
+    return [] if node is None else [f"--{option}" for option in _flat(node, "")]
+
+
+def _flat(node: yaml.Node, name: str) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":  # which takes in another part
+                yield from _flat(value, f"{name}.{key.value}" if name else key.value)
+    elif isinstance(node, yaml.ScalarNode):
+        yield f"{name}={'null' if node.tag.endswith(':null') else node.value}"
+    else:
+        yield name
+
+
+def _name(option: str) -> str:
+    """Name of a setting, without its value."""
+    return option.lstrip("-").partition("=")[0].removesuffix("+")
+
+
+def _misspelled(options: list[str]) -> str | None:
+    """The parser's error about an unknown option in a section that is similar to a known one.
+
+    The parser finds the other unknown options.
+    """
+    sections = {section for section, dot, _ in (_name(arg).partition(".") for arg in options) if dot} & {*SECTIONS}
+    known = {f"--{section}.{name}" for section in sections for name in _arguments(section)}
+    for arg in options:
+        section, *rest = _name(arg).split(".")
+        option = f"--{section}.{rest[0]}" if rest and section in sections else None
+        if option and option not in known and (hint := did_you_mean(option, known)):
+            return f"unrecognized arguments: {arg}{hint}"
+    return None
+
+
+def _refuse_unknown(settings: list[str], command: str) -> None:
+    """Refuse a config file with unknown settings in a section.
+
+    Raises:
+        ArgumentError: Names the first one.
+    """
+    for name in map(_name, settings):
+        section, *rest = name.split(".")
+        if rest and section in SECTIONS and rest[0] not in (known := _arguments(section)):
+            hint = did_you_mean(name, [f"{section}.{other}" for other in known])
+            raise ArgumentError(None, f"{name} is not an option of {command}{hint}")
+
+
+def _parsed(options: list[str], classes: dict[str, tuple[str, str]]) -> Namespace:
+    """Parse the options whose types need no import; the parser of the command finds wrong values of the others.
+
+    Args:
+        options: Options of a command line, or settings of a config file.
+        classes: Module and name of the class of a setting, as far as they are known; those that options set are added.
+
+    Raises:
+        ArgumentError: If a value is not of its type, or is for an argument that a class does not have.
+    """
+    for arg in options:
+        setting, value = _name(arg).removesuffix(".class_path"), arg.partition("=")[2]
+        if setting == "model":
+            classes.clear()
+        elif setting in _CLASSES:
+            module, _, kind = value.rpartition(".")
+            classes[setting] = module or CLASS_MODULES[setting], kind
+    sections = {_name(arg).partition(".")[0] for arg in options} & {*SECTIONS}
+    kinds = {f"{section}.{name}": text for section in sorted(sections) for name, text in _arguments(section).items()}
+    given = [re.sub(r"^(--model\.\w+)\.init_args\.", r"\1.", arg) for arg in options]  # two spellings of one option
+    for arg in given:
+        section, *rest = _name(arg).split(".", 3)
+        setting = f"{section}.{rest[0]}" if len(rest) > 1 else ""
+        known = arguments(*classes[setting]) if setting in classes else None
+        if known is None or rest[1] in ("class_path", "init_args", "dict_kwargs"):
+            continue
+        if rest[1] not in known:
+            raise ArgumentError(None, f"{setting}.{rest[1]} is not an option{did_you_mean(rest[1], known)}")
+        kinds[f"{setting}.{rest[1]}"] = known[rest[1]]
+    parser = OneLineParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--seed_everything", type=ranges.Seed)
+    for name, kind in _types(kinds).items():
+        parser.add_argument(f"--{name}", type=kind)
+    typed = option_names(parser)
+    return parser.parse_args([arg for arg in given if "=" in arg and arg.partition("=")[0] in typed])
+
+
+def _types(texts: dict[str, str]) -> dict[str, Any]:
+    """Types, of their texts, as far as they need no import."""
+    result: dict[str, Any] = {}
+    for name, text in texts.items():
+        with suppress(NameError):
+            result |= get_type_hints(SimpleNamespace(__annotations__={name: text}), dict(_TYPES))
+    return result
+
+
+def _arguments(section: str) -> dict[str, str]:
+    """Names of the options of a section, and the text of each one's type."""
+    result = arguments(*SECTIONS[section])
+    assert result is not None
+    return result
