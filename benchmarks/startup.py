@@ -31,6 +31,8 @@ ERRORS = {  # in arguments
     "option of another command": "report --sampling.suffix lyn",
     "misspelled option of the Trainer": "fit --config configs/mlp.yaml --trainer.max_stepz 3",
     "value of an option of the Trainer": "fit --config configs/mlp.yaml --trainer.max_steps three",
+    "misspelled option of the network": "fit --config configs/mlp.yaml --model.network.hiden_dim 3",
+    "misspelled setting in a config file": "fit --config {folder}/misspelled.yaml",
     "no such list": "fit --config configs/mlp.yaml --data.path nosuch.txt",
     "no such run": "compare nosuch.ckpt last",
 }
@@ -76,6 +78,8 @@ def measure_first_name(rounds: int = ROUNDS) -> dict[str, dict[str, list[float]]
     """Seconds of each command and of the import of torch after it, wall and processor, one figure per round."""
     figures: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
+        config = (ROOT / "configs/mlp.yaml").read_text(encoding="utf-8").replace("max_steps", "max_stepz")
+        (Path(folder) / "misspelled.yaml").write_text(config, encoding="utf-8")
         for _ in range(rounds + 1):
             for name, command in (FIRST_NAME | ERRORS).items():
                 ours = seconds("-m", "mm_lightning", *command.format(folder=folder).split())

@@ -22,7 +22,7 @@ def _is_equal(part: str, claimed: float | None, measured: float | None) -> bool:
     if claimed is None or measured is None:
         return False
     tolerance = _SAMPLE_TOLERANCE * max(1, abs(claimed)) if part == "samples" else _LOSS_TOLERANCE
-    return abs(claimed - measured) <= tolerance
+    return claimed == measured or abs(claimed - measured) <= tolerance  # an infinite loss equals itself
 
 
 def _format(value: float | None) -> str:

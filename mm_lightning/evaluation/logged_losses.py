@@ -34,13 +34,14 @@ def logged_losses(run: Path) -> dict[str, Curve]:
 
 
 def _table(path: Path) -> dict[str, list[tuple[int, float]]]:
-    """The points of each tag in the table of a CSVLogger; none without a table, or where it is damaged."""
+    """The points of each tag in the table of a CSVLogger; none without a table, and none of a damaged row."""
     result: dict[str, list[tuple[int, float]]] = {}
-    with suppress(FileNotFoundError, ValueError, KeyError), path.open(encoding="utf-8", newline="") as file:
+    with suppress(FileNotFoundError), path.open(encoding="utf-8", newline="", errors="replace") as file:
         for row in csv.DictReader(file):
-            for tag in _TAGS:
-                if row.get(tag):
-                    result.setdefault(tag, []).append((int(row["step"]), float(row[tag])))
+            for tag in filter(row.get, _TAGS):
+                with suppress(ValueError, TypeError, KeyError):
+                    point = int(row["step"]), float(row[tag])
+                    result.setdefault(tag, []).append(point)
     return result
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from mm_lightning import UserError
-from mm_lightning.data.vocabulary import Vocabulary, abbreviated
+from mm_lightning.data.vocabulary import Vocabulary, WordVocabulary, abbreviated
 from mm_lightning.evaluation.comparison import Comparison, as_text
 from mm_lightning.export.facts import Facts, Loss
 
@@ -67,7 +67,7 @@ def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None) 
         _data(facts, vocabulary),
         _training(facts),
         *_results(facts, quality),
-        _limits(quality),
+        _limits(quality, has_words=isinstance(vocabulary, WordVocabulary)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -137,14 +137,16 @@ def _results(facts: Facts, quality: Comparison | None) -> list[str]:
     ]
 
 
-def _limits(quality: Comparison | None) -> str:
+def _limits(quality: Comparison | None, has_words: bool) -> str:
     lines = ["The model knows this list alone, with its gaps and its bias, and nothing of what items mean."]
     new = None if quality is None else next(iter(quality.rows.values()))["new"]
     if new is not None:
         lines.append(f"Of the different samples, {1 - new:.1%} are training items.")
     lines += [
         "A new item may still be the name of a person, a product or a place.",
-        "A token outside the alphabet can be neither made nor scored.",
+        "A word outside the alphabet is never made, and is scored as <unk>."
+        if has_words
+        else "A character outside the alphabet can be neither made nor scored.",
     ]
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 

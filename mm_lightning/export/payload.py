@@ -15,6 +15,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -205,7 +206,9 @@ def packed_loss_change(model: LanguageModel, items: Items) -> float:
     packed = copy.deepcopy(model.network)
     _round(packed)
     change = score(packed, model.vocabulary, items) - score(model.network, model.vocabulary, items)
-    return float(change.double().sum()) / int((items.lengths + 1).sum())
+    num_targets = model.vocabulary.encode(items)[1] + 1
+    weights = np.ones_like(num_targets) if items.weights is None else items.weights
+    return float(change.double().numpy() @ weights / (num_targets @ weights))
 
 
 def _round(network: Network) -> None:

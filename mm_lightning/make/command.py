@@ -1,6 +1,5 @@
 """The make command: its options, the list, and what it prints."""
 
-import hashlib
 import os
 import secrets
 import shlex
@@ -9,44 +8,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm_lightning import UserError
 from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
-from mm_lightning.data.files.lists import join_files, read_files
-from mm_lightning.data.files.tables import Columns
-from mm_lightning.data.items import Items
 from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
-from mm_lightning.files import check_writable, find_shipped, make_folder, unwritable, write_atomically
-from mm_lightning.training.run_folders import BEST, LOGS, checkpoint_of
+from mm_lightning.files import check_writable
+from mm_lightning.make.source import Source, make_model_folder, read
+from mm_lightning.training.run_folders import BEST, checkpoint_of
 from mm_lightning.training.stop_signals import Stopped
 
-_FOLDER = "make"  # below the logs
-_STDIN = "-"
-_MIN_ITEMS = 2
 _NUM_SEEDS = 100_000  # short enough to type
-
-
-@dataclass(frozen=True)
-class Source:
-    """A list of different items.
-
-    Args:
-        name: For people.
-        items: The items.
-        data: Settings of the data.
-        folder: Folder of the list's model.
-        command: The command that learns it, without folders: exports carry it.
-    """
-
-    name: str
-    items: Items
-    data: dict[str, Any]
-    folder: Path
-    command: str
+_PREVIEW = 20  # items shown while networks learn
 
 
 def make_parser() -> OneLineParser:
@@ -59,41 +33,6 @@ def make_parser() -> OneLineParser:
     parser.add_argument("--seed", type=Seed | None, help="Seed of sampling; null for another one each time.")
     parser.add_argument("--data.item", type=str | None, help="Column of the items, for tables (.csv or .tsv).")
     return parser
-
-
-def _read(lists: list[str], item: str | None) -> Source:
-    """Read a list from files or stdin; a list from stdin or a pipe is kept in the folder of its model.
-
-    Raises:
-        UserError: If the list cannot be read, or has too few items.
-    """
-    is_stdin = _STDIN in lists
-    if is_stdin and len(lists) > 1:
-        raise UserError("LIST is - and files; give one of them")
-    name = "stdin" if is_stdin else ", ".join(Path(path).name for path in lists)  # without folders: exports carry it
-    paths = ["/dev/stdin"] if is_stdin else lists
-    items = join_files(read_files(paths, Columns(item)))[0].unique()
-    if len(items) < _MIN_ITEMS:
-        raise UserError(f"{name} has {len(items)} different item; make needs at least {_MIN_ITEMS}")
-    digest = hashlib.sha256(items.hashes().tobytes()).hexdigest()[:8]
-    folder = Path(LOGS) / _FOLDER / f"{'stdin' if is_stdin else Path(lists[0]).stem}-{digest}"
-    is_copied = is_stdin or not all(Path(find_shipped(path)).is_file() for path in paths)
-    if is_copied:  # stdin and pipes can be read once, and other commands read the list too
-        paths = [str(folder / "items.txt")]
-        make_folder(folder)
-        with write_atomically(Path(paths[0]), "list") as file:
-            file.write("".join(f"{text}\n" for text in items).encode())
-    names = [_STDIN] if is_stdin else [Path(path).name for path in lists]
-    command = shlex.join(["make", *names, *(() if item is None else ("--data.item", item))])
-    return Source(name, items, {"path": paths, "item": None if is_copied else item}, folder, command)
-
-
-def _describe(source: Source) -> str:
-    lengths = source.items.lengths
-    return (
-        f"{source.name}: {len(source.items):,} different items of {lengths.min()} to {lengths.max()} characters, "
-        f"{len(source.items.alphabet()):,} different characters"
-    )
 
 
 def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) -> None:
@@ -112,7 +51,7 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
         lines.append(line)
         _tell(line)
 
-    tell(_describe(source))
+    tell(source.description())
     learner = ListLearner(source.data, source.items, lambda each: tell(f"  {each.loss:.4f}  {each.name}"))
     tell(f"loss on held-out items, nats per character, {learner.judgement}:")
     counts = learner.count()
@@ -121,7 +60,9 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
     if recipe is None:
         tell(f"  no network is tried: {'the list is too short' if minutes else '--minutes is 0'}")
     else:
-        first = learner.preview(counts, SamplingOptions(**options))
+        first = learner.preview(
+            counts, SamplingOptions(**options | {"num_samples": min(options["num_samples"], _PREVIEW)})
+        )
         _tell(f"by counts alone: {', '.join(first)}")
         _tell("networks learn, for up to --minutes; Ctrl-C keeps the counts ...")
         try:
@@ -143,10 +84,7 @@ def _writable(path: Path) -> Iterator[None]:
     Raises:
         UserError: If the checkpoint cannot be written.
     """
-    try:
-        make_folder(path.parent)
-    except OSError as error:
-        raise unwritable(path.parent, "folder of the model", error) from None
+    make_model_folder(path.parent)
     try:
         check_writable(path, "checkpoint", path.suffix)
         yield
@@ -221,7 +159,7 @@ def main(args: list[str]) -> None:
         SystemExit: 2 for arguments that cannot be parsed.
     """
     config = make_parser().parse_args(args)
-    source = _read(config["lists"], config["data.item"])
+    source = read(config["lists"], config["data.item"])
     options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
     path = checkpoint_of(source.folder, BEST)
     with quiet():
@@ -234,7 +172,8 @@ def main(args: list[str]) -> None:
         for line in lines or ():
             _tell(line)
         shown = shlex.quote(os.path.relpath(path))
-        _tell(f"seed {options['seed']}; the same command makes other items, and these take the model further:")
+        others = "the same command makes other items, and " if config["seed"] is None else ""
+        _tell(f"seed {options['seed']}; {others}these take the model further:")
         _tell(f"  python -m mm_lightning predict --ckpt_path {shown} {_as_options(options)}")
         _tell(f"  python -m mm_lightning export --ckpt_path {shown} --output page.html")
         _sample(path, options)

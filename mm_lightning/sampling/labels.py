@@ -67,8 +67,9 @@ def label_shares(mixture: str | None, labels: Mapping[str, int]) -> dict[str, fl
             raise UserError(
                 f"sampling.label is {mixture}, but the model has no label {unknown[0]}; it has {', '.join(labels)}"
             )
-    total = sum(shares.values())
-    return {name: share / total for name, share in shares.items()}
+    largest = max(shares.values(), default=1)  # the sum of the shares could be too large for a number
+    total = sum(share / largest for share in shares.values())
+    return {name: share / largest / total for name, share in shares.items()}
 
 
 def _parse(mixture: str) -> dict[str, float]:
@@ -119,7 +120,8 @@ class LabelMixture:
         items = {name: sampler.sample_batch(batch) for name, sampler in self._samplers.items()}
         names = list(items)
         generator = np.random.default_rng([self._seed, batch, _STREAM])
-        drawn = generator.choice(len(names), SAMPLE_BATCH_SIZE, p=self._shares)[: min(map(len, items.values()))]
+        num_items = min(map(len, items.values()))
+        drawn = generator.choice(len(names), max(num_items, SAMPLE_BATCH_SIZE), p=self._shares)[:num_items]
         rest = {name: iter(own) for name, own in items.items()}
         return [LabelledItem.of(next(rest[names[i]]), names[i]) for i in drawn.tolist()]
 

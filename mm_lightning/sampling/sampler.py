@@ -65,18 +65,21 @@ class Sampler:
         self.options = options
         self.num_rows = num_rows
         self._prefix = _encode_prefix(vocabulary, options)
-        unsampled_ids = list(vocabulary.unsampled_ids)
-        self._advance = self._make_advance(unsampled_ids)
+        self._advance = self._make_advance()
         # Without the boundary as first id, fewer items are dropped; the distribution of the others is the same.
         is_prefix_too_short = options.min_length >= len(self._prefix)
-        self._advance_first = self._make_advance([*unsampled_ids, BOUNDARY]) if is_prefix_too_short else self._advance
+        self._advance_first = self._make_advance(can_end=False) if is_prefix_too_short else self._advance
 
-    def _make_advance(self, masked_ids: list[int]) -> AdvanceFunction:
+    def _make_advance(self, can_end: bool = True) -> AdvanceFunction:
         """Return a function that reads ids and returns cumulative probabilities (B, V) of the next id."""
+        unsampled_ids = list(self.vocabulary.unsampled_ids)
 
         def cumulative(logits: Tensor) -> Tensor:
-            sums = probabilities(mask_ids(logits, masked_ids), self.options).cumsum(1)
-            return sums.nan_to_num(1.0)  # where no id is possible, the item ends
+            each = probabilities(mask_ids(logits, unsampled_ids), self.options)
+            if not can_end:  # after the options: they choose among all ids
+                each[:, BOUNDARY] = 0
+            sums = each.cumsum(1)
+            return sums.where(sums[:, -1:] > 0, 1.0)  # where no id is possible, the item ends
 
         return self.network.advance_function(cumulative, len(self.vocabulary))
 

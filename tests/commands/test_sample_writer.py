@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from mm_lightning import UserError
+from mm_lightning.commands.parts.samples import SampleOutput
 from mm_lightning.commands.predict import SampleWriter
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.sampling.options import SamplingOptions
@@ -40,4 +41,17 @@ def test_a_file_that_cannot_be_written_is_an_error_of_the_user(tmp_path):
     writer = make_writer(tmp_path / "items.txt")
     with pytest.raises(UserError, match=r"sampling.output: .* cannot be written: No space left on device"):
         writer.on_exception(None, None, OSError(28, "No space left on device"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sorted_items_that_cannot_be_written_are_an_error_of_the_user(tmp_path):
+    """Catches a traceback for a disk that is full when the items are sorted, and a partial file that stays."""
+
+    def full(rows):
+        raise OSError(28, "No space left on device")
+
+    options = SamplingOptions(output=tmp_path / "items.txt", sort="alphabet")
+    output = SampleOutput(SimpleNamespace(options=options, format=SimpleNamespace(header="", lines=full, ordered=list)))
+    with pytest.raises(UserError, match=r"sampling.output: .* cannot be written: No space left on device"), output:
+        pass
     assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,13 @@
 """The verify command: a card's measures again, and cards and folders that cannot be verified."""
 
 import json
+import math
 import re
 
 import pytest
 from run_command import run
+
+from mm_lightning.commands import verify
 
 DATA = ("--data.path", "words.txt")
 
@@ -69,6 +72,13 @@ def test_a_changed_card_fails(folder, tmp_path, old, new, differ):
     result = run("verify", tmp_path / "card.md", "--ckpt_path", "model", *DATA, cwd=folder)
     assert re.fullmatch(rf"error: {differ} of \d+ measures of .*card.md differ", last_error(result))
     assert result.stdout.count("differs") == differ
+
+
+def test_an_infinite_loss_equals_itself():
+    """Catches a card that can never be verified: of counts without smoothing."""
+    assert verify._is_equal("dev", math.inf, math.inf)
+    assert not verify._is_equal("dev", math.inf, 2.0)
+    assert not verify._is_equal("dev", 2.0, math.inf)
 
 
 def test_other_data_are_refused(folder, tmp_path):

@@ -26,7 +26,7 @@ def test_curves_of_a_resumed_run_are_one(tmp_path):
 
 def test_curves_of_a_table(tmp_path):
     """Catches a run with a CSVLogger alone that has no curves, and a traceback for a damaged table."""
-    (tmp_path / "metrics.csv").write_text("step,train/loss,val/loss\n10,3.5,\n20,3.0,2.9\n30,,inf\n")
+    (tmp_path / "metrics.csv").write_text("step,train/loss,val/loss\n10,3.5,\n1x,4,\n15\n20,3.0,2.9\n30,,inf\n")
     curves = logged_losses(tmp_path)
     assert curves["train/loss"].steps.tolist() == [10, 20]
     assert curves["val/loss"].losses.tolist() == [2.9]

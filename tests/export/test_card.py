@@ -92,6 +92,7 @@ def test_words_are_an_alphabet():
     """Catches a card of sentences that calls words characters."""
     text = card_text(FACTS, WordVocabulary(["<unk>", "the", "dog"]), QUALITY)
     assert "Alphabet, 3 words: `` <unk>, the, dog ``" in text
+    assert "A word outside the alphabet is never made, and is scored as <unk>." in text
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Networks in JavaScript with settings that no recipe has, against PyTorch; run in node."""
 
+import copy
 import random
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +15,8 @@ from torch import Tensor
 
 from mm_lightning import UserError
 from mm_lightning.data.items import Items
+from mm_lightning.data.vocabulary import WordVocabulary
+from mm_lightning.evaluation.loss import score
 from mm_lightning.export.payload import make_payload, packed_loss_change, page_classes
 from mm_lightning.networks import MLP, Bigram, KneserNey, NGram, PitmanYor, __all__
 from mm_lightning.networks.base import Network
@@ -107,6 +111,23 @@ def test_half_precision_changes_the_loss_as_it_says(name: str):
     assert change == pytest.approx(float(losses[0] - losses[1]), abs=1e-6)
     assert change != 0
     assert model.network.state_dict().keys() == model_of(NETWORKS[name]).network.state_dict().keys()
+
+
+def test_half_precision_of_sentences_is_told_per_word():
+    """Catches a loss that is divided by characters, and items that count once each whatever their weight."""
+    torch.manual_seed(0)
+    vocabulary = WordVocabulary(["<unk>", "hippopotamuses", "swim"])
+    model = LanguageModel(vocabulary.alphabet, partial(MLP, block_size=2), torch.optim.Adam)
+    model.eval()
+    one = Items.from_strings(["hippopotamuses swim"])
+    other = Items.from_strings(["swim"])
+    both = replace(Items.joined([one, other]), weights=np.array([3, 1]))
+    changes = [packed_loss_change(model, items) for items in (one, other)]
+    assert packed_loss_change(model, both) == pytest.approx((3 * 3 * changes[0] + 2 * changes[1]) / 11, rel=1e-2)
+    packed = copy.deepcopy(model.network).half().double()
+    expected = score(packed, vocabulary, one) - score(copy.deepcopy(model.network).double(), vocabulary, one)
+    assert changes[0] == pytest.approx(expected.item() / 3, rel=1e-2)
+    assert changes[0] != pytest.approx(changes[1], rel=0.5)
 
 
 def test_half_precision_refuses_weights_that_are_too_large():

@@ -9,6 +9,7 @@ import torch
 from in_node import in_node
 from pages import FACTS
 
+from mm_lightning.commands.parts.scores import token_probabilities
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import posterior, score, score_by_label
 from mm_lightning.export.payload import make_payload
@@ -122,6 +123,16 @@ def test_next_probabilities_of_a_mixture_of_labels_multiply_to_its_items():
     nll = -sum(math.log(row[i]) for row, i in zip(found, [*item, 0], strict=True))
     by_label = score_by_label(model.network, model.vocabulary, Items.from_strings(["abca"]), 2)
     assert nll == pytest.approx(posterior(by_label, [30, 10])[0].item(), abs=2e-5)
+
+
+def test_labels_of_a_long_item_keep_their_weights():
+    """Catches probabilities of an item that are too small for a number, so that the labels get their shares."""
+    model = language_model("abcd", {"F": 30, "M": 10})
+    text = "abd" * 250
+    found = in_node(SCORE, {"text": text_of(model), "prefixes": [model.vocabulary.encode_item(text)]})["next"]
+    by_label = score_by_label(model.network, model.vocabulary, Items.from_strings([text]), 2)
+    assert by_label.min() > 750  # nats: exp gives 0
+    assert found[0] == pytest.approx(token_probabilities(model, text).tolist(), abs=1e-4)
 
 
 def test_the_kind_of_a_condition_says_what_is_approximate():

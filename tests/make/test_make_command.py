@@ -58,7 +58,8 @@ def test_later_calls_learn_no_more_and_make_other_items(folder: Path, first: str
     assert checkpoint(folder).stat().st_mtime_ns == before
     assert "chosen: counts" in again[0].stderr
     assert again[0].stdout != first
-    assert "seed 5;" in again[1].stderr
+    assert "the same command makes other items" in again[0].stderr
+    assert "seed 5; these take the model further:" in again[1].stderr
     repeated = run("make", "words.txt", *COUNTS, "--seed=5", cwd=folder)
     assert repeated.stdout == again[1].stdout
 
@@ -93,10 +94,11 @@ def test_more_minutes_try_a_network(tmp_path: Path):
     """Catches minutes that are ignored once a list is learned, and a mixture that other commands cannot open."""
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
     for minutes in ("0", "0.02"):
-        result = run("make", "words.txt", "--num_samples", "5", "--minutes", minutes, cwd=tmp_path)
-        assert len(result.stdout.splitlines()) == 5, result.stderr
+        result = run("make", "words.txt", "--num_samples", "25", "--minutes", minutes, cwd=tmp_path)
+        assert len(result.stdout.splitlines()) == 25, result.stderr
     assert "LSTM" in result.stderr
-    assert "by counts alone: " in result.stderr
+    (preview,) = (line for line in result.stderr.splitlines() if line.startswith("by counts alone: "))
+    assert preview.count(", ") == 19
 
 
 def test_stdin_and_several_files(tmp_path: Path):
@@ -121,6 +123,16 @@ def test_a_pipe_is_read_once(tmp_path: Path):
     assert len(result.stdout.splitlines()) == 3, result.stderr
     (kept,) = tmp_path.glob("lightning_logs/make/pipe-*/items.txt")
     assert kept.read_text().split() == WORDS[:20]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    """Catches a traceback where the list comes from stdin, which is kept before it is learned."""
+    (tmp_path / "typed").write_text("\n".join(WORDS[:20]))
+    (tmp_path / "lightning_logs").touch()
+    result = run("make", "-", *COUNTS, cwd=tmp_path, prepare=open_stdin)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: folder of the model: lightning_logs/make/stdin-")
+    assert result.stderr.endswith("cannot be written: Not a directory\n")
 
 
 @pytest.mark.parametrize(

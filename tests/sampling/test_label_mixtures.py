@@ -96,6 +96,11 @@ def test_errors_name_the_mixture(mixture: str, labels: dict[str, int], message: 
         label_shares(mixture, labels)
 
 
+def test_shares_may_be_of_any_size():
+    """Catches a sum that is too large for a number."""
+    assert label_shares("F:1e308,M:1e308", LABELS) == {"F": 0.5, "M": 0.5}
+
+
 def test_a_label_may_look_like_a_mixture():
     """Catches a label of the data that cannot be named."""
     assert label_shares("a:1,b:2", {"a:1,b:2": 3, "c": 1}) == {"a:1,b:2": 1.0}
@@ -107,6 +112,8 @@ def test_the_most_likely_items_are_those_of_one_label(labelled: Network, vocabul
     """Catches a beam search whose items of several labels are mixed by chance."""
     with pytest.raises(ValueError, match=r"sampling.beam is 50, .* set --sampling.label to one of F, M, X"):
         sample_all(labelled, vocabulary, make_options({"beam": 50}), 1)
+    options = make_options({"beam": 3000, "label": "X", "num_samples": 3000})
+    assert len(sample_all(labelled, vocabulary, options, 1)) == 3000
     options = make_options({"beam": 50, "label": "X"})
     view = LabelView(labelled, len(vocabulary), 2)
     expected = ConditionalSampler(view, vocabulary, make_options({"beam": 50})).sample_batch(0)

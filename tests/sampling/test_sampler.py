@@ -21,8 +21,6 @@ from mm_lightning.sampling.sampler import Sampler, sample
 def next_weights(network: MLP, ids: list[int], options: SamplingOptions) -> list[float]:
     """Weights of the next id of one item, from the definitions of temperature, top_k and top_p."""
     logits = network.next_logits(torch.tensor([ids]))[0].tolist()
-    if len(ids) - 1 == len(options.prefix) < options.min_length:
-        logits[BOUNDARY] = -np.inf
     weights = np.exp((np.array(logits) - max(logits)) / options.temperature)
     order = np.argsort(-weights, kind="stable")
     if options.top_k is not None:
@@ -30,6 +28,8 @@ def next_weights(network: MLP, ids: list[int], options: SamplingOptions) -> list
     weights /= weights.sum()
     needed = 1 + int(np.searchsorted(np.cumsum(weights[order]), options.top_p)) if options.top_p < 1 else len(order)
     weights[order[needed:]] = 0
+    if len(ids) - 1 == len(options.prefix) < options.min_length:
+        weights[BOUNDARY] = 0
     return weights.tolist()  # type: ignore[no-any-return]
 
 
@@ -57,6 +57,8 @@ def sample_one_at_a_time(network: MLP, vocabulary: Vocabulary, options: Sampling
         pytest.param({"top_k": 3}, id="top_k"),
         pytest.param({"top_p": 0.8}, id="top_p"),
         pytest.param({"prefix": "da", "min_length": 4, "max_length": 6}, id="lengths and prefix"),
+        pytest.param({"prefix": "da", "min_length": 3, "top_k": 2}, id="top_k and a first id that is no end"),
+        pytest.param({"prefix": "da", "min_length": 3, "top_p": 0.6}, id="top_p and a first id that is no end"),
         pytest.param({"temperature": 1.3, "top_k": 4, "top_p": 0.9, "prefix": "b", "max_length": 9}, id="all"),
     ],
 )

@@ -52,6 +52,24 @@ def test_without_conditions_items_are_those_of_the_plain_sampler(network: MLP, v
         assert sample_batches(sampler, 3) == sample_batches(plain, 3)
 
 
+@pytest.mark.parametrize("settings", [{"top_k": 2}, {"top_p": 0.5}, {"temperature": 0}])
+@pytest.mark.parametrize("prefix", ["a", "ba", "cd", "dab"])
+def test_a_condition_that_always_holds_changes_no_possible_item(
+    network: MLP, vocabulary: Vocabulary, settings: dict[str, float], prefix: str
+):
+    """Catches options that choose among other ids where an item must not end yet."""
+    found = []
+    for condition in ({}, {"contains": prefix}):
+        options = SamplingOptions(
+            prefix=prefix, min_length=len(prefix) + 1, max_length=len(prefix) + 2, **settings, **condition
+        )  # type: ignore[arg-type]
+        try:
+            found.append(set(sample_batches(ConditionalSampler(network, vocabulary, options), 4)))
+        except UserError:  # no item has a probability above 0
+            found.append(set())
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("has_table", [True, False])
 def test_a_batch_depends_only_on_its_index(
     network: MLP, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch, has_table: bool

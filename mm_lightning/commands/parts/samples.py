@@ -140,6 +140,7 @@ class SampleOutput:
         if output is not None:
             file = self._exit_stack.enter_context(write_atomically(output, "sampling.output"))
             self._write_text = lambda text: file.write(text.encode())
+        self._exit_stack.push(self._write_sorted)
         self._write_text(samples.format.header)
 
     def __enter__(self) -> Self:
@@ -162,10 +163,12 @@ class SampleOutput:
     ) -> None:
         """Write sorted items and complete the file; after an error, remove the file."""
         self._bar.close()
+        self._exit_stack.__exit__(kind, error, traceback)
+
+    def _write_sorted(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None and self._is_sorted:
             output = self._samples.format
             self._write_text(output.lines(output.ordered(self._unsorted)))
-        self._exit_stack.__exit__(kind, error, traceback)
 
 
 def write_all(samples: Samples) -> None:

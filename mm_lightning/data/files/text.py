@@ -49,7 +49,7 @@ def to_code_points(text: str) -> CodePoints:
     try:
         return np.frombuffer(text.encode("latin-1"), np.uint8)
     except UnicodeEncodeError:
-        return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+        return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)  # callers check characters
 
 
 def is_space(code_points: CodePoints) -> NDArray[np.bool_]:

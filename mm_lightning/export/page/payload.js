@@ -4,7 +4,7 @@ import { makeNetwork } from "./networks/index.js";
 
 /** Read bytes from text that has 13 bits in two of 91 characters, the lowest bit first. */
 export function decodeBinary(text) {
-  const bytes = new Uint8Array((text.length * 13) >> 4);
+  const bytes = new Uint8Array(Math.floor((text.length * 13) / 16));
   const valueAt = (i) => {
     const code = text.charCodeAt(i);
     return code - 33 - (code > 34) - (code > 60) - (code > 92);

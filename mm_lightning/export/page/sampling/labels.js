@@ -38,8 +38,9 @@ export function labelParts(model, mixture) {
   if (unknown !== undefined) {
     throw new PageError(`The model has no label “${unknown}”; it has ${labels.join(", ")}.`);
   }
-  const total = [...shares.values()].reduce((a, b) => a + b, 0);
-  const parts = labels.map((name, number) => ({ name, number, share: (shares.get(name) ?? 0) / total }));
+  const largest = Math.max(...shares.values()); // the sum of the shares could be too large for a number
+  const total = [...shares.values()].reduce((sum, share) => sum + share / largest, 0);
+  const parts = labels.map((name, number) => ({ name, number, share: (shares.get(name) ?? 0) / largest / total }));
   return parts.filter(({ share }) => share > 0).map((part) => ({ ...part, network: withLabel(network, part.number) }));
 }
 

@@ -60,10 +60,11 @@ function optionProbabilities(logits, maskedIds, options) {
 }
 
 // Compute cumulative probabilities of the next id; where no id is possible, the item ends.
-export function cumulativeProbabilities(logits, maskedIds, options) {
+export function cumulativeProbabilities(logits, maskedIds, options, canEnd) {
   const result = optionProbabilities(logits, maskedIds, options);
+  if (!canEnd) result[BOUNDARY] = 0; // after the options: they choose among all ids
   for (let i = 1; i < result.length; i++) result[i] += result[i - 1];
-  return Number.isNaN(result[0]) ? result.fill(1) : result;
+  return result[result.length - 1] > 0 ? result : result.fill(1);
 }
 
 // Compute probabilities of the next id with the sum 1; the boundary has probability 1 where no id is possible.

@@ -17,17 +17,15 @@ export class PlainSampler {
   }
 
   // Return cumulative probabilities of the id after `ids`, and the state.
-  advance(ids, state, maskedIds = this.vocabulary.unsampled) {
-    const next = this.network.read(ids, state);
-    return { cumulative: cumulativeProbabilities(next.logits, maskedIds, this.options), state: next.state };
+  advance(ids, state, canEnd = true) {
+    const { logits, state: next } = this.network.read(ids, state);
+    return { cumulative: cumulativeProbabilities(logits, this.vocabulary.unsampled, this.options, canEnd), state: next };
   }
 
   afterPrefix() {
     if (this.start === null) {
       // Without the boundary as first id, fewer items are rejected; the distribution of the others is the same.
-      const isTooShort = this.options.minLength > this.prefix.length;
-      const maskedIds = isTooShort ? [...this.vocabulary.unsampled, BOUNDARY] : this.vocabulary.unsampled;
-      this.start = this.advance([BOUNDARY, ...this.prefix], null, maskedIds);
+      this.start = this.advance([BOUNDARY, ...this.prefix], null, this.options.minLength <= this.prefix.length);
     }
     return this.start;
   }

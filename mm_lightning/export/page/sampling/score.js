@@ -43,18 +43,20 @@ export function scoreItem(model, text, label = null) {
 export function nextProbabilities(model, ids, options) {
   const { vocabulary } = model;
   const parts = labelParts(model, options.label).map(({ network, share }) => {
-    let weight = share; // of the label, given the ids
+    let log = Math.log(share); // of label and ids
     let next = network.read([BOUNDARY], null);
     for (const id of ids) {
-      weight *= normalisedProbabilities(next.logits, vocabulary.unsampled, options)[id];
+      log += Math.log(normalisedProbabilities(next.logits, vocabulary.unsampled, options)[id]);
       next = network.read([id], next.state);
     }
-    return { weight, share, probabilities: normalisedProbabilities(next.logits, vocabulary.unsampled, options) };
+    return { log, share, probabilities: normalisedProbabilities(next.logits, vocabulary.unsampled, options) };
   });
-  const isPossible = parts.some(({ weight }) => weight > 0); // else a user chose tokens that the options leave out
-  const weights = parts.map(({ weight, share }) => (isPossible ? weight : share));
-  const total = weights.reduce((a, b) => a + b, 0);
+  const total = logSumExp(parts.map(({ log }) => log));
+  const isPossible = total > -Infinity; // else a user chose tokens that the options leave out
   const result = new Float64Array(vocabulary.size);
-  parts.forEach(({ probabilities }, k) => probabilities.forEach((p, id) => (result[id] += (weights[k] / total) * p)));
+  for (const { log, share, probabilities } of parts) {
+    const weight = isPossible ? Math.exp(log - total) : share; // of the label, given the ids
+    probabilities.forEach((p, id) => (result[id] += weight * p));
+  }
   return result;
 }

@@ -32,6 +32,7 @@ export function whole(number) {
 /** Write the number of items among which one of a probability e^-nats is expected: 1,200, or 3.1e+21. */
 export function itemsPerHit(nats) {
   const count = Math.exp(nats);
+  if (count === Infinity) return `1e+${Math.round(nats / Math.LN10)}`; // too large for a number
   if (count < 10) return count.toFixed(1);
   return count < 1e12 ? whole(Number(count.toPrecision(2))) : count.toExponential(1);
 }

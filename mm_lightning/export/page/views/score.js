@@ -37,7 +37,8 @@ export class ScoreView {
     byId("score-tokens").replaceChildren(...tokens.map(({ text, nll }, i) => this.#cell(isEnd(i) ? null : text, nll)));
     write("score-total", `${total.toFixed(2)} nats in total, ` +
       `${(total / tokens.length).toFixed(2)} per ${names.unit} with the end. ` +
-      `The model makes this item about once in ${itemsPerHit(total)} items.${SEEN[this.model.isSeen(state.item)]}`);
+      `The model ${total < Infinity ? `makes this item about once in ${itemsPerHit(total)} items` : "never makes this item"}.` +
+      SEEN[this.model.isSeen(state.item)]);
     this.#showLabels(labels);
     for (const part of parts) part.hidden = false;
   }

@@ -92,9 +92,10 @@ class Automaton:
             num_classes = int(classes.max()) + 1
             classes = _number_rows(np.column_stack([classes, classes[self.transitions]]))
         start, rejected = classes[0], classes[-1]
+        if start == rejected:  # no item is accepted, and what is left cannot be reached
+            return Automaton(np.zeros((1, self.transitions.shape[1]), np.int64), np.array([False]))
         order = np.argsort(np.arange(num_classes) == rejected, kind="stable")  # the last state is the last class
-        if start != rejected:
-            order = np.concatenate([[start], order[order != start]])
+        order = np.concatenate([[start], order[order != start]])
         representatives = np.unique(classes, return_index=True)[1][order]
         new_numbers = np.argsort(order)
         return Automaton(new_numbers[classes[self.transitions[representatives]]], self.accepting[representatives])
