@@ -19,14 +19,16 @@ def main() -> None:
         SystemExit: 2 for arguments that cannot be parsed, 1 for a later failure, 130 or 143 after a signal.
     """
     stop_at_once()
+    if "" not in sys.path:
+        sys.path.append("")  # the folder of the command, where own networks lie; `python -m` has it, a script has not
     try:
         _run(sys.argv[1:])
     except Stopped as stop:
         again = ""
         if stop.checkpoint is not None and stop.checkpoint.is_file():
-            from mm_lightning.training.checkpoint import arguments  # noqa: PLC0415 # takes seconds
+            from mm_lightning.training.checkpoint import command_to_resume  # noqa: PLC0415 # takes seconds
 
-            again = f"; go on with: python -m mm_lightning fit {arguments(stop.checkpoint)}"
+            again = f"; go on with: {command_to_resume(stop.checkpoint)}"
         if is_first_process():
             sys.stderr.write(f"{stop}{again}\n")
         sys.exit(128 + stop.signum)

@@ -5,6 +5,7 @@ calls the same code.
 """
 
 import string
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +77,7 @@ class Model:
         """
         parsed = sampling_options({"num_samples": num_samples, **options})
         with as_guest(), self._trainer.strategy.precision_plugin.forward_context():
-            samples = Samples(self._model, self._data, parsed)
+            samples = Samples(self._model, self._data, parsed, self.path)
             rows = samples.all_rows()
         if parsed.output is not None:
             with write_atomically(parsed.output, "sampling.output") as file:
@@ -123,6 +124,8 @@ class Model:
         return self._evaluate(self._trainer.test)
 
     def _evaluate(self, method: Any) -> dict[str, float]:
+        if (note := self._data.note_on_other_data(checkpoint.digest(self.path))) is not None:
+            warnings.warn(note, stacklevel=3)
         with as_guest():
             (measures,) = method(self._model, datamodule=self._data, verbose=False)
             self._model.to(self._trainer.strategy.root_device).eval()
@@ -154,8 +157,7 @@ def load(name: str | Path = BEST, settings: Settings = _NO_SETTINGS) -> Model:
 
     Args:
         name: File of a checkpoint, or `best` or `last` for that of the newest run in `lightning_logs`.
-        settings: Settings by their names on the command line, as in {"data.path": "names.txt"} for data that have
-            moved.
+        settings: Settings by their names on the command line, as in {"data.path": "names.txt"} for a moved list.
 
     Raises:
         UserError: If there is no such checkpoint, or a setting cannot be used.
@@ -164,7 +166,7 @@ def load(name: str | Path = BEST, settings: Settings = _NO_SETTINGS) -> Model:
         return Model(Prepared(ordered(["predict", f"--ckpt_path={name}", *options(settings)]), "predict"))
 
 
-def fit(path: str | Path | None = None, recipe: str = "mlp_fast", settings: Settings = _NO_SETTINGS) -> Model:
+def fit(path: str | Path | None = None, recipe: str | Path = "mlp_fast", settings: Settings = _NO_SETTINGS) -> Model:
     """Train a model on a list of items, and leave a run folder in `lightning_logs`, as the command `fit` does.
 
     Args:
@@ -191,7 +193,7 @@ def fit(path: str | Path | None = None, recipe: str = "mlp_fast", settings: Sett
     return load(path, {f"model.{key}": name for key, name in own.items()})
 
 
-def lr_find(path: str | Path | None = None, recipe: str = "mlp", settings: Settings = _NO_SETTINGS) -> RangeTest:
+def lr_find(path: str | Path | None = None, recipe: str | Path = "mlp", settings: Settings = _NO_SETTINGS) -> RangeTest:
     """Find a learning rate by a range test, as the command `lr_find` does, without writing files.
 
     Args:
@@ -206,11 +208,9 @@ def lr_find(path: str | Path | None = None, recipe: str = "mlp", settings: Setti
         raise UserError(f"output is {settings['output']}, but lr_find writes no files; leave it out")
     with as_guest():
         app = Prepared(ordered(["lr_find", *data_and_recipe(path, recipe), *options(settings)]), "lr_find")
-        exponents = app.arguments["min_exponent"], app.arguments["max_exponent"]
-        num_steps = app.arguments["num_steps"]
+        low, high, num_steps = (app.arguments[name] for name in ("min_exponent", "max_exponent", "num_steps"))
         prepare(app.trainer, app.model, app.datamodule, app.arguments["ckpt_path"])
-        test = run_range_test(app.trainer, app.model, app.datamodule, exponents, num_steps, shows_bar=False)
-        return test
+        return run_range_test(app.trainer, app.model, app.datamodule, (low, high), num_steps, shows_bar=False)
 
 
 def read(path: str | Path) -> list[str]:

@@ -17,7 +17,7 @@ import torch
 from run_command import ROOT, run
 
 import mm_lightning as mm
-from mm_lightning.cli.guest import as_guest, options
+from mm_lightning.cli.guest import as_guest, data_and_recipe, options, sampling_options
 
 FEW_STEPS = {"trainer.max_steps": 30, "trainer.log_every_n_steps": 10, "data.batch_size": 64}
 
@@ -130,6 +130,18 @@ def test_a_folder_of_safetensors(folder: Path, model: mm.Model, tmp_path: Path):
     assert mm.load(tmp_path / "names").sample(8) == model.sample(8)
 
 
+def test_other_data_are_told(folder: Path, tmp_path: Path):
+    """Catches items that are called new because the list has changed since, and a loss of trained items as of dev."""
+    (tmp_path / "words.txt").write_text((folder / "words.txt").read_text() + "zzyzx\n")
+    model = mm.load("last", {"data.path": tmp_path / "words.txt"})
+    with pytest.raises(mm.UserError, match="so what is new cannot be told"):
+        model.sample(5, only_new=True)
+    model.sample(5, output=str(tmp_path / "items.csv"))
+    assert {line.split(",")[2] for line in (tmp_path / "items.csv").read_text().splitlines()[1:]} == {""}
+    with pytest.warns(UserWarning, match="is not what this checkpoint was trained on"):
+        model.validate()
+
+
 def test_plots(model: mm.Model):
     """Catches a figure that needs a Trainer's run, a display or a file."""
     for plot in (model.plot_embedding, model.plot_bigrams, model.plot_activations):
@@ -179,6 +191,8 @@ def state_of_process():
 def test_settings_can_be_paths_and_numbers_of_numpy():
     """Catches a list of paths, or a learning rate that numpy computed, that ends in a traceback of json."""
     settings = {"data.path": [Path("a.txt"), "b.txt"], "model.optimizer.lr": np.float32(0.5), "seed": np.int64(7)}
+    assert data_and_recipe(None, ROOT / "configs/mlp.yaml")[0].endswith("configs/mlp.yaml")
+    assert sampling_options({"num_samples": np.int64(2), "temperature": np.float32(0.5)}).num_samples == 2
     assert options(settings) == ['--data.path=["a.txt", "b.txt"]', "--model.optimizer.lr=0.5", "--seed=7"]
 
 

@@ -46,9 +46,14 @@ PRIVATE_PARTS = {  # the only files that may reach into a library, and the names
     "networks/parts/bfloat16.py": {"_is_mkldnn_bf16_supported"},
     "training/block_steps/program_cache.py": {"_inductor"},
     "training/block_steps/traced_block.py": {"_is_compiling_flag"},
-    "training/block_steps/lightning_counters.py": {"_batches_that_stepped", "_every_n_train_steps"},
+    "training/block_steps/lightning_counters.py": {
+        "_batches_that_stepped",
+        "_can_stop_early",
+        "_every_n_train_steps",
+    },
     "training/trainer.py": {"_MultiProcessingLauncher"},
     "training/callbacks/averaging.py": {"_average_model", "_latest_update_step"},
+    "training/callbacks/run_loggers.py": {"_kwargs"},
     "training/processes/launcher.py": {"_SubprocessScriptLauncher", "_exit", "_launcher"},  # os._exit is documented
 }
 LIBRARY_CLASSES = (LightningCLI, LightningArgumentParser, pl.Trainer, pl.LightningModule, ModelCheckpoint, nn.Module)

@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
 from typing_extensions import override
 
 from mm_lightning import UserError
@@ -17,7 +17,7 @@ from mm_lightning.cli.bounded_trainer import SECTIONS, trainer_class, validation
 from mm_lightning.cli.devices import settle
 from mm_lightning.cli.options import precedence
 from mm_lightning.cli.options.arguments import find_checkpoint, peek, refuse_incomplete
-from mm_lightning.cli.options.help import CKPT_PATH_HELP, SEED_HELP, SEEDS_HELP, add_fit_options, arrange_help
+from mm_lightning.cli.options.help import SEED_HELP, add_options, arrange_help
 from mm_lightning.cli.options.parser import CommandLine, Parser
 from mm_lightning.commands import fit
 from mm_lightning.commands.catalogue import COMMANDS, DESCRIPTION
@@ -26,7 +26,7 @@ from mm_lightning.commands.parts.library_warnings import silence_library_warning
 from mm_lightning.commands.parts.parsing.nulls import refuse_nulls
 from mm_lightning.commands.parts.seeds import Seeds, train_each
 from mm_lightning.data.datamodule import ItemsDataModule
-from mm_lightning.data.ranges import Count, Seed
+from mm_lightning.data.ranges import Seed
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.callbacks import (
     BestCheckpoint,
@@ -116,15 +116,10 @@ class Application(CommandLine):
         if not add_subcommands:
             return
         for name, parser in self.command_parsers().items():
-            parser.add_argument("--ckpt_path", type=str | None, help=CKPT_PATH_HELP.get(name, CKPT_PATH_HELP["score"]))
-            add_fit_options(parser)  # in a run's config, as ckpt_path
+            add_options(parser, name)
             parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
             if name != "fit":
                 parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
-            if name == "fit":
-                parser.add_argument("--seeds", type=Count, default=1, help=SEEDS_HELP)
-            if name == "score":
-                parser.add_argument("words", nargs="*", help="Items to score.")
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -144,8 +139,9 @@ class Application(CommandLine):
             path = find_checkpoint(seen.ckpt_path, seen.root)
             if command == "fit":
                 checkpoint.refuse_to_resume(path)
-            if command == "fit" and run_folders.is_last(path) and path.is_file():
-                self._lock(path.parent.parent)  # before reading: the run may still go on in another process
+            run = run_folders.run_of(path)
+            if command == "fit" and run is not None and run_folders.is_last(path) and path.is_file():
+                self._lock(run)  # before reading: the run may still go on in another process
             self.checkpoint = checkpoint.read(path, seen.text)
         elif seen.init_from is not None:
             self.start = checkpoint.read(find_checkpoint(seen.init_from, seen.root, "--init_from"), seen.text)
@@ -167,7 +163,9 @@ class Application(CommandLine):
         if command == "fit":
             self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.root, seen.text)
             self.teacher = other_models.settle_teacher(config, self.checkpoint, seen.root, seen.text)
-            self.seeds = Seeds(config["seed_everything"], config["seeds"])
+            self.seeds = Seeds(config["seed_everything"], config["seeds"], other_models.options(config))
+        elif command == "lr_find" and config["teacher"] is not None:
+            rank_zero_info(f"teacher is {config['teacher']}, without which this range test learns: the targets alone")
 
     @override
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -34,10 +34,11 @@ class BoundedTrainer(Trainer):
         min_steps: Optimiser steps before which no early stopping ends the training.
         min_epochs: Epochs before which no early stopping ends the training.
         limit_train_batches: Batches of an epoch, or their share.
-        limit_val_batches: Batches of a validation, or their share.
-        limit_test_batches: Batches of a test, or their share.
+        limit_val_batches: Batches of a validation, or their share; batches under a limit have items of all lengths.
+        limit_test_batches: Batches of a test, or their share; batches under a limit have items of all lengths.
         limit_predict_batches: Batches of samples, or their share.
-        overfit_batches: Batches to overfit on, or their share; 0 for all data.
+        overfit_batches: Batches to overfit on, or their share: every epoch has the same batches. Limits validations
+            alike. 0 for all data.
         val_check_interval: Training batches between two validations, or their share of an epoch.
         check_val_every_n_epoch: Epochs between two validations; null to count val_check_interval across epochs. auto
             validates every epoch of 128 steps or more, and short epochs more and more rarely.
@@ -45,7 +46,8 @@ class BoundedTrainer(Trainer):
         log_every_n_steps: Optimiser steps between two points of the curves. Default: 50.
         accumulate_grad_batches: Batches whose gradients are added up for one optimiser step.
         gradient_clip_val: Largest norm of the gradients, or largest absolute value; null or 0 for no clipping.
-        reload_dataloaders_every_n_epochs: Epochs between two makings of the loaders; 0 for one making.
+        reload_dataloaders_every_n_epochs: Epochs between two makings of the loaders, which leave the order of the
+            batches as it is; 0 for one making.
     """
 
     def __init__(

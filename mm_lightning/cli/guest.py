@@ -130,12 +130,13 @@ def _as_text(name: str, value: object) -> str:
     return str(value) if isinstance(value, str | Path) else json.dumps(value, default=plain)
 
 
-def data_and_recipe(path: str | Path | None, recipe: str) -> list[str]:
+def data_and_recipe(path: str | Path | None, recipe: str | Path) -> list[str]:
     """Options of the data and of a recipe, which is a file or the name of a shipped one.
 
     Raises:
         UserError: If there is no such recipe.
     """
+    recipe = str(recipe)
     config = recipe if recipe.endswith((".yaml", ".yml")) else find_shipped(f"configs/{recipe}.yaml")
     if not Path(config).is_file():
         known = shipped_recipes()
@@ -156,8 +157,9 @@ def sampling_options(values: dict[str, Any]) -> SamplingOptions:
             raise UserError(f"sampling.{name}: no such option{did_you_mean(name, known)}")
     parser = OneLineParser()
     parser.add_class_arguments(SamplingOptions, "sampling")
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     try:
-        config = parser.parse_object({"sampling": values})
+        config = parser.parse_object({"sampling": plain})
     except ArgumentError as error:
         raise UserError(str(error)) from None
     refuse_nulls(config.as_dict(), {"sampling": SamplingOptions})

@@ -128,7 +128,7 @@ def predict(path: Path, trusted: str, options: SamplingOptions) -> None:
         UserError: As the command.
     """
     with _opened(path, trusted, "predict") as (model, data, runner):
-        samples = Samples(model, data, options)
+        samples = Samples(model, data, options, path)
         runner.load_weights(model, path)
         with torch.inference_mode():
             write_all(samples)

@@ -12,6 +12,8 @@ from mm_lightning.commands.parts.teacher import Teacher
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
 
+_NAMED_AS_TEACHER = "name it in a comment of the config file, as in # {}"  # an option would change the student
+
 
 def settle_start(
     config: Namespace, resumed: Checkpoint | None, start: Checkpoint | None, root: Path, trusted: str
@@ -57,16 +59,21 @@ def settle_teacher(config: Namespace, resumed: Checkpoint | None, root: Path, tr
     Raises:
         UserError: If the model cannot be read, or there are items of a teacher without a teacher.
     """
-    if resumed is not None and config["teacher"] is None:
-        config["teacher"] = resumed.config.get("teacher")
+    if resumed is not None:
+        config["teacher"] = config["teacher"] or resumed.config.get("teacher")
         config["teacher_items"] = config["teacher_items"] or resumed.config.get("teacher_items", 0)
     if config["teacher"] is None:
         if config["teacher_items"]:
             raise UserError(f"--teacher_items is {config['teacher_items']}, but there is no teacher; give --teacher")
         return None
-    source = checkpoint.read(find_checkpoint(config["teacher"], root, "--teacher"), trusted)
+    source = checkpoint.read(find_checkpoint(config["teacher"], root, "--teacher"), trusted, _NAMED_AS_TEACHER)
     config["teacher"] = _recorded(source.path)
     return Teacher(source, open_network(source), config["teacher_items"])
+
+
+def options(config: Namespace) -> tuple[str, ...]:
+    """Options that name the other models of a settled configuration."""
+    return tuple(f"--{name}={config[name]}" for name in ("init_from", "teacher") if config[name] is not None)
 
 
 def _recorded(path: Path) -> str:

@@ -210,5 +210,5 @@ def run(
     made = _files(chosen, model, source, data, facts, weights)
     quality = None if data is None else sample_quality(model, data)
     files = {output / name: content for name, content in made.items()}
-    card = card_text(facts, model.vocabulary, quality).encode()
+    card = card_text(facts, model.vocabulary, quality, "" if data is None else data.loss_note).encode()
     _write({**files, _card_of(output, chosen): card}, output, chosen)

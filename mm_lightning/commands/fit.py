@@ -16,6 +16,7 @@ from mm_lightning.commands.parts.teacher import Teacher, teach
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.files.lists import split_paths
 from mm_lightning.files import remove_partials
+from mm_lightning.networks.base import Network, SequenceNetwork, WindowNetwork
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.block_steps.lightning_counters import limited_batches, steps_of_run
 from mm_lightning.training.callbacks.averaging import averaging_of
@@ -38,6 +39,7 @@ def prepare(
         if getattr(trainer, name) == 0:
             raise UserError(f"trainer.{name} is 0, so that nothing would be trained; raise it")
     datamodule.setup("fit")
+    _check_inputs(model.network, datamodule.block_size)
     if model.network.learning is None:
         raise UserError(f"{type(model.network).__name__} is made of trained networks; fit trains them one by one")
     if model.network.learning == "counting":
@@ -53,6 +55,25 @@ def prepare(
             "with its settings, or start a new run from the average with --init_from"
         )
     trainer.choose_threads(model, datamodule.targets_per_step)
+
+
+def _check_inputs(network: Network, block_size: int | None) -> None:
+    """Check that a network reads what the data give, which follows from its argument `block_size`.
+
+    Raises:
+        UserError: If an own class names the argument otherwise, or means something else by it.
+    """
+    name = type(network).__name__
+    if isinstance(network, WindowNetwork) and block_size != network.block_size:
+        raise UserError(
+            f"model.network {name} reads windows of {network.block_size} ids; its constructor must have this number as "
+            "its argument block_size (docs/extending.md)"
+        )
+    if isinstance(network, SequenceNetwork) and block_size is not None:
+        raise UserError(
+            f"model.network {name} reads whole items, and its argument block_size is that of networks that read "
+            "windows; give the argument another name"
+        )
 
 
 def _is_complete(trainer: Trainer, resumed: Checkpoint) -> bool:

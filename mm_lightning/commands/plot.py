@@ -99,6 +99,8 @@ class Gallery:
             raise UserError(f"{self._network} does not learn by gradient")
         if "optimizer_states" not in self._content:
             raise UserError(f"{self._path} has no state of the optimiser")
+        if (teacher := checkpoint.run_config(self._content, self._path).get("teacher")) is not None:
+            raise UserError(f"{self._path} learned from {teacher} too, which these steps would leave out")
         self._data.load_state_dict(self._content[checkpoint.DATA])
         batches = self._data.train_dataloader()
         step = self._content["global_step"]

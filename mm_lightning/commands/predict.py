@@ -1,6 +1,7 @@
 """The predict command: new items on stdout or in a file."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -116,7 +117,7 @@ def run(
     """
     if trainer.progress_bar_callback is not None:
         raise UserError("trainer.enable_progress_bar is true, but predict has a bar of its own; leave it out")
-    samples = Samples(model, datamodule, sampling, trainer.share)
+    samples = Samples(model, datamodule, sampling, Path(ckpt_path), trainer.share)
     writer = SampleWriter(samples) if trainer.is_global_zero else SampleCounter(samples)
     trainer.callbacks.append(writer)  # type: ignore[attr-defined] # set by a connector
     batches = SampleBatches(samples)

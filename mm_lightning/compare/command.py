@@ -94,4 +94,4 @@ def main(args: list[str]) -> None:
                 sys.stderr.write(f"measured {run.name}\n")
             measured.append(MeasuredGroup(group, measures))
         print(as_text(measured, config["test"]))
-        draw(groups, config["output"])
+        draw(measured, config["output"])

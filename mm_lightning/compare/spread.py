@@ -34,10 +34,10 @@ class Spread:
 
     @property
     def variance(self) -> float | None:
-        """Variance, estimated from the seeds (n - 1); None for one seed."""
+        """Variance, estimated from the seeds (n - 1); None for one seed, or where a value is not finite."""
         if self.is_fixed:
             return 0.0
-        return statistics.variance(self.values) if len(self.values) > 1 else None
+        return statistics.variance(self.values) if len(self.values) > 1 and math.isfinite(self.mean) else None
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class Judgement:
 
     Args:
         difference: Mean of the second group minus mean of the first.
-        p: Probability of a difference as large if only seeds differ; None where the seeds are too few, or a mean is
-            infinite.
+        p: Probability of a difference as large if only seeds differ; None where the seeds are too few.
     """
 
     difference: float
@@ -76,13 +75,11 @@ def judge(first: Spread, second: Spread, num_pairs: int = 1) -> Judgement:
     """Judge the difference of two groups; a group of one seed is judged by the other's spread.
 
     Args:
-        first: A measure of the first group.
+        first: A measure of the first group, finite for each seed.
         second: The same measure of the second group.
         num_pairs: Number of pairs that are looked at; p is multiplied by it (Bonferroni), as chance has more tries.
     """
     difference = second.mean - first.mean
-    if not math.isfinite(difference):  # of counts that give an item no chance
-        return Judgement(difference, None)
     squares, freedom = _error(first, second)
     if squares is None:
         return Judgement(difference, None)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 from mm_lightning.compare.measuring import Measures
@@ -111,8 +110,18 @@ def _steps(runs: Sequence[Run]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
+def loss_note(groups: Sequence[MeasuredGroup]) -> str:
+    """How items count in the losses of groups, for a title; empty where each counts once in all of them."""
+    notes: dict[str, list[str]] = {}
+    for each in groups:
+        notes.setdefault(each.measures[0].loss_note, []).append(each.group.name)
+    if len(notes) == 1:
+        return next(iter(notes))
+    return "; ".join(f"of {', '.join(names)} {note or 'unweighted'}" for note, names in notes.items())
+
+
 def _losses(groups: Sequence[MeasuredGroup], columns: dict[str, Column]) -> list[str]:
-    note = groups[0].measures[0].loss_note
+    note = loss_note(groups)
     rows = [
         [
             each.group.name,
@@ -168,15 +177,28 @@ def _sentence(name: str, pair: tuple[MeasuredGroup, MeasuredGroup], found: Judge
     return f"{start}, {verdict} the spread of seeds ({p})"
 
 
+def _not_finite(name: str, column: Column, each: MeasuredGroup) -> list[str]:
+    """Lines on the runs of a group whose loss is not finite."""
+    lines = []
+    for run, measures in zip(each.group.runs, each.measures, strict=True):
+        loss = column(measures)
+        if loss is not None and not math.isfinite(loss):
+            is_infinite = loss == math.inf
+            reason = "gives an item probability 0, so its loss is infinite" if is_infinite else f"has a loss of {loss}"
+            lines.append(f"{name}: {run.name} of {each.group.name} {reason} and cannot be compared")
+    return lines
+
+
 def _judgements(groups: Sequence[MeasuredGroup], columns: dict[str, Column]) -> list[str]:
     """Judge the groups of the same data against the best of them."""
     lines = []
     for task in dict.fromkeys(each.task for each in groups):
         own = [each for each in groups if each.task == task]
-        num_pairs = len(list(combinations(own, 2)))
         for name, column in columns.items():
-            spreads = [(each, spread) for each in own if (spread := each.spread(column)) is not None]
-            spreads.sort(key=lambda pair: pair[1].mean)
+            lines += [line for each in own for line in _not_finite(name, column, each)]
+            known = [(each, spread) for each in own if (spread := each.spread(column)) is not None]
+            spreads = sorted((pair for pair in known if math.isfinite(pair[1].mean)), key=lambda pair: pair[1].mean)
+            num_pairs = math.comb(len(spreads), 2)
             for each, spread in spreads[1:]:
                 best, lowest = spreads[0]
                 found = judge(lowest, spread, num_pairs)

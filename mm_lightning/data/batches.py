@@ -8,6 +8,7 @@ example by example. Here many batches are gathered at once from tensors already 
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,6 +62,7 @@ class TrainBatches:
         position: Batches that the run has already used, over all epochs.
         rank: Index of this process's share of each global batch, in [0, world_size).
         world_size: Number of shares; n ranks with batches of B together equal one rank with batches of n B.
+        num_repeated: First batches of the first epoch, which are repeated in place of all others; None for no repeats.
 
     Raises:
         UserError: If examples are fewer than shares.
@@ -74,6 +76,7 @@ class TrainBatches:
         position: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        num_repeated: int | None = None,
     ) -> None:
         if len(examples) < world_size:
             raise UserError(f"{len(examples)} training examples cannot be shared by {world_size} devices; use fewer")
@@ -84,6 +87,7 @@ class TrainBatches:
         self.rank = rank
         self.world_size = world_size
         self._global_batch = self.batch_size * world_size  # examples of a batch on all ranks together
+        self._num_repeated = num_repeated
         self._shuffles = EpochShuffles(len(examples), examples.weights, seed)
         self.before_batch: Callable[[], None] = lambda: None  # called while all batches so far are done
 
@@ -102,12 +106,13 @@ class TrainBatches:
         The batches come in parts: they may continue in the next epoch's shuffle, and a long order is made part by part.
         The caller advances the position.
         """
-        end, size = self.position + len(self), self._global_batch
+        end, size, period = self.position + len(self), self._global_batch, self._num_repeated or len(self)
         most = max(1, self._shuffles.most_at_once // size)
         while self.position < end:
-            epoch, first = divmod(self.position, len(self))
-            last = min(len(self), first + end - self.position, first + most)
-            rows = self._shuffles.order(epoch, first * size, last * size).to(self.examples.device)
+            epoch, first = divmod(self.position, period)
+            last = min(period, first + end - self.position, first + most)
+            rows = self._shuffles.order(0 if self._num_repeated else epoch, first * size, last * size)
+            rows = rows.to(self.examples.device)
             yield rows.view(-1, self.world_size, self.batch_size)[:, self.rank]
 
     def _gather(self, order: Tensor) -> Iterator[Batch]:
@@ -171,8 +176,19 @@ class EveryExample:
         self._batches.load_state_dict(state)
 
 
+def _cuts(widths: list[int], limit: int) -> list[int]:
+    """Find where batches begin, so that no batch of two items or more has more positions than the limit."""
+    cuts, widest = [0], 0
+    for i, width in enumerate(widths):
+        widest = max(widest, width)
+        if (i + 1 - cuts[-1]) * widest > limit and i > cuts[-1]:
+            cuts.append(i)
+            widest = width
+    return cuts
+
+
 class ItemBatches:
-    """Batches of whole items for scoring, each item once, sorted by length to save padding.
+    """Batches of whole items for scoring, each item once.
 
     All processes have equally many batches: DDP sends the buffers of a network from process to process with each batch.
 
@@ -181,25 +197,27 @@ class ItemBatches:
         tags: (num_items, ...) values per item, returned with the item's batch.
         rank: Index of this process's share of the items, in [0, world_size).
         world_size: Number of shares.
+        is_sorted: Whether items are sorted by length, which saves padding. The first batches then have the shortest
+            items, so their mean loss is not that of all items.
 
     Raises:
         UserError: If items are fewer than shares.
     """
 
-    def __init__(self, items: EncodedItems, tags: Tensor, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, items: EncodedItems, tags: Tensor, rank: int = 0, world_size: int = 1, is_sorted: bool = True
+    ) -> None:
         if len(items.lengths) < world_size > 1:
             raise UserError(f"{len(items.lengths)} items cannot be shared by {world_size} devices; use fewer")
         self.examples = PaddedItems(items)
         self.tags = tags
-        order = items.lengths.argsort(stable=True)
-        widest = order[world_size - 1 :: world_size]  # of the items that the processes take at the same place
-        widths = (items.lengths[widest] + 1).tolist()
-        order = order[rank::world_size]
+        lengths = items.lengths
+        order = lengths.argsort(stable=True) if is_sorted else torch.arange(len(lengths), device=lengths.device)
+        widths = (lengths[order] + 1).cpu().numpy()
+        places = np.arange(0, len(order) - world_size + 1, world_size)  # all processes have an item for each
         limit = min(_MAX_SCORED_POSITIONS, _MAX_SCORED_LOGITS // items.vocab_size)
-        cuts = [0]
-        for i, width in enumerate(widths):
-            if (i + 1 - cuts[-1]) * width > limit and i > cuts[-1]:
-                cuts.append(i)
+        cuts = _cuts(np.maximum.reduceat(widths, places).tolist(), limit)  # items behind the last place belong to it
+        order = order[rank::world_size]
         ends = [*cuts[1:], len(order)]
         self._rows = [order[start:end] for start, end in zip(cuts, ends, strict=True) if end > start]
 

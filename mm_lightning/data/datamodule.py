@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 from typing_extensions import override
 
@@ -23,8 +24,9 @@ class ItemsDataModule(SplitItems, pl.LightningDataModule):
     """Items of a text file, one per line, split 80/10/10 by item.
 
     Args:
-        path: UTF-8 text file with one item per line, or a table (.csv, .tsv). Several files, separated by commas or as
-            a list, are one list. data/names.txt and data/sentences.txt come with the package.
+        path: Text file with one item per line, or a table (.csv, .tsv), in UTF-8, or UTF-16 with a byte order mark.
+            Several files, separated by commas or as a list, are one list. data/names.txt and data/sentences.txt come
+            with the package.
         split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting; all removes
             repeats and trains on every item, without dev and test.
         batch_size: Examples per optimiser step and device; null for all examples. An example is a window,
@@ -110,11 +112,20 @@ class ItemsDataModule(SplitItems, pl.LightningDataModule):
 
     @override
     def train_dataloader(self) -> Iterable[Any]:
-        """Make shuffled batches of the train split, from the position of the resumed run on."""
-        self._batches = TrainBatches(self._examples(self.examples), self.batch_size, self.seed, 0, *self._share)
-        if self._state:
-            self._batches.load_state_dict(self._state)
+        """Make shuffled batches of the train split, from the position of the run on."""
+        examples, is_reload = self._examples(self.examples), self._trainer().train_dataloader is not None
+        state = self._batches.state_dict() if self._batches is not None and is_reload else self._state
+        self._batches = TrainBatches(examples, self.batch_size, self.seed, 0, *self._share, self._num_repeated())
+        if state:
+            self._batches.load_state_dict(state)
         return self._batches if self.make_loader is None else self.make_loader(self._batches)
+
+    def _num_repeated(self) -> int | None:
+        """Number of batches to overfit on, `overfit_batches` or their share; None for all batches."""
+        trainer = self._trainer()
+        limit: int | float = trainer.overfit_batches  # type: ignore[attr-defined] # set by Lightning
+        num_batches = self.batches_per_epoch(trainer.world_size)
+        return (min(limit, num_batches) if isinstance(limit, int) else int(limit * num_batches)) or None
 
     def dev_examples(self, count: int) -> tuple[Tensor, Tensor]:
         """Gather the first examples of the dev split, or of the train split where nothing is held out, as x and y."""
@@ -131,26 +142,27 @@ class ItemsDataModule(SplitItems, pl.LightningDataModule):
         """Make batches of the items of the dev split; none in a fit where nothing is held out."""
         if not len(self.splits.dev) and self._trainer().state.fn == TrainerFn.FITTING:
             return []
-        return self._held_out_batches(self.splits.dev)
+        return self._held_out_batches(self.splits.dev, self._trainer().limit_val_batches)
 
     @override
     def test_dataloader(self) -> ItemBatches:
         """Make batches of the items of the test split."""
-        return self._held_out_batches(self.splits.test)
+        return self._held_out_batches(self.splits.test, self._trainer().limit_test_batches)
 
-    def _held_out_batches(self, items: Items) -> ItemBatches:
+    def _held_out_batches(self, items: Items, limit: int | float) -> ItemBatches:
         if not len(items):
             raise UserError(
                 f"data.split is {self.split}, which holds nothing out of {self.path}; "
                 "give other data with --data.path and --data.split unique"
             )
-        return self.item_batches(items)
+        is_whole = isinstance(limit, float) and limit == 1  # a part, cut from the shuffled items, has all lengths
+        return self.item_batches(items, is_sorted=is_whole)
 
-    def item_batches(self, items: Items) -> ItemBatches:
-        """Make batches of this rank's share of the items, with the tags of `tagged`."""
+    def item_batches(self, items: Items, is_sorted: bool = True) -> ItemBatches:
+        """Make batches of this rank's share of the items, sorted by length or not, with the tags of `tagged`."""
         encoded = encode(items, self.vocabulary).to(self._device)
         tags = tagged(items, self.is_in_training(items)).to(encoded.stream.device)
-        return ItemBatches(encoded, tags, *self._share)
+        return ItemBatches(encoded, tags, *self._share, is_sorted)
 
     @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -164,7 +176,19 @@ class ItemsDataModule(SplitItems, pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there. Lightning restores its loops' own record of loaders in some cases only."""
         self._state = state_dict
-        self.setup("fit")
+        if self.trainer is None or self.trainer.state.fn not in (TrainerFn.VALIDATING, TrainerFn.TESTING):
+            self.setup("fit")
+        elif (note := self.note_on_other_data(state_dict["digest"])) is not None:
+            rank_zero_info(note)
+
+    def note_on_other_data(self, digest: str) -> str | None:
+        """A note where the data are not those of a digest, which is that of a checkpoint to measure."""
+        if self.digest == digest:
+            return None
+        return (
+            f"{self.path} (split {self.split}) is not what this checkpoint was trained on; unseen are here the items "
+            "that are not in the train split of this file, and some of them may have been trained on"
+        )
 
     @property
     def _device(self) -> torch.device:

@@ -115,8 +115,9 @@ def split_items(items: Items, how: SplitName, source: str) -> Splits:
     indices = {"train": shuffled[:dev_start], "dev": shuffled[dev_start:test_start], "test": shuffled[test_start:]}
     for name, selected in indices.items():
         if not len(selected):
+            counted = ("different " if how == "unique" else "") + ("item" if num_groups == 1 else "items")
             raise UserError(
-                f"{source} has {num_groups} items, which leaves the {name} split empty; at least 6 are needed"
+                f"{source} has {num_groups} {counted}, which leaves the {name} split empty; at least 6 are needed"
             )
     if groups is None:
         return Splits(*(items.take(selected) for selected in indices.values()))

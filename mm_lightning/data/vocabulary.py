@@ -147,11 +147,13 @@ class WordVocabulary(Vocabulary):
         """Collect the most frequent words, by falling count and then by first occurrence.
 
         Args:
-            sentences: The sentences to count in.
+            sentences: The sentences to count in, each as often as its weight says.
             max_size: Largest number of ids, including the boundary and `<unk>`; None for every word.
         """
-        tokens, _ = sentences.tokens()
-        hashes, first, counts = np.unique(tokens.hashes(), return_index=True, return_counts=True)
+        tokens, lengths = sentences.tokens()
+        hashes, first, inverse = np.unique(tokens.hashes(), return_index=True, return_inverse=True)
+        counts = np.zeros(len(hashes), np.int64)
+        np.add.at(counts, inverse, 1 if sentences.weights is None else np.repeat(sentences.weights, lengths))
         order = np.lexsort((first, -counts))
         order = order[hashes[order] != Items.from_strings([UNKNOWN]).hashes()]  # the text may contain `<unk>` itself
         selected = order if max_size is None else order[: max_size - 2]

@@ -50,13 +50,14 @@ def measures_of(losses: Mapping[str, Loss], quality: Comparison) -> Measures:
     return result | {("samples", name): float(value) for name, value in row.items() if value is not None}
 
 
-def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None) -> str:
+def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None, loss_note: str = "") -> str:
     """Write the card.
 
     Args:
         facts: The facts.
         vocabulary: The vocabulary of the model.
         quality: Measures of samples; None if the data are not at hand.
+        loss_note: How items count in the losses; empty where each counts once.
     """
     parts = [
         _head(facts, {} if quality is None else measures_of(facts.losses, quality)),
@@ -66,7 +67,7 @@ def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None) 
         _use(facts),
         _data(facts, vocabulary),
         _training(facts),
-        *_results(facts, quality),
+        *_results(facts, quality, loss_note),
         _limits(quality, has_words=isinstance(vocabulary, WordVocabulary)),
     ]
     return "\n\n".join(parts) + "\n"
@@ -122,7 +123,7 @@ def _training(facts: Facts) -> str:
     return f"{text}\n\n{facts.steps:,} optimiser steps, seed {facts.seed}. {versions}. Exported on {facts.date}."
 
 
-def _results(facts: Facts, quality: Comparison | None) -> list[str]:
+def _results(facts: Facts, quality: Comparison | None, loss_note: str) -> list[str]:
     """The sections of losses and of samples."""
     if quality is None:
         return ["## Results\n\nNothing was measured: the data were not at hand."]
@@ -131,8 +132,9 @@ def _results(facts: Facts, quality: Comparison | None) -> list[str]:
         unseen = "" if loss.unseen is None else f"{loss.unseen:.4f}"
         rows.append(f"| {split} | {loss.num_items:,} | {loss.all:.4f} | {unseen} |")
     held_out = "" if "dev" in facts.losses else " No item is held out, so the loss says little; see Training."
+    unit = f"Nats per target{loss_note and f', {loss_note}'}"
     return [
-        f"## Loss\n\nNats per target; the end of an item is a target.{held_out}\n\n" + "\n".join(rows),
+        f"## Loss\n\n{unit}; the end of an item is a target.{held_out}\n\n" + "\n".join(rows),
         f"## Samples\n\nMeasures of the command `quality`, seed 42.\n\n```text\n{as_text(quality)}\n```",
     ]
 

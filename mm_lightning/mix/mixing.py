@@ -56,19 +56,22 @@ class Mixed:
         loss: Loss of the mixture on the dev split.
         left_out: Names of the runs whose weight would be next to nothing.
         part: The number of measured items if they are a part of the dev split, else None.
+        loss_note: How items count in the losses; empty where each counts once.
     """
 
     members: list[Member]
     loss: DevLoss
     left_out: list[str]
     part: int | None
+    loss_note: str
 
     def lines(self) -> list[str]:
         """The table for people."""
-        measured = "" if self.part is None else f", on {self.part:,} items"
+        note = self.loss_note and f", {self.loss_note}"
+        measured = note + ("" if self.part is None else f", on {self.part:,} items")
         rows = [f"  {_shown(each.loss)}  {each.weight:5.2f}  {each.run.name}" for each in self.members]
         left_out = [f"left out: {name}, which would make the mixture no better" for name in self.left_out]
-        mixed = f"val/loss of the mixture: {_shown(self.loss)}; the weights are chosen on the same items"
+        mixed = f"val/loss of the mixture: {_shown(self.loss)}{note}; the weights are chosen on the same items"
         return [f"val/loss of each network{measured}, and its weight:", *rows, *left_out, mixed]
 
 
@@ -103,14 +106,17 @@ def _part(items: Items, max_targets: int, vocabulary: Vocabulary) -> Items:
 
 def _predict(
     runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object]
-) -> tuple[list[_Predictions], int | None]:
-    """Compute the predictions of each run on the dev split, or on a part of it with this number of items.
+) -> tuple[list[_Predictions], int | None, str]:
+    """Compute the predictions of each run on the dev split, or on a part of it.
+
+    Returns:
+        The predictions; the number of items of the part, None for the whole split; and how items count in losses.
 
     Raises:
         UserError: If runs differ in data or tokens, or nothing is held out.
     """
     results, tasks = [], []
-    part = None
+    part, note = None, ""
     for run in runs:
         if "network" in run.foreign_classes:
             raise UserError(f"{run.name} has a network of another package, which mix cannot take; leave it out")
@@ -122,11 +128,12 @@ def _predict(
         if tasks[-1] != tasks[0]:
             raise UserError(f"{runs[0].name} and {run.name} differ in data, split, tokens or labels; mix runs of one")
         items = _part(dev, _MAX_NUMBERS // (len(model.vocabulary) * len(runs)), model.vocabulary)
+        note = data.loss_note
         part = len(items) if len(items) < len(dev) else None
         batches = predictions(model.network, data.item_batches(items))
         results.append(_Predictions(*map(torch.cat, zip(*batches, strict=True))))
         tell(run.name)
-    return results, part
+    return results, part, note
 
 
 def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object]) -> Mixed:
@@ -140,7 +147,7 @@ def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object
     Raises:
         UserError: If runs cannot be mixed, or one of them alone is best.
     """
-    measured, part = _predict(runs, data_path, tell)
+    measured, part, note = _predict(runs, data_path, tell)
     targets, tags = measured[0].targets, measured[0].tags
     log_p = torch.stack([each.log_p for each in measured], 2)  # (num_targets, V, networks)
     weights = fit_powers(log_p, targets, tags[:, 1])
@@ -151,7 +158,7 @@ def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object
     members = [Member(runs[i], weights[i], measured[i].loss()) for i in kept]
     mean = geometric_mean(log_p, torch.tensor(weights, dtype=torch.float64))
     left_out = [run.name for i, run in enumerate(runs) if i not in kept]
-    return Mixed(members, _Predictions(mean, targets, tags).loss(), left_out, part)
+    return Mixed(members, _Predictions(mean, targets, tags).loss(), left_out, part, note)
 
 
 def save(mixed: Mixed, path: Path) -> None:

@@ -14,7 +14,8 @@ class SweepOptions:
     """The search.
 
     Args:
-        base: Config file of a fit, from which every trial starts, for example configs/mlp.yaml.
+        base: Config file of a fit, from which every trial starts, for example configs/mlp.yaml, or the config.yaml of a
+            run.
         space: Settings to search, by dotted key, such as model.network.init_args.hidden_dim. Each is {int: [50, 400]},
             {float: [0.001, 1]} or {choice: [256, 512]}. A range can have log: true, to search each power of ten
             equally, or step: s.

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from mm_lightning import UserError
 from mm_lightning.cli.devices import on_one_device
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.sweep.options import SweepOptions
-from mm_lightning.sweep.settings import Settings, flatten, read_settings, set_value
+from mm_lightning.sweep.settings import Settings, flatten, full_keys, read_settings, set_value
 from mm_lightning.sweep.space import Point, Space, grid_size, parse_space
 from mm_lightning.sweep.storage.opening import check_storage
 
@@ -29,8 +30,9 @@ class Plan:
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
             raise UserError(f"name is {self.name!r}; give one that a folder can have")
         check_storage(options.storage)
-        self.space: Space = parse_space(options.space)
-        self.fixed = {**options.fixed, **overrides}
+        self._space_forms = full_keys(options.space, "space")
+        self.space: Space = parse_space(self._space_forms)
+        self.fixed = {**full_keys(options.fixed, "fixed"), **full_keys(overrides, "the command line")}
         if both := sorted(self.fixed.keys() & self.space.keys()):
             raise UserError(f"{both[0]} is fixed and stands in space too; leave one out")
         self.num_trials = self._num_trials()
@@ -53,9 +55,15 @@ class Plan:
         return result
 
     @property
+    def loss_note(self) -> str:
+        """How items count in val/loss; empty where each counts once."""
+        data = self.settings({}).get("data")
+        return Columns(weight=data.get("weight") if isinstance(data, dict) else None).loss_note
+
+    @property
     def identity(self) -> dict[str, Settings]:
         """Plain data that must be equal for trials to be comparable."""
-        return {"base": dict(flatten(self.base)), "fixed": self.fixed, "space": self.options.space}
+        return {"base": dict(flatten(self.base)), "fixed": self.fixed, "space": self._space_forms}
 
     def _num_trials(self) -> int:
         wanted = self.options.trials

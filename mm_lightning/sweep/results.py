@@ -45,7 +45,8 @@ def summary(study: Study) -> str:
     lines = [f"{study.plan.name}: {len(study.finished)} of {study.plan.num_trials} trials are done: {states}"]
     if best := study.ranking[:_MAX_TABLE_ROWS]:
         names = _short_names(list(study.plan.space))
-        rows: list[list[str]] = [["trial", "val/loss", *names.values()]]
+        note = study.plan.loss_note
+        rows: list[list[str]] = [["trial", f"val/loss{note and f' {note}'}", *names.values()]]
         rows += [[str(t.number), f"{t.value:.4f}", *(_format(t.params[key]) for key in names)] for t in best]
         lines += ["", *aligned(rows)]
     if importances := study.importances():

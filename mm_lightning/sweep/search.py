@@ -5,7 +5,7 @@ import os
 import shlex
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -95,12 +95,14 @@ def _run_trials(study: Study, signals: StopSignals, tell: Callable[[str], None])
     while (trial := _next_trial(study, signals, tell)) is not None:
         try:
             outcome = _train(study, trial, signals)
+            if outcome.state == TrialState.FAIL:
+                _check_base(study.plan)
             finished = study.finish(trial, outcome)
         except UpdateFinishedTrialError:
             study.give_back(trial)
             tell(f"trial {trial.number} went to another worker after a long pause of this one; no result is kept here")
             continue
-        except BaseException as error:  # a stop signal or a bug
+        except BaseException as error:  # a stop signal, a bug, or a fault of all trials, such as data that are gone
             error.add_note(f"trial {trial.number}: {trial.params}")
             study.give_back(trial)
             raise
@@ -108,6 +110,18 @@ def _run_trials(study: Study, signals: StopSignals, tell: Callable[[str], None])
             results.write_rows(study)
             results.write_best(study)
         tell(results.describe(study, finished))
+
+
+def _check_base(plan: Plan) -> None:
+    """Build the base after a failed trial.
+
+    Raises:
+        UserError: If that fails too, as where the data are gone: every later trial would fail for the same reason.
+    """
+    try:
+        trials.check_base(plan)
+    except UserError as error:
+        raise UserError(f"{error}; finished trials are kept, and the same command goes on") from None
 
 
 def _next_trial(study: Study, signals: StopSignals, tell: Callable[[str], None]) -> optuna.Trial | None:
@@ -124,8 +138,8 @@ def _next_trial(study: Study, signals: StopSignals, tell: Callable[[str], None])
     return trial
 
 
-def _listed(numbers: Iterable[int]) -> str:
-    return f"trials {', '.join(map(str, sorted(numbers)))}"
+def _listed(numbers: Collection[int]) -> str:
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, sorted(numbers)))}"
 
 
 def _train(study: Study, trial: optuna.Trial, signals: StopSignals) -> Outcome:
@@ -154,6 +168,10 @@ def _print_results(study: Study) -> None:
     with study.folder_lock:
         results.write_rows(study)  # again, for a worker that was killed before it wrote them
         best = results.write_best(study)
+    running = [trial.number for trial in study.trials if not trial.state.is_finished()]
+    if best is None and running:
+        print(f"\nno trial is complete yet; other workers train {_listed(running)}")
+        return
     if best is None:
         raise UserError(f"no trial was completed; the last is {results.describe(study, study.finished[-1])}")
     print(f"\nbest settings: {best}\ntrain them:    python -m mm_lightning fit --config {shlex.quote(str(best))}")

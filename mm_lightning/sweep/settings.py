@@ -1,16 +1,28 @@
 """The nested settings of a `fit`, as its config file has them: read from YAML, and set by dotted key."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing.config_files import read_config
+from mm_lightning.commands.parts.parsing.wording import CLASS_MODULES
 from mm_lightning.files import find_shipped
 
 Settings = dict[str, Any]
+
+_CLASS_ARGUMENT = re.compile(  # such as model.optimizer.lr
+    rf"^({'|'.join(map(re.escape, CLASS_MODULES))})\.(?!(?:class_path|init_args|dict_kwargs)(?:\.|$))"
+)
+_NOT_OF_TRIALS = {  # options of `fit` that no trial follows, each with the value that asks for nothing
+    "ckpt_path": None,
+    "init_from": None,
+    "teacher": None,
+    "teacher_items": 0,
+    "seeds": 1,
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -35,10 +47,10 @@ def parse_value(text: str) -> Any:
 
 
 def read_settings(base: str) -> Settings:
-    """Read a config file.
+    """Read a config file; the config of a run is one too.
 
     Raises:
-        UserError: If the file cannot be read or holds no settings.
+        UserError: If the file cannot be read, holds no settings, or has an option of `fit` that no trial follows.
     """
     try:
         content = yaml.load(read_config(find_shipped(base)), _Loader)
@@ -46,7 +58,35 @@ def read_settings(base: str) -> Settings:
         raise UserError(f"base {base} is no YAML: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f"base {base} holds no settings; give the configuration of a fit")
+    for key, nothing in _NOT_OF_TRIALS.items():
+        value = content.pop(key, None)
+        if value not in (None, nothing):
+            raise UserError(f"base {base} has {key}: {value}, which trials do not follow; leave it out")
     return content
+
+
+def full_keys(settings: Mapping[str, Any], place: str) -> Settings:
+    """Write each dotted key as a config file has it: `model.optimizer.init_args.lr` for `model.optimizer.lr`.
+
+    Args:
+        settings: Values by dotted key.
+        place: The place of the keys, for errors.
+
+    Raises:
+        UserError: If a key appends to a list, or stands twice.
+    """
+    result: Settings = {}
+    for key, value in settings.items():
+        if key.endswith("+"):
+            raise UserError(
+                f"{key} appends to a list, and a sweep sets whole values; put the list into base, or give "
+                f"{key.removesuffix('+')} with all elements"
+            )
+        full = _CLASS_ARGUMENT.sub(r"\1.init_args.", key)
+        if full in result:
+            raise UserError(f"{place} has {full} twice; leave one out")
+        result[full] = value
+    return result
 
 
 def flatten(settings: Settings, section: str = "") -> Iterator[tuple[str, Any]]:

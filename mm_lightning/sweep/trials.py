@@ -133,6 +133,16 @@ def _name_setting(setting: str, is_expected: Callable[[Exception], bool]) -> Ite
         raise
 
 
+def check_base(plan: Plan) -> Trainer:
+    """Build the base of a plan, with what is fixed, and return its Trainer.
+
+    Raises:
+        UserError: If it cannot be built; the message names the base.
+    """
+    with _name_setting(f"base {plan.options.base}{' with what is fixed' if plan.fixed else ''}", is_refusal):
+        return build(plan.settings({})).trainer
+
+
 def check(plan: Plan) -> Trainer:
     """Refuse a plan whose trials cannot start, before any file of it is written; say which settings have no effect.
 
@@ -143,8 +153,7 @@ def check(plan: Plan) -> Trainer:
         UserError: If a key or a value is invalid; the message names the key.
     """
     refuse_derived(f"--{key}" for key in (*plan.fixed, *plan.space))
-    with _name_setting(f"base {plan.options.base}{' with what is fixed' if plan.fixed else ''}", is_refusal):
-        trainer = build(plan.settings({})).trainer
+    trainer = check_base(plan)
     for key, distribution in plan.space.items():
         for value in extremes(distribution):
             with _name_setting(f"space {key} at {value}", can_be_refusal):  # the base without this value is valid

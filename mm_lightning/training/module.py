@@ -20,7 +20,13 @@ from mm_lightning.evaluation.loss import DIVERGENCE_FACTOR, NOT_NUMBERS, Running
 from mm_lightning.evaluation.split_loss import BY_LABEL, SplitLoss
 from mm_lightning.networks.building import NetworkFactory, build, shared
 from mm_lightning.training import checkpoint
-from mm_lightning.training.block_steps.lightning_counters import Done, prepare_restart, settle_counters, steps_of_fit
+from mm_lightning.training.block_steps.lightning_counters import (
+    Done,
+    is_between_steps,
+    prepare_restart,
+    settle_counters,
+    steps_of_fit,
+)
 from mm_lightning.training.optimization import Optimization, check_length
 from mm_lightning.training.processes.collectives import gathered, over_processes
 from mm_lightning.training.run_folders import newest_checkpoint
@@ -92,7 +98,8 @@ class LanguageModel(pl.LightningModule):
             check_length([schedule.state_dict()], num_steps)
         config: LRSchedulerConfigType = {"scheduler": schedule, "interval": "step"}
         if isinstance(schedule, ReduceLROnPlateau):
-            config |= {"interval": "epoch", "monitor": schedule.monitor}
+            never = 1 << 62  # epochs between two steps by Lightning; `PlateauSteps` takes them
+            config |= {"interval": "epoch", "frequency": never, "monitor": schedule.monitor}
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def _is_in_fit(self) -> bool:
@@ -109,8 +116,7 @@ class LanguageModel(pl.LightningModule):
         steps = self.stepper.run(self.trainer, batch)
         if steps is None:
             return None
-        is_whole = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0 or self.trainer.is_last_batch
-        self._log_losses(steps, first, is_whole)
+        self._log_losses(steps, first, is_between_steps(self.trainer))
         return steps.objective
 
     def _log_losses(self, steps: Steps, first: int, is_whole: bool) -> None:

@@ -100,7 +100,7 @@ class Optimization:
                 schedule that spans the run.
 
         Raises:
-            UserError: If the schedule spans a run without an end, or torch refuses a setting.
+            UserError: If the schedule spans a run without an end or one too short, or torch refuses a setting.
         """
         if self.lr_scheduler is None:
             return None
@@ -111,6 +111,7 @@ class Optimization:
             steps = horizon()
             if steps == math.inf:
                 raise UserError(f"the run has no end for the schedule to reach; {_SET_END}")
+            _check_rise(self.lr_scheduler, int(steps))
             schedule = self.lr_scheduler(optimizer, total_steps=int(steps))  # type: ignore[call-arg] # of a partial
             self._check_step(copy.deepcopy(schedule))
             return schedule
@@ -194,6 +195,16 @@ def _refuse_short(length: float, num_steps: float) -> None:
             f"model.lr_scheduler has {length} steps, but the run has {int(num_steps)} (trainer.max_steps or "
             f"max_epochs), and would go on after the schedule's end; leave its total_steps and epochs out "
             "to follow the run"
+        )
+
+
+def _check_rise(make_schedule: LRSchedulerCallable, num_steps: int) -> None:
+    """Refuse a OneCycleLR whose rate rises within the first step: torch divides by the steps after it."""
+    share = getattr(make_schedule, "keywords", {}).get("pct_start", math.nan)
+    if share * num_steps == 1:
+        raise UserError(
+            f"model.lr_scheduler: a run of {num_steps} steps is too short for pct_start {share}, with which the rate "
+            "rises in one step; raise trainer.max_steps or max_epochs, or change pct_start"
         )
 
 

@@ -22,7 +22,7 @@ class Steps(NamedTuple):
     """Losses and learning rates of the optimiser steps in one call.
 
     Args:
-        losses: Loss of each step's batch (n,), in nats per target.
+        losses: Loss of each step's batch (n,), in nats per target; none of a batch that is evaluated again.
         rates: Learning rate of each step.
         objective: The loss for Lightning to minimise; None where the steps are already done.
     """
@@ -91,11 +91,15 @@ class SingleSteps(_BatchStepper):
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._batch_index = -1  # over all epochs, of the last batch
 
     def run(self, trainer: pl.Trainer, batch: Batch) -> Steps:
-        """Compute the loss of a batch, for Lightning to minimise."""
+        """Compute the loss of a batch, for Lightning to minimise; LBFGS evaluates a batch several times."""
         x, y = batch
         loss = cross_entropy(self._network(x), y) * rank_weight(trainer, y)
+        last, self._batch_index = self._batch_index, trainer.fit_loop.total_batch_idx
+        if last == self._batch_index:
+            return Steps(loss.new_empty(0), [], loss)
         return Steps(loss.detach()[None], [trainer.optimizers[0].param_groups[0]["lr"]], loss)
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning_utilities.core.rank_zero import rank_zero_info, rank_zero_only
@@ -22,11 +23,17 @@ from mm_lightning.networks.parts.bfloat16 import has_bfloat16
 from mm_lightning.networks.parts.threads import use_one_thread_if_small
 from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.block_loader import BlockLoader
-from mm_lightning.training.block_steps.lightning_counters import steps_until_next_event
+from mm_lightning.training.block_steps.lightning_counters import (
+    is_between_steps,
+    limited_batches,
+    steps_until_next_event,
+)
 from mm_lightning.training.block_steps.settings import BlockSettings
 from mm_lightning.training.block_steps.stepper import BlockSteps
 from mm_lightning.training.callbacks.averaging import arrange_averaging, averaging_of, check_averaging
-from mm_lightning.training.callbacks.checkpoints import RunCheckpoint
+from mm_lightning.training.callbacks.checkpoints import RunCheckpoint, check_validation_interval
+from mm_lightning.training.callbacks.milestones import ValidationMilestones
+from mm_lightning.training.callbacks.plateau import PlateauSteps
 from mm_lightning.training.callbacks.run_loggers import join_run
 from mm_lightning.training.checkpoint import Checkpoint, load_model
 from mm_lightning.training.checkpoint.lightning_io import AtomicCheckpointIO
@@ -80,6 +87,15 @@ class Trainer(pl.Trainer):
         self.run_folder: Path | None = None
         self._logs_to_run = kwargs.get("logger") in (None, True)
 
+    @property
+    def should_stop(self) -> bool:
+        """Whether the run is to end, which it does after a whole optimiser step: so no checkpoint loses gradients."""
+        return self._is_to_stop and is_between_steps(self)
+
+    @should_stop.setter
+    def should_stop(self, is_to_stop: bool) -> None:
+        self._is_to_stop = is_to_stop
+
     def fit(  # type: ignore[override] # narrower types
         self,
         model: LanguageModel,
@@ -96,9 +112,11 @@ class Trainer(pl.Trainer):
             weights_only: True or None; checkpoints are always read without running code.
 
         Raises:
-            UserError: If early stopping watches a metric that there is not.
+            UserError: If validations come within a step, or early stopping watches a metric that there is not.
         """
+        check_validation_interval(self, max(1, limited_batches(self, datamodule.batches_per_epoch(self.world_size))))
         model.use_stepper(self._make_stepper(model, datamodule))
+        self._arrange_callbacks()
         arrange_averaging(self, model)
         try:
             super().fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=weights_only)
@@ -106,6 +124,13 @@ class Trainer(pl.Trainer):
             if unknown := _UNKNOWN_METRIC.match(str(error)):
                 raise UserError(f"EarlyStopping: monitor is {unknown[1]}; give one of {unknown[2]}") from None
             raise
+
+    def _arrange_callbacks(self) -> None:
+        """Add the steps of a plateau schedule; let milestones decide behind all callbacks that can end the run."""
+        callbacks: list[Callback] = self.callbacks  # type: ignore[attr-defined] # set by a connector
+        others = [each for each in callbacks if not isinstance(each, PlateauSteps | ValidationMilestones)]
+        milestones = [each for each in callbacks if isinstance(each, ValidationMilestones)]
+        callbacks[:] = [*others, PlateauSteps(), *milestones]
 
     def _make_stepper(self, model: LanguageModel, datamodule: ItemsDataModule) -> Stepper:
         """Choose the stepper of a fit, and the loader that the stepper needs."""
@@ -176,28 +201,25 @@ class Trainer(pl.Trainer):
                 rank_zero_info(f"{resumed.path} is not where its run stopped: going on in {self.run_folder}")
         assert self.run_folder is not None
         if self._logs_to_run:
-            self.logger = TensorBoardLogger(
-                self.run_folder.parent,
-                name="",
-                version=self.run_folder.name,
-                default_hp_metric=False,
-                # hides points of a killed run after its checkpoint; TensorBoard heeds such a mark from the second on
-                purge_step=0 if resumed is None else resumed.step + 1,
-            )
+            self.logger = TensorBoardLogger(self.run_folder.parent, name="", default_hp_metric=False)
         for logger in self.loggers:
             join_run(logger, self.run_folder, None if resumed is None else resumed.step)
 
     def discard_run(self) -> None:
         """Remove the folder of a run without a checkpoint."""
         if self.run_folder is not None and not any((self.run_folder / CHECKPOINTS).glob("*.ckpt")):
-            shutil.rmtree(self.run_folder)
+            self._remove_run()
 
     def end_trial(self) -> None:
         """Remove the folder of a run with fast_dev_run, which tries the settings in a few steps and leaves nothing."""
-        if self.fast_dev_run and self.run_folder is not None:  # type: ignore[attr-defined] # set by a connector
-            if self.is_global_zero:
-                shutil.rmtree(self.run_folder)
-            self.run_folder = None
+        if self.fast_dev_run:  # type: ignore[attr-defined] # set by a connector
+            self._remove_run()
+
+    def _remove_run(self) -> None:
+        """Remove the run folder, if there is one; only the first process has one."""
+        if self.run_folder is not None:
+            shutil.rmtree(self.run_folder)
+        self.run_folder = None
 
     @property
     def share(self) -> tuple[int, int]:

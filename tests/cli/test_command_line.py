@@ -425,11 +425,13 @@ def test_help_describes_every_argument_of_ours(tmp_path, command):
 
 
 def test_the_console_script_is_the_same_command(tmp_path):
-    """Catches an entry point whose return value becomes the exit status."""
+    """Catches an entry point whose return value becomes the exit status, and that finds no class of the user."""
     script = Path(sys.executable).with_name("mm-lightning")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    options = [str(arg) for arg in (*FIT, "--trainer.max_steps", 5, "--data.path", tmp_path / "words.txt")]
+    own = ("--model.network", "own_net.Own", "--model.network.block_size", 3)
+    options = [str(arg) for arg in (*FIT, *own, "--trainer.max_steps", 5, "--data.path", tmp_path / "words.txt")]
     (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    (tmp_path / "own_net.py").write_text("from mm_lightning.networks import MLP\nclass Own(MLP):\n    pass\n")
     result = subprocess.run([script, *options], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "MmLightningCLI" not in result.stderr

@@ -15,7 +15,7 @@ import mm_lightning.networks
 from mm_lightning import UserError
 from mm_lightning.cli import application
 from mm_lightning.cli.options import refusals
-from mm_lightning.cli.options.arguments import ordered
+from mm_lightning.cli.options.arguments import ordered, peek
 from mm_lightning.cli.options.refusals import refuse_early
 from mm_lightning.commands.parts.parsing.source import arguments
 
@@ -170,6 +170,30 @@ def test_a_right_config_is_left_to_the_parser(settings, options, tmp_path, monke
     refuse_early(ordered(["fit", "--config", str(tmp_path / "a.yaml"), *options.split()]))
 
 
+@pytest.mark.parametrize("later", ["d.yaml", "{path: data/names.txt}"])
+def test_data_given_as_a_whole_are_left_to_the_parser(tmp_path, monkeypatch, later):
+    """Catches a list of a config that is missed, although a later file of settings names another."""
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(changed(data__path="nosuch.txt")))
+    (tmp_path / "b.yaml").write_text("data: {path: [data/names.txt]}\n")
+    first = ["fit", "--config", str(tmp_path / "a.yaml")]
+    refuse_early(ordered([*first, "--data", later]))
+    refuse_early(ordered([*first, "--config", str(tmp_path / "b.yaml")]))
+
+
+def test_numbers_as_yaml_writes_them(tmp_path):
+    """Catches a hexadecimal number of a config that the command line would not take."""
+    (tmp_path / "a.yaml").write_text("trainer: {max_steps: 0x10, max_epochs: ~}\nmodel: {network: MLP}\n")
+    refuse_early(ordered(["fit", "--config", str(tmp_path / "a.yaml")]))
+
+
+def test_null_is_no_checkpoint():
+    """Catches an option against a setting of a config that is taken for a file."""
+    line = ["fit", "--config", str(ROOT / "configs/mlp.yaml"), "--teacher", "null", "--init_from", "null"]
+    refuse_early(ordered(line))
+    assert peek(ordered([*line, "--ckpt_path", "null"])).ckpt_path is None
+
+
 def test_parts_of_a_config_that_are_named_twice(tmp_path):
     """Catches an alias or a merged part that is refused."""
     text = "trainer: &a {max_steps: 3}\nlast: {every_n_train_steps: 5}\ndata:\n  <<: *a\n"
@@ -183,12 +207,17 @@ def test_own_networks_have_their_own_arguments(tmp_path, monkeypatch):
     (tmp_path / "own_net.py").write_text(
         "import mm_lightning.networks as nets\nraise RuntimeError\n"
         "class Wide(nets.MLP):\n    def __init__(self, vocab_size, width=3, **kwargs):\n        pass\n"
+        "Size = Literal['small', 'large']\n"
+        "class Sized(nets.MLP):\n    def __init__(self, vocab_size, size: Size = 'small'):\n        pass\n"
+        "class Either(nets.MLP):\n    if True:\n        def __init__(self, vocab_size, gain):\n            pass\n"
+        "@dataclass\nclass Made(nets.MLP):\n    gain: float\n"
         "class Any(Unknown):\n    def __init__(self, **kwargs):\n        pass\n"
     )
     assert {"width", "hidden_dim"} < arguments("own_net", "Wide").keys()
-    assert arguments("own_net", "Any") is None
+    assert arguments("own_net", "Any") is arguments("own_net", "Either") is arguments("own_net", "Made") is None
     assert arguments("own_net", "Nosuch") is None
     line = ["fit", "--config", str(ROOT / "configs/mlp.yaml"), "--model.network", "own_net.Wide"]
     refuse_early(ordered([*line, "--model.network.width", "x", "--model.network.hidden_dim", "3"]))
+    refuse_early(ordered([*line[:-1], "own_net.Sized", "--model.network.size", "large"]))
     with pytest.raises(ArgumentError, match=r"^model\.network\.widht is not an option; did you mean width\?$"):
         refuse_early(ordered([*line, "--model.network.widht", "3"]))

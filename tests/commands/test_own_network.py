@@ -8,6 +8,7 @@ import pytest
 from run_command import ROOT, run
 
 import mm_lightning as mm
+from mm_lightning.cli.application import main
 
 NETWORK = '''
 from torch import nn
@@ -31,6 +32,7 @@ class MyNet(WindowNetwork):
     def forward(self, x):
         return self.output(self.embedding(x).flatten(1))
 '''
+OWN_OPTIMIZER = ("--model.optimizer=torch.optim.SGD", "--model.optimizer.lr=0.1")
 OPTIMIZER = ("--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", "0.1")
 
 
@@ -54,6 +56,37 @@ def test_the_printed_command_samples(tmp_path: Path):
     assert len(done.stdout.splitlines()) == 3
     refused = run("predict", "--ckpt_path", "best", cwd=tmp_path, prepare=find_modules_here)
     assert refused.stderr.endswith("as in --model.network my_net.MyNet\n")
+
+
+BY_ANOTHER_NAME = NETWORK.replace("block_size", "context")
+FIXED = NETWORK.replace("block_size: int = 3, ", "").replace("block_size", "4")
+OF_ITEMS = f"{NETWORK}\n    def read(self, x, state):\n        pass\n".replace("WindowNetwork", "SequenceNetwork")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (BY_ANOTHER_NAME, "reads windows of 3 ids; its constructor must have this number as its argument block_size"),
+        (FIXED, "reads windows of 4 ids; its constructor must have this number as its argument block_size"),
+        (
+            OF_ITEMS.replace("__init__(block_size)", "__init__()"),
+            "reads whole items, and its argument block_size is that of networks that read windows",
+        ),
+    ],
+)
+def test_a_context_by_another_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: str, message: str
+):
+    """Catches a traceback of shapes that do not fit."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "other_net", raising=False)
+    (tmp_path / "other_net.py").write_text(code, encoding="utf-8")
+    (tmp_path / "names.txt").write_text("\n".join(f"a{c}" for c in "bcdefghijklm"), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        main(["fit", "--data.path=names.txt", "--model.network=other_net.MyNet", *OWN_OPTIMIZER])
+    assert message in capsys.readouterr().err
+    assert not Path("lightning_logs").exists()
 
 
 def test_python_returns_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

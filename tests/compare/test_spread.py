@@ -57,14 +57,6 @@ def test_a_group_of_one_seed_takes_the_spread_of_the_other():
     assert not judge(one, Spread((9.9,))).is_more
 
 
-def test_an_infinite_loss_is_not_judged():
-    """Catches a verdict from counts without smoothing, which give an item of dev no chance."""
-    infinite = Spread((math.inf, math.inf), is_fixed=True)
-    for other in (infinite, Spread((1.9,), is_fixed=True), Spread((2.0, 2.2))):
-        assert judge(infinite, other).p is None
-        assert judge(other, infinite).p is None
-
-
 def test_a_network_without_chance_has_no_spread():
     """Catches counts that are judged as one seed of many, and a division by zero."""
     counted, several = Spread((1.9,), is_fixed=True), Spread((2.0, 2.2, 2.1))

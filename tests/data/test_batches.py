@@ -142,6 +142,15 @@ def test_fewer_examples_than_ranks_is_an_error():
         next(iter(TrainBatches(numbered(2), 1, 1, 0, 0, world_size=3)))
 
 
+@pytest.mark.parametrize("num_repeated", [1, 3, 5])
+def test_repeated_batches_are_the_first_of_the_first_epoch(num_repeated: int):
+    """Catches new batches in each epoch of a run that is to overfit, and a resumed run that repeats others."""
+    first = epochs(TrainBatches(numbered(43), 8, seed=3), 1)[:num_repeated]
+    for position in range(7):
+        found = epochs(TrainBatches(numbered(43), 8, 3, position, num_repeated=num_repeated), 2)
+        assert found == [first[i % num_repeated] for i in range(position, position + 10)]
+
+
 def test_padded_items_make_batches_too():
     """Catches items cut or mixed where several batches are gathered at once."""
     items = random_items(23)
@@ -153,13 +162,16 @@ def test_padded_items_make_batches_too():
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 41])
 @pytest.mark.parametrize("limit", [1, 40, 1 << 14])
-def test_scoring_batches_hold_each_item_once(monkeypatch: pytest.MonkeyPatch, world_size: int, limit: int):
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_scoring_batches_hold_each_item_once(
+    monkeypatch: pytest.MonkeyPatch, world_size: int, limit: int, is_sorted: bool
+):
     """Catches items missed or counted twice in a validation loss, by batching or by sharing among ranks."""
     monkeypatch.setattr(batches, "_MAX_SCORED_POSITIONS", limit)
     items, seen, counts = random_items(41), [], set()
     padded = PaddedItems(items)
     for rank in range(world_size):
-        loader = ItemBatches(items, torch.arange(41), rank, world_size)
+        loader = ItemBatches(items, torch.arange(41), rank, world_size, is_sorted)
         found = list(loader)
         assert len(found) == len(loader)
         counts.add(len(found))
@@ -172,6 +184,14 @@ def test_scoring_batches_hold_each_item_once(monkeypatch: pytest.MonkeyPatch, wo
             seen += indices.tolist()
     assert sorted(seen) == list(range(41))
     assert len(counts) == 1  # or one process would wait for the buffers of another
+
+
+def test_unsorted_scoring_batches_keep_the_order_of_the_items(monkeypatch: pytest.MonkeyPatch):
+    """Catches a part of the batches that has the shortest items alone."""
+    monkeypatch.setattr(batches, "_MAX_SCORED_POSITIONS", 40)
+    loader = ItemBatches(random_items(41), torch.arange(41), is_sorted=False)
+    assert len(loader) > 5
+    assert [index for _, _, indices in loader for index in indices.tolist()] == list(range(41))
 
 
 def test_fewer_items_than_ranks_is_an_error():

@@ -53,9 +53,11 @@ def test_a_file_too_small_to_split_is_an_error(count: int):
 
 
 def test_repeats_do_not_make_a_file_large_enough():
-    """Catches items that are counted before the repeats are removed."""
-    with pytest.raises(ValueError, match="split empty"):
+    """Catches items that are counted before the repeats are removed, and an error that does not say so."""
+    with pytest.raises(ValueError, match=r"^text has 2 different items, which leaves the dev split empty"):
         split_items(Items.from_strings(["emma", "ava"] * 10), "unique", "text")
+    with pytest.raises(ValueError, match=r"^text has 1 different item, which leaves the train split empty"):
+        split_items(Items.from_strings(["emma"] * 10), "unique", "text")
 
 
 def test_the_error_names_the_smallest_sufficient_number_of_items():

@@ -1,6 +1,7 @@
 """Vocabularies of characters and of words, against Python's own string methods."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def test_words_of_equal_count_keep_their_order_of_occurrence():
     tokens = [f"w{i}" for i in random.Random(0).sample(range(1000), 300)]
     sentence = Items.from_strings([" ".join(tokens)])
     assert WordVocabulary.from_sentences(sentence, 200).alphabet == [UNKNOWN, *tokens[:198]]
+
+
+def test_a_word_counts_as_often_as_the_weights_of_its_sentences_say():
+    """Catches a frequent word turned into `<unk>` because the list has its sentence once."""
+    text, weights = ["a cat", "a cat b", "a dog", "b"], [1, 1, 10**12, 2]
+    plain = Items.from_strings(text)
+    weighted = replace(plain, weights=np.array(weights))
+    assert WordVocabulary.from_sentences(plain, 4).alphabet == [UNKNOWN, "a", "cat"]
+    assert WordVocabulary.from_sentences(weighted, None).alphabet == [UNKNOWN, "a", "dog", "b", "cat"]
+    written_out = Items.from_strings([text[i] for i in (0, 1, 2, 2, 2, 3, 3)])
+    few = replace(plain, weights=np.array([1, 1, 3, 2]))
+    assert WordVocabulary.from_sentences(few, 4).alphabet == WordVocabulary.from_sentences(written_out, 4).alphabet
 
 
 def test_the_type_of_the_alphabet_selects_the_vocabulary():

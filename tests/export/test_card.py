@@ -68,6 +68,13 @@ def test_the_text_says_what_was_measured():
     assert "```yaml\nseed_everything: 42\n```" in text
 
 
+def test_weighted_losses_are_named():
+    """Catches a table of losses that are weighted by a column without a word."""
+    text = card_text(FACTS, Vocabulary("abc"), QUALITY, "weighted by births")
+    assert "\nNats per target, weighted by births; the end of an item is a target.\n" in text
+    assert "\nNats per target; the end" in card_text(FACTS, Vocabulary("abc"), QUALITY)
+
+
 def test_a_card_without_data_says_so():
     """Catches figures of nothing, and a card that `verify` takes for one."""
     facts = replace(FACTS, data_hash=None, num_lines=None, losses={})

@@ -10,15 +10,17 @@ from run_command import FIT, ROOT, Result, run
 from mm_lightning import load
 from mm_lightning.training import checkpoint
 
-SHORT = ("--data.path", "words.txt", "--samples.num_samples", 1)
+SHORT = ("--data.path", "words.csv", "--data.item", "word", "--data.weight", "count", "--samples.num_samples", 1)
 COUNTED = ("fit", "--config", ROOT / "configs/ngram.yaml")
 ROW = re.compile(r"  (\d\.\d+) \((\d\.\d+) on unseen items\) +(\d\.\d\d)  (.*)")
 
 
 @pytest.fixture(scope="module")
 def folder(words_elsewhere: Path) -> Path:
-    """A folder with an MLP as version_0, counts as version_1, and their mixture."""
+    """A folder with an MLP as version_0, counts as version_1, both on words with weights, and their mixture."""
     folder = words_elsewhere.parent
+    rows = [f"{word},{1 + number % 3}" for number, word in enumerate(words_elsewhere.read_text().splitlines())]
+    (folder / "words.csv").write_text("\n".join(["word,count", *rows]), encoding="utf-8")
     for command in ((*FIT, "--trainer.max_steps", 300), COUNTED):
         done = run(*command, *SHORT, cwd=folder)
         assert done.returncode == 0, done.stderr
@@ -48,6 +50,7 @@ def test_the_losses_are_those_of_validate(folder: Path):
     for path, expected in zip(paths, shown, strict=True):
         assert losses(run("validate", "--ckpt_path", path, cwd=folder)) == pytest.approx(expected, abs=6e-5)
     assert shown[2][0] < min(shown[0][0], shown[1][0])
+    assert [line for line in lines if line.startswith("val/loss") and "weighted by count" not in line] == []
 
 
 def test_the_checkpoint_is_a_model_like_any_other(folder: Path):
@@ -99,9 +102,9 @@ def test_an_error_is_one_line(folder: Path, runs: tuple[object, ...], message: s
 
 def test_runs_of_other_data_are_refused(folder: Path, tmp_path: Path):
     """Catches weights that are found on items which one of the networks has learned."""
-    others = (folder / "words.txt").read_text().splitlines()[1:]
-    (tmp_path / "words.txt").write_text("\n".join(others))
-    done = run(*COUNTED, "--data.path", tmp_path / "words.txt", cwd=tmp_path)
+    header, _, *others = (folder / "words.csv").read_text().splitlines()
+    (tmp_path / "words.csv").write_text("\n".join([header, *others]))
+    done = run(*COUNTED, *SHORT, "--data.path", tmp_path / "words.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     other = tmp_path / "lightning_logs/version_0"
     done = run("mix", 0, other, "--output", tmp_path / "x.ckpt", cwd=folder)

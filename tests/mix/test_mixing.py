@@ -11,5 +11,13 @@ def test_a_large_vocabulary_is_measured_on_a_part():
     sizes = [len(_part(items, max_targets, vocabulary)) for max_targets in (0, 6, 7, 8, 9)]
     assert sizes == [1, 1, 2, 2, 3]
     loss = DevLoss(1.0, None)
-    assert Mixed([], loss, [], part=2).lines()[0] == "val/loss of each network, on 2 items, and its weight:"
-    assert Mixed([], loss, [], part=None).lines()[0] == "val/loss of each network, and its weight:"
+    assert Mixed([], loss, [], 2, "").lines()[0] == "val/loss of each network, on 2 items, and its weight:"
+    assert Mixed([], loss, [], None, "").lines()[0] == "val/loss of each network, and its weight:"
+
+
+def test_weighted_losses_are_named():
+    """Catches losses that are weighted by a column without a word."""
+    assert Mixed([], DevLoss(1.0, None), [], 2, "weighted by births").lines() == [
+        "val/loss of each network, weighted by births, on 2 items, and its weight:",
+        "val/loss of the mixture: 1.0000, weighted by births; the weights are chosen on the same items",
+    ]

@@ -43,8 +43,10 @@ def check(path: Path, content: bytes) -> bool:
         assert 0 < len(str(error)) < 500
         assert "\n" not in str(error)
         return False
-    lines = [line.strip() for line in re.split(r"[\r\n]", content.decode("utf-8-sig"))]
+    decoded = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    lines = [line.strip() for line in re.split(r"[\r\n]", decoded)]
     assert list(items) == [line for line in lines if line]
+    assert "\0" not in decoded
     check_ids(list(items), items)
     for how in ("lecture", "unique"):
         check_split(path, items, how)

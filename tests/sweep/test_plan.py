@@ -18,6 +18,35 @@ def test_a_point_overrules_the_command_line_and_the_file(plan):
     assert planned.settings({})["model"] == BASE["model"]
 
 
+def test_an_argument_of_a_class_has_two_spellings(plan):
+    """Catches an argument beside the class, which no parser takes, and a value that the other spelling overrules."""
+    short = RATE.replace(".init_args", "")
+    planned = plan({short: 0.5}, space={HIDDEN.replace(".init_args", ""): {"int": [4, 16]}}, fixed={RATE: 0.1})
+    assert planned.settings({})["model"]["optimizer"] == {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.5}}
+    assert planned.space.keys() == planned.identity["space"].keys() == {HIDDEN}
+    with pytest.raises(UserError, match=rf"{RATE} is fixed and stands in space too"):
+        plan({short: 0.5})
+    with pytest.raises(UserError, match=rf"space has {RATE} twice; leave one out"):
+        plan(space={short: {"choice": [1]}, RATE: {"choice": [2]}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "options"),
+    [
+        ({"trainer.callbacks+": "EMAWeightAveraging", "trainer.callbacks.decay": 0.9}, {}),
+        ({}, {"fixed": {"trainer.callbacks+": "EMAWeightAveraging"}}),
+        ({}, {"space": {"trainer.callbacks+": {"choice": ["EMAWeightAveraging"]}}}),
+    ],
+)
+def test_a_key_that_appends_is_refused(plan, overrides, options):
+    """Catches trials without the options of a callback, and trials on the appended list alone."""
+    message = (
+        r"^trainer\.callbacks\+ appends to a list, .*; put the list into base, or give trainer\.callbacks with all"
+    )
+    with pytest.raises(UserError, match=message):
+        plan(overrides, **options)
+
+
 @pytest.mark.parametrize(("trials", "expected"), [(None, 6), (4, 4), (100, 6)])
 def test_a_grid_has_no_more_trials_than_points(plan, trials, expected):
     """Catches a grid that is searched twice, or that ignores the number of trials."""

@@ -13,7 +13,7 @@ from mm_lightning.training.stop_signals import Stopped, StopSignals
 
 @pytest.fixture
 def train(monkeypatch):
-    """Replaces the fit of a trial by outcomes in turn: losses, or errors that it raises."""
+    """Replaces the fit of a trial by outcomes in turn: losses, errors that it raises, or functions that make one."""
     monkeypatch.setattr(trials, "check", lambda plan: SimpleNamespace(default_root_dir=".", max_steps=40))
 
     def replace(*outcomes):
@@ -21,6 +21,8 @@ def train(monkeypatch):
 
         def fake(settings, report, signals):
             outcome = rest.pop(0)
+            if callable(outcome):
+                outcome = outcome()
             if isinstance(outcome, BaseException):
                 raise outcome
             report(40, outcome)
@@ -63,6 +65,46 @@ def test_a_bug_stops_the_search_and_its_trial_is_tried_again(plan, train, bug):
     assert [line.partition(":")[0] for line in lines] == [f"trial {n}, {n} of 4" for n in (2, 3, 4)]
     hidden = re.search(r"hidden_dim': (\d+)", note)[1]
     assert f"hidden_dim {hidden}, " in lines[0]
+
+
+def test_a_fault_of_the_base_stops_the_search_and_its_trial_is_tried_again(plan, train, words):
+    """Catches a search that spends all its trials, and is done, while its data are gone."""
+
+    def lose_the_data():
+        words.rename("moved.txt")
+        return UserError("words.txt: no such file")
+
+    train(2.0, lose_the_data)
+    with pytest.raises(UserError) as caught:
+        run_search(plan())
+    assert re.fullmatch(
+        r"base base\.yaml: words\.txt: no such file; .*, and the same command goes on", str(caught.value)
+    )
+    words.with_name("moved.txt").rename(words)
+    train(1.0, 1.0, 1.0)
+    assert [line.partition(":")[0] for line in run_search(plan())] == [f"trial {n}, {n} of 4" for n in (2, 3, 4)]
+
+
+def test_a_worker_without_a_trial_says_who_has_it(plan, train, capsys):
+    """Catches a traceback of the second of two workers on one trial, and an error while the trial still runs."""
+
+    def start_another_worker():
+        assert run_search(plan(trials=1)) == []
+        assert capsys.readouterr().out == (
+            "search: 0 of 1 trials are done: 1 running elsewhere\n\n"
+            "no trial is complete yet; other workers train trial 0\n"
+        )
+        return 2.0
+
+    train(start_another_worker)
+    assert "val/loss 2.0000" in run_search(plan(trials=1))[0]
+
+
+def test_weighted_losses_are_named(plan, train, capsys):
+    """Catches a table of losses that are weighted by a column without a word."""
+    train(2.0)
+    run_search(plan({"data.weight": "births"}, trials=1))
+    assert "trial  val/loss weighted by births  hidden_dim" in capsys.readouterr().out
 
 
 def test_a_stop_signal_keeps_finished_trials(plan, train):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from mm_lightning import UserError
 from mm_lightning.sweep.settings import flatten, parse_value, read_settings, set_value
@@ -48,9 +49,26 @@ def test_a_dotted_key_does_not_replace_a_value():
         set_value({"a": {"b": "MLP"}}, "a.b.c", 1)
 
 
+def test_the_config_of_a_run_is_a_base(tmp_path):
+    """Catches options of fit that no parser of a trial knows, and one that asks for more than trials do."""
+    path = tmp_path / "config.yaml"
+    options = {"ckpt_path": None, "init_from": None, "teacher": None, "teacher_items": 0, "seeds": 1}
+    path.write_text(yaml.safe_dump({"seed_everything": 3, **options}))
+    assert read_settings(str(path)) == {"seed_everything": 3}
+    for key in options:
+        path.write_text(yaml.safe_dump({"seed_everything": 3, **options, key: 7}))
+        with pytest.raises(UserError, match=rf"config\.yaml has {key}: 7, which trials do not follow; leave it out"):
+            read_settings(str(path))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff", "is not UTF-8"), (b"a: [", "is no YAML"), (b"- 1", "holds no settings"), (b"", "holds no settings")],
+    [
+        (b"\xff", "is not UTF-8"),
+        (b"a: [", "is no YAML"),
+        (b"- 1", "holds a list and no settings"),
+        (b"", "holds no settings"),
+    ],
 )
 def test_a_file_without_settings_is_refused(tmp_path, content, message):
     """Catches a traceback for a file that is no config."""

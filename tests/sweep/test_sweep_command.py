@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 from run_command import ROOT, Command, run
-from sweep_cases import BASE, GRID, HIDDEN, RATE, complete_trials, list_files, trial_lines
+from sweep_cases import BASE, GRID, HIDDEN, RATE, SPACE, complete_trials, list_files, trial_lines
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mm_lightning import UserError
 from mm_lightning.sweep import command
+from mm_lightning.sweep.options import SweepOptions
+from mm_lightning.sweep.plan import Plan
+from mm_lightning.sweep.trials import check
 
 BAD_SWEEPS = [
     (
@@ -28,7 +31,7 @@ BAD_SWEEPS = [
     ({"space": {"trainer.foo": {"int": [1, 2]}}}, (), "space trainer.foo at 1"),
     ({"space": {HIDDEN: {"float": [1.5, 2.5]}}}, (), f"space {HIDDEN} at 1.5"),
     ({"space": {"data.batch_size": {"int": [0, 5]}}}, (), "space data.batch_size at 0: data.batch_size is 0"),
-    ({"space": {"model.optimizer.lr.foo.bar": {"int": [0, 5]}}}, (), "space model.optimizer.lr.foo.bar at 0"),
+    ({"space": {"model.optimizer.lr.foo.bar": {"int": [0, 5]}}}, (), "model.optimizer.init_args.lr is 0.01; write"),
     ({"space": {"data.block_size": {"int": [1, 2]}}}, (), "data.block_size follows from"),
     ({"space": {"data.path.x": {"int": [1, 2]}}}, (), "data.path.x leads nowhere: data.path is 'words.txt'"),
     ({"fixed": {"trainer.foo": 1}}, (), "base base.yaml with what is fixed: trainer.foo is not an option"),
@@ -62,7 +65,7 @@ def test_an_invalid_sweep_leaves_nothing(sweep, tmp_path, options, args, message
 
 
 def test_a_sweep_ends_with_a_recipe_that_keeps_its_promise(sweep, tmp_path):
-    """Catches trials that train otherwise than `fit`, that leave run folders, or whose rows or table are another's."""
+    """Catches trials unlike a `fit`, run folders, rows or a table of other trials, and a run that is no base."""
     result = run(*sweep(), "--trainer.max_steps", "30", "--trainer.devices", "2", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     alone, *lines = result.stderr.splitlines()
@@ -86,6 +89,8 @@ def test_a_sweep_ends_with_a_recipe_that_keeps_its_promise(sweep, tmp_path):
     assert config["trainer"] == {**BASE["trainer"], "max_steps": 30, "devices": 1}
     fitted = run("fit", "--config", folder / "best.yaml", cwd=tmp_path)
     assert f"(val/loss {trials[best][1]:.4f})" in fitted.stdout
+    of_run = SweepOptions("lightning_logs/version_0/config.yaml", SPACE, trials=1)
+    assert check(Plan(of_run, {}, "search")).max_steps == 30
 
 
 @pytest.mark.parametrize("signum", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])

@@ -91,7 +91,7 @@ def test_a_trial_validates_as_a_fit_does():
 BAD_VALUES = [
     (
         {"model.network.init_args.hiden_dim": {"int": [1, 2]}},
-        "hiden_dim at 1: Parser key .*: Option 'hiden_dim' is not",
+        "hiden_dim at 1: model.network.hiden_dim is not an option; did you mean hidden_dim?",
     ),
     ({HIDDEN: {"float": [1.5, 2.5]}}, f"space {HIDDEN} at 1.5: .*hidden_dim is 1.5; give int from 1"),
     ({HIDDEN: {"choice": [8, "x"]}}, f"space {HIDDEN} at x: .*hidden_dim is x; give int from 1"),

@@ -58,6 +58,16 @@ def test_a_schedule_that_ends_before_the_run_is_refused(words):
     assert not (words.parent / "lightning_logs/version_0").exists()
 
 
+def test_a_run_too_short_for_its_rise_is_refused(words):
+    """Catches torch's division by zero, which names no setting."""
+    done = fit(words, "--trainer.max_steps", "5", "--model.lr_scheduler.pct_start", "0.2")
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: model.lr_scheduler: a run of 5 steps is too short for pct_start 0.2")
+    assert "raise trainer.max_steps" in error
+    assert not (words.parent / "lightning_logs/version_0").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from run_command import ROOT, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as PluginEventAccumulator
+
+from mm_lightning.cli.application import main
 
 FIT = ("fit", "--config", ROOT / "configs/mlp_fast.yaml", "--trainer.log_every_n_steps", "10")
 CSV = ("--trainer.logger", "CSVLogger", "--trainer.logger.save_dir", ".")
@@ -38,6 +41,23 @@ def test_curves_in_a_table_are_in_the_folder_of_the_run(names: Path, tmp_path: P
     train = [int(row["step"]) for row in rows(folder) if "train/loss" in row]
     assert train == [10, 20, 30, 40]
     assert max(int(row["step"]) for row in rows(folder) if "val/loss" in row) == 40
+
+
+def test_a_configured_tensorboard_hides_the_points_after_the_checkpoint(words: Path):
+    """Catches points of a killed run that stand twice in TensorBoard after the run has gone on."""
+    data = ("--data.path", str(words), "--data.batch_size", "5")
+    both = [part for kind in ("CSVLogger", "TensorBoardLogger") for part in ("--trainer.logger+", kind, *CSV[2:])]
+    model = ("--model.network", "mm_lightning.networks.Bigram", "--model.optimizer", "torch.optim.SGD")
+    options = ("fit", *data, *model, "--trainer.log_every_n_steps", "10", *both)
+    main([*options, "--trainer.max_steps", "20"])
+    path = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    saved = path.read_bytes()
+    for _ in range(2):  # the second run goes on from where the first one was, as if that had been killed
+        path.write_bytes(saved)
+        main([*options, "--trainer.max_steps", "40", "--ckpt_path", "last"])
+    events = PluginEventAccumulator("lightning_logs/version_0").Reload()  # what TensorBoard shows
+    assert [event.step for event in events.Tensors("train/loss")] == [10, 20, 30, 40]
+    assert [int(row["step"]) for row in rows(path.parents[1]) if "train/loss" in row] == [10, 20, 30, 40]
 
 
 def test_tensorboard_need_not_be_the_first_logger(names: Path, tmp_path: Path):

@@ -57,4 +57,4 @@ def test_an_old_checkpoint_resumes(kind: str, tmp_path: Path):
     assert new["global_step"] == 50
     assert new["data"]["position"] == before["data"]["position"] + 10
     assert new["data"]["digest"] == before["data"]["digest"]
-    assert set(new["callbacks"]) == {"best_checkpoint", "random_state", "run_config"}
+    assert set(new["callbacks"]) == {"best_checkpoint", "plateau", "random_state", "run_config"}

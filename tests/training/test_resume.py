@@ -156,6 +156,37 @@ def test_two_processes_cannot_train_in_one_folder(words, capsys):
     assert "another process is training in" in capsys.readouterr().err
 
 
+def test_a_run_is_locked_by_whatever_path(words, capsys, monkeypatch):
+    """Catches a path relative to the checkpoints, from which another folder was locked."""
+    fit(words, steps=30)
+    monkeypatch.chdir("lightning_logs/version_0/checkpoints")
+    with FileLock("../.lock"), pytest.raises(SystemExit):
+        fit(words, "--ckpt_path", "last.ckpt")
+    assert "another process is training in" in capsys.readouterr().err
+
+
+def test_last_is_that_of_the_folder_in_a_config(words):
+    """Catches a run in the folder of the command that is resumed in place of the one in a config's folder."""
+    Path("root.yaml").write_text("trainer: {default_root_dir: elsewhere}\n")
+    fit(words, steps=3)
+    fit(words, "--config", "root.yaml", steps=4)
+    before = Path("lightning_logs/version_0/checkpoints/last.ckpt").read_bytes()
+    fit(words, "--config", "root.yaml", "--ckpt_path", "last", steps=6)
+    assert Path("lightning_logs/version_0/checkpoints/last.ckpt").read_bytes() == before
+    assert torch.load("elsewhere/lightning_logs/version_0/checkpoints/last.ckpt")["global_step"] == 6
+
+
+def test_the_command_to_resume_gives_again_what_no_checkpoint_names(words):
+    """Catches a printed command that is refused, or that leaves out callbacks."""
+    last_ckpt = Path("lightning_logs/version_0/checkpoints/last.ckpt")
+    fit(words, steps=3)
+    named = "--model.network dropout_mlp.DropoutMLP"
+    assert checkpoint.command_to_resume(last_ckpt) == f"python -m mm_lightning fit --ckpt_path {last_ckpt} {named}"
+    fit(words, "--trainer.callbacks+=EMAWeightAveraging", steps=3)
+    other = Path("lightning_logs/version_1/checkpoints/last.ckpt")
+    assert checkpoint.command_to_resume(other) == f"the same command with --ckpt_path {other}"
+
+
 def test_a_resume_holds_the_run_before_it_reads_the_checkpoint(words, monkeypatch):
     """Catches steps that another process takes between reading and locking: the resumed run hides their curves."""
     fit(words, steps=10)

@@ -94,6 +94,7 @@ def test_ranks_stop_together(own, are_others_stopping, expected):
         strategy=SimpleNamespace(reduce_boolean_decision=lambda decision, all: are_others_stopping),
         fit_loop=SimpleNamespace(epoch_loop=progress),
         accumulate_grad_batches=1,
+        is_last_batch=False,
         loggers=[],
         global_step=7,
         is_global_zero=True,

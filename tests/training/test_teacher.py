@@ -76,9 +76,15 @@ def test_a_resumed_run_keeps_its_teacher(folder: Path):
     options = (*TEACHER, "--teacher_items", 30, "--trainer.steps_per_execution", 7, "--trainer.compile", "false")
     whole = fit(folder, *MLP_RUN, *options)
     fit(folder, *MLP_RUN, *options, "--trainer.max_steps", 25)
-    resumed = fit(folder, "fit", "--ckpt_path", "last", "--trainer.max_steps", 60)
+    resumed = fit(folder, "fit", "--ckpt_path", "last", *TEACHER, "--trainer.max_steps", 60)
     for key in ("state_dict", "optimizer_states", "global_step", "train_loss"):
         assert equal(whole[key], resumed[key]), key
+    path = ("--ckpt_path", newest_run(folder) / "checkpoints/last.ckpt")
+    plotted = run("plot", *path, "--output", "plots", cwd=folder)
+    assert f"learned from {TEACHER[1]} too, which these steps would leave out" in plotted.stdout + plotted.stderr
+    assert not (folder / "plots/updates.png").exists()
+    rates = ("lr_find", "--config", newest_run(folder) / "config.yaml", "--num_steps", 100, "--output", "lr.png")
+    assert "without which this range test learns" in run(*rates, cwd=folder).stderr
 
 
 def test_the_student_is_closer_to_its_teacher(folder: Path):

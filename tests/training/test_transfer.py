@@ -1,11 +1,14 @@
 """Weights of a model with another alphabet: `fit --init_from`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
+from mm_lightning.cli.application import main
 from mm_lightning.networks import GRU, LSTM, MLP, RNN, BagOfWords, Bigram, Transformer, WaveNet
 from mm_lightning.networks.base import Network
 from mm_lightning.training.checkpoint import OtherNetworkError, begin_from, shapes_with_one_id_more
@@ -72,3 +75,14 @@ def test_shapes_take_no_random_numbers():
     before = torch.get_rng_state()
     shapes_with_one_id_more(NETWORKS["Transformer"], 5)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_seed_begins_from_the_same_weights(words: Path):
+    """Catches a second seed that begins from the run of the first, as that is the newest."""
+    short = ["--data.path=words.txt", "--model.network=Bigram", "--model.optimizer=torch.optim.Adam"]
+    main(["fit", *short, "--trainer.max_steps=2"])
+    main(["fit", *short, "--init_from=last", "--seeds=2", "--trainer.max_steps=1"])
+    configs = [Path(f"lightning_logs/version_{number}/config.yaml").read_text() for number in (1, 2)]
+    assert [yaml.safe_load(text)["init_from"] for text in configs] == [
+        "lightning_logs/version_0/checkpoints/last.ckpt"
+    ] * 2

@@ -15,7 +15,7 @@ from pathlib import Path
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.parsing.config_files import config_files, read_config
+from mm_lightning.commands.parts.parsing.config_files import as_options, config_files, read_config
 from mm_lightning.commands.parts.parsing.wording import did_you_mean
 from mm_lightning.files import find_shipped
 from mm_lightning.training import run_folders
@@ -24,6 +24,7 @@ from mm_lightning.training.run_folders import CARD, LOGS, WEIGHTS
 STARTING = ("fit", "lr_find")  # commands that can start from a config alone
 _FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
 _CONFIG = "--config"
+_ROOT = "--trainer.default_root_dir="
 FLAGS = ("-h", "--help", "--print_config")  # take no value
 _VALUE = re.compile(r"[^-]|-$|-\.?\d|$|.* ", re.DOTALL)  # of an argument that is no option, as argparse decides
 
@@ -224,8 +225,8 @@ def peek(args: list[str]) -> Peek:
     for name in _FIT_OPTIONS:
         peeker.add_argument(f"--{name}")
     peeker.add_argument("--config", action="append", default=[])
-    peeker.add_argument("--trainer.default_root_dir", dest="root", default=".")
-    known, _ = peeker.parse_known_args(args)
+    peeker.add_argument("--trainer.default_root_dir", dest="root")
+    known, _ = peeker.parse_known_args([arg for arg in args if arg.partition("=")[2] != "null"])
     for path in known.config:
         if path.endswith((".yaml", ".yml")) and not os.path.exists(path):  # noqa: PTH110 # any text
             raise ArgumentError(None, f"--config {path}: no such file; name a file with settings in YAML")
@@ -239,4 +240,6 @@ def peek(args: list[str]) -> Peek:
             f"--ckpt_path {known.ckpt_path} resumes a run, and --init_from {known.init_from} starts one; leave one out"
         )
     text = "\n".join([*args, *files])
-    return Peek(args[0], known.ckpt_path, known.init_from, known.teacher, Path(known.root) / LOGS, files, text)
+    roots = [arg.removeprefix(_ROOT) for file in files for arg in as_options(file) if arg.startswith(_ROOT)]
+    root = known.root or next((each for each in reversed(roots) if each != "null"), ".")
+    return Peek(args[0], known.ckpt_path, known.init_from, known.teacher, Path(root) / LOGS, files, text)

@@ -4,15 +4,15 @@ from argparse import SUPPRESS, Action
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from mm_lightning.data.ranges import BatchLimit
+from mm_lightning.data.ranges import BatchLimit, Count
 
-CKPT_PATH_HELP = {
+_CKPT_PATH_HELP = {
     "fit": "Resume from this checkpoint: a file, or last for where the newest run stopped.",
     "lr_find": "Begin with the weights of this checkpoint: a file, or last or best for that of the newest run.",
     "score": "Checkpoint to use: a file, a folder of export, or last or best for that of the newest run.",
 }
 SEED_HELP = "Seed of initial weights, order of training and dropout."
-SEEDS_HELP = "Train this many runs, one after the other: with seed_everything, with the next seed, and so on."
+_SEEDS_HELP = "Train this many runs, one after the other: with seed_everything, with the next seed, and so on."
 _INIT_FROM_HELP = (
     "Begin a new run with the weights of this checkpoint: a file, or last or best for that of the newest run. Its "
     "alphabet can be another: each token takes the weights that it has there. Settings that are not given are its own."
@@ -45,11 +45,16 @@ _ORDER = ("data", *_FIT_SECTIONS, "trainer")
 _EPILOG = "Every argument of Lightning's Trainer is an option too, as --trainer.NAME; fit --print_config lists all."
 
 
-def add_fit_options(parser: LightningArgumentParser) -> None:
-    """Add the options of fit on other models than the one to train."""
+def add_options(parser: LightningArgumentParser, command: str) -> None:
+    """Add the options of a command that are in no section; those of fit stand in a run's config, so all take them."""
+    parser.add_argument("--ckpt_path", type=str | None, help=_CKPT_PATH_HELP.get(command, _CKPT_PATH_HELP["score"]))
     parser.add_argument("--init_from", type=str | None, help=_INIT_FROM_HELP)
     parser.add_argument("--teacher", type=str | None, help=_TEACHER_HELP)
     parser.add_argument("--teacher_items", type=BatchLimit, default=0, help=_TEACHER_ITEMS_HELP)
+    if command == "fit":
+        parser.add_argument("--seeds", type=Count, default=1, help=_SEEDS_HELP)
+    if command == "score":
+        parser.add_argument("words", nargs="*", help="Items to score.")
 
 
 def arrange_help(parser: LightningArgumentParser, command: str) -> None:

@@ -7,17 +7,16 @@ import os
 import re
 import typing
 from argparse import ArgumentError
-from collections.abc import Iterator
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-import yaml
 from jsonargparse import Namespace
 
-from mm_lightning.cli.options.arguments import STARTING, peek, refuse_incomplete
+from mm_lightning.cli.options.arguments import STARTING, Peek, peek, refuse_incomplete
+from mm_lightning.commands.parts.parsing.config_files import as_options
 from mm_lightning.commands.parts.parsing.parser import OneLineParser, option_names
 from mm_lightning.commands.parts.parsing.source import arguments
 from mm_lightning.commands.parts.parsing.wording import CLASS_MODULES, did_you_mean
@@ -37,6 +36,7 @@ SECTIONS = {  # of options, and the class whose arguments they are
     "histograms": ("mm_lightning.training.callbacks.tensorboard.histograms", "Histograms"),
 }
 _CLASSES = ("model.network", "model.optimizer", "model.lr_scheduler")  # settings that name a class, with its arguments
+_OWN_TYPES = ("mm_lightning", "torch")  # packages in which the names below mean the types below
 _TYPES = {**vars(typing), **vars(ranges), "SplitName": SplitName}  # that need neither torch nor Lightning
 
 
@@ -48,6 +48,28 @@ def refuse_early(line: list[str]) -> None:
         ArgumentError: If an option is missing, unknown, or has a wrong value.
     """
     seen = peek(line)
+    _refuse_missing_checkpoints(seen)
+    if seen.ckpt_path is None and seen.init_from is None:
+        refuse_incomplete(line)
+    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
+    if message := _misspelled(options):
+        raise ArgumentError(None, message)
+    if line[0] not in STARTING:  # it passes over parts of a config
+        _parsed(options, {})
+        return
+    settings = [as_options(text) for text in seen.configs]
+    for each in settings:
+        _refuse_unknown(each, line[0])
+    classes: dict[str, tuple[str, str]] = {}
+    _refuse_missing_lists([(each, _parsed(each, classes)) for each in (*settings, options)])
+
+
+def _refuse_missing_checkpoints(seen: Peek) -> None:
+    """Refuse checkpoints that are not there.
+
+    Raises:
+        UserError: Names the first one.
+    """
     given = {"--ckpt_path": seen.ckpt_path, "--init_from": seen.init_from, "--teacher": seen.teacher}
     for option, name in given.items():
         if name is None:
@@ -59,40 +81,25 @@ def refuse_early(line: list[str]) -> None:
             raise run_folders.no_such_checkpoint(path) from None
         except OSError:
             pass  # who reads the file says more
-    if seen.ckpt_path is None and seen.init_from is None:
-        refuse_incomplete(line)
-    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
-    if message := _misspelled(options):
-        raise ArgumentError(None, message)
-    if line[0] not in STARTING:  # it passes over parts of a config
-        _parsed(options, {})
-        return
-    classes: dict[str, tuple[str, str]] = {}
-    settings = [_settings(text) for text in seen.configs]
-    for each in settings:
-        _refuse_unknown(each, line[0])
-    parsed = [_parsed(each, classes) for each in (*settings, options)]
-    paths = next(filter(None, (each.get("data.path") for each in reversed(parsed))), None)
+
+
+def _refuse_missing_lists(parsed: list[tuple[list[str], Namespace]]) -> None:
+    """Refuse lists that are not there.
+
+    Args:
+        parsed: The settings of each config file and the options, in their order, and the values of each.
+
+    Raises:
+        UserError: Names the first one.
+    """
+    paths = None
+    for options, values in parsed:
+        for arg in options:
+            if _name(arg) in ("data", "data.path"):  # None for a file of settings and a list, which the parser reads
+                paths = values.get("data.path") if arg.startswith("--data.path=") else None
     for name in [] if paths is None else split_paths(paths):
         if not os.path.exists(find_shipped(name)):  # noqa: PTH110 # any text
             read_text(Path(name))  # says what is wrong
-
-
-def _settings(text: str) -> list[str]:
-    """The settings of a config file in the form of options; of lists, their names."""
-    node = yaml.compose(text, yaml.SafeLoader)
-    return [] if node is None else [f"--{option}" for option in _flat(node, "")]
-
-
-def _flat(node: yaml.Node, name: str) -> Iterator[str]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":  # which takes in another part
-                yield from _flat(value, f"{name}.{key.value}" if name else key.value)
-    elif isinstance(node, yaml.ScalarNode):
-        yield f"{name}={'null' if node.tag.endswith(':null') else node.value}"
-    else:
-        yield name
 
 
 def _name(option: str) -> str:
@@ -156,7 +163,8 @@ def _parsed(options: list[str], classes: dict[str, tuple[str, str]]) -> Namespac
             continue
         if rest[1] not in known:
             raise ArgumentError(None, f"{setting}.{rest[1]} is not an option{did_you_mean(rest[1], known)}")
-        kinds[f"{setting}.{rest[1]}"] = known[rest[1]]
+        if classes[setting][0].partition(".")[0] in _OWN_TYPES:
+            kinds[f"{setting}.{rest[1]}"] = known[rest[1]]
     parser = OneLineParser(allow_abbrev=False, add_help=False)
     parser.add_argument("--seed_everything", type=ranges.Seed)
     for name, kind in _types(kinds).items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:  # torch takes seconds to import
+    from mm_lightning.data.splits import SplitName
     from mm_lightning.data.vocabulary import Vocabulary
     from mm_lightning.networks.base import Network
 
@@ -29,7 +30,20 @@ class Trained(Protocol):
 
 
 class TrainingItems(Protocol):
-    """The items that a model was trained on."""
+    """The items that a model was trained on.
+
+    Attributes:
+        path: Their files, for messages.
+        split: Way to split them.
+    """
+
+    path: str
+    split: "SplitName"
+
+    @property
+    def digest(self) -> str:
+        """Checksum of the training items in their order."""
+        ...
 
     def check(self) -> None:
         """Read the items; raises UserError if they cannot be used."""

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mm_lightning import UserError
+from mm_lightning.commands.parts.own_data import check_own
 from mm_lightning.commands.parts.roles import Trained, TrainingItems
 from mm_lightning.data.items import Items
 from mm_lightning.evaluation.loss import score
@@ -25,10 +27,11 @@ from mm_lightning.sampling.selection import Selection
 from mm_lightning.sampling.strategy import ConditionalSampler
 
 
-def _is_readable(data: TrainingItems) -> bool:
+def _are_known(data: TrainingItems, ckpt_path: Path) -> bool:
     """Check whether the training items can be read; a checkpoint can be used without them."""
     try:
         data.check()
+        check_own(data, ckpt_path)
     except UserError:
         return False
     return True
@@ -48,19 +51,24 @@ class Samples:
         model: The model, with its weights when the first batch is sampled.
         data: The training items.
         options: The sampling options.
+        ckpt_path: The checkpoint of the model.
         share: Number of this process, and number of processes, which sample together.
 
     Raises:
-        UserError: If an option does not suit the model.
+        UserError: If an option does not suit the model, or needs training items that are not at hand.
     """
 
-    def __init__(self, model: Trained, data: TrainingItems, options: SamplingOptions, share: Share = ALONE) -> None:
+    def __init__(
+        self, model: Trained, data: TrainingItems, options: SamplingOptions, ckpt_path: Path, share: Share = ALONE
+    ) -> None:
         self._model = model
         self.options = options
         self.format = OutputFormat(options, model.vocabulary, has_labels=bool(model.labels))
         self._sampler = label_sampler(self._make_sampler, model.network, len(model.vocabulary), model.labels, options)
-        needs_training_items = options.only_new or (self.format.has_columns and _is_readable(data))
-        self._is_new = data.is_new if needs_training_items else None
+        if options.only_new:
+            check_own(data, ckpt_path)
+        is_known = options.only_new or (self.format.has_columns and _are_known(data, ckpt_path))
+        self._is_new = data.is_new if is_known else None
         self.selection = Selection(options, data.is_new, lambda: self._sampler.num_rows)
         self.batches = Rounds(self._sample, self.selection.max_batches, share)
         use_one_thread_if_small(model.network.num_parameters * SAMPLE_BATCH_SIZE)

@@ -10,13 +10,14 @@ import shlex
 import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
+from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.stop_signals import Stopped
@@ -32,15 +33,22 @@ class Seeds:
     Args:
         first: Seed of the next run.
         count: Number of runs.
+        models: Options of the other models, with their files: `last` and `best` would be those of the run before.
     """
 
     first: int
     count: int
+    models: tuple[str, ...] = ()
 
-    def options_of_rest(self) -> list[str]:
-        """Options of the command that trains the runs after the first; none if there are none."""
-        rest = self.count - 1
-        return [f"--seed_everything={self.first + 1}", f"--seeds={rest}"] if rest else []
+    @property
+    def rest(self) -> "Seeds | None":
+        """The seeds after the first; None if there are none."""
+        return replace(self, first=self.first + 1, count=self.count - 1) if self.count > 1 else None
+
+    @property
+    def options(self) -> list[str]:
+        """Options of the command that trains these seeds."""
+        return [f"--seed_everything={self.first}", f"--seeds={self.count}", *self.models]
 
     def check(self, trainer: Trainer, resumed: Checkpoint | None) -> None:
         """Refuse several runs that resume, that run on several devices, or whose seeds are too large.
@@ -65,15 +73,17 @@ class Seeds:
 
     @contextmanager
     def telling_rest(self) -> Iterator[None]:
-        """Say after a stop signal which command trains the runs that have not begun."""
+        """Say after a stop signal that has saved the first run which command trains the others."""
         try:
             yield
-        except Stopped:
-            if options := self.options_of_rest():
-                rank_zero_info(
-                    f"seeds not begun: {self.count - 1}; train them: the same command with {' '.join(options)}"
-                )
+        except Stopped as stop:
+            if stop.checkpoint is not None and self.rest is not None:
+                self.rest.tell_command()
             raise
+
+    def tell_command(self) -> None:
+        """Say which command trains these seeds."""
+        rank_zero_info(f"seeds not begun: {self.count}; train them: the same command with {shlex.join(self.options)}")
 
 
 ONE_SEED = Seeds(first=0, count=1)
@@ -83,6 +93,7 @@ class Fitted(Protocol):
     """A finished `fit`."""
 
     trainer: Trainer
+    datamodule: ItemsDataModule
     seeds: Seeds  # of which this run has the first
 
 
@@ -94,10 +105,15 @@ def train_each(fit: Callable[[list[str]], Fitted]) -> None:
     """
     done = fit([])
     runs = [done.trainer.run_folder]
-    while options := done.seeds.options_of_rest():
-        done = fit(options)
+    while (rest := done.seeds.rest) is not None:
+        try:
+            done = fit(rest.options)
+        except Stopped as stop:
+            if stop.checkpoint is None:  # no state is saved, so `telling_rest` has printed nothing
+                rest.tell_command()
+            raise
         runs.append(done.trainer.run_folder)
-    _print_spread([run for run in runs if run is not None])
+    _print_spread([run for run in runs if run is not None], done.datamodule.loss_note)
 
 
 def best_loss(run: Path) -> float | None:
@@ -108,12 +124,13 @@ def best_loss(run: Path) -> float | None:
     return float(checkpoint.load(best)["callbacks"][checkpoint.BEST_CHECKPOINT]["best_model_score"])
 
 
-def _print_spread(runs: list[Path]) -> None:
+def _print_spread(runs: list[Path], loss_note: str) -> None:
     """Print the spread of the lowest val/loss over several runs, and the command that compares them."""
     losses = [loss for run in runs if (loss := best_loss(run)) is not None and math.isfinite(loss)]
     if len(losses) > 1:
         mean, deviation = statistics.fmean(losses), statistics.stdev(losses)
-        print(f"val/loss of {len(losses)} seeds: mean {mean:.4f}, standard deviation {deviation:.4f}")
+        note = loss_note and f", {loss_note}"
+        print(f"val/loss of {len(losses)} seeds{note}: mean {mean:.4f}, standard deviation {deviation:.4f}")
         best = run_folders.checkpoint_of(runs[0], run_folders.BEST)
         own = checkpoint.foreign_classes(checkpoint.load(best)["hyper_parameters"])
         words = [

@@ -78,16 +78,8 @@ def check_columns(path: str | Sequence[str], columns: Columns) -> None:
     """Check that columns are named for tables only.
 
     Raises:
-        UserError: If a label or a weight is asked of a list without columns, or two files give the same label.
+        UserError: If a label or a weight is asked of a list without columns.
     """
-    if columns.label == FILE:
-        stems: dict[str, str] = {}
-        for file in split_paths(path):
-            if stems.setdefault(Path(file).stem, file) != file:
-                raise UserError(
-                    f"data.label is {FILE}, but {stems[Path(file).stem]} and {file} have the same name, so their items "
-                    "would have the same label; rename one"
-                )
     plain = [name for name in split_paths(path) if not is_table(name, columns)]
     for option, name in (("label", columns.label), ("weight", columns.weight)):
         if plain and name is not None and (option, name) != ("label", FILE):
@@ -102,10 +94,25 @@ def read_files(path: str | Sequence[str], columns: Columns) -> list[ListFile]:
     """Read each file.
 
     Raises:
-        UserError: If a file cannot be read or is unfit; names the file.
+        UserError: If a file cannot be read or is unfit, or two names of files give the same label; names the file.
     """
     check_columns(path, columns)
-    return [_read_file(name, columns) for name in split_paths(path)]
+    files = [_read_file(name, columns) for name in split_paths(path)]
+    return _labelled_by_name(files) if columns.label == FILE else files
+
+
+def _labelled_by_name(files: Sequence[ListFile]) -> list[ListFile]:
+    """Label the items of each file by its name, except those of a table with a column of this name."""
+    paths: dict[str, str] = {}  # by label
+    labels = [[Path(file.path).stem] * len(file.items) if file.labels is None else file.labels for file in files]
+    for file in files:
+        label = Path(file.path).stem
+        if file.labels is None and paths.setdefault(label, file.path) != file.path:
+            raise UserError(
+                f"data.label is {FILE}, but {paths[label]} and {file.path} have the same name, so their items would "
+                "have the same label; rename one"
+            )
+    return [replace(file, labels=column) for file, column in zip(files, labels, strict=True)]
 
 
 def _read_file(path: str, columns: Columns) -> ListFile:
@@ -124,8 +131,6 @@ def _read_file(path: str, columns: Columns) -> ListFile:
         def lines(indices: NDArray[np.integer]) -> list[int]:
             return line_numbers(text, indices)
 
-    if labels is None and columns.label == FILE:
-        labels = [Path(path).stem] * len(items)
     return ListFile(path, items, labels, lines)
 
 

@@ -4,6 +4,7 @@ The file is one array of code points, processed in chunks and never as a list of
 and a few hundred megabytes. A pipe such as `<(zcat names.gz)` can be read too, once.
 """
 
+import codecs
 import os
 import stat
 from pathlib import Path
@@ -20,10 +21,11 @@ _MAX_STREAM_BYTES = 1 << 28  # read from what is no regular file, such as /dev/z
 
 
 def read_items(path: str | Path) -> Items:
-    """Read the items of a UTF-8 file, stripped and without blank lines; a BOM and CRLF are accepted.
+    """Read the items of a file, stripped and without blank lines; CRLF is accepted.
 
     Raises:
-        UserError: If the file cannot be read, is not UTF-8, has no items, or has an item over `MAX_LENGTH` characters.
+        UserError: If `read_text` cannot read the file, or the file has no items, or an item over `MAX_LENGTH`
+            characters.
     """
     return parse_items(read_text(Path(path)), str(path))
 
@@ -71,10 +73,11 @@ def line_numbers(text: str, indices: NDArray[np.integer]) -> list[int]:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file without its BOM.
+    """Read a file without its BOM: UTF-8, or UTF-16 with a BOM, which programs of Windows write.
 
     Raises:
-        UserError: If the file cannot be read or is not UTF-8, or a pipe or device has too much to be read.
+        UserError: If the file cannot be read, has another encoding or NUL characters, or a pipe or device has too much
+            to be read.
     """
     try:
         with path.open("rb") as file:
@@ -90,6 +93,24 @@ def read_text(path: Path) -> str:
         raise UserError(f"{str(path)!r} is no file name; name a text file with one item per line") from None
     if len(raw) == _MAX_STREAM_BYTES and not is_regular:
         raise UserError(f"{path} is no regular file, and has over {_MAX_STREAM_BYTES:_} bytes; save them to a file")
+    text = _decode(raw, path)
+    if "\0" in text:
+        line = 1 + count_line_breaks(text, 0, text.index("\0"))
+        raise UserError(
+            f"{path} has a NUL character in line {line}; remove it, or convert the file if it is UTF-16, "
+            f"for example with: iconv -f utf-16le -t utf-8 {path}"
+        )
+    return text
+
+
+def _decode(raw: bytes, path: Path) -> str:
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return raw.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path} begins with the mark of UTF-16, but is not UTF-16 (byte {error.start}); save it as UTF-8"
+            ) from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

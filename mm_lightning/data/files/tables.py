@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,22 +69,21 @@ def parse_table(text: str, source: str, columns: Columns) -> Table:
         columns: The columns to use.
 
     Raises:
-        UserError: If a column is missing, or a cell is empty or no weight; names the line.
+        UserError: If a column is missing, a row has more cells than columns, or a cell is empty or no weight; names the
+            line.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, source), strict=True)
+    delimiter = _delimiter(text, source)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     cells: list[list[str]] = []
     lines: list[int] = []
     try:
         header = [name.strip() for name in next(reader, [])]
         used = _positions(header, source, columns)
-        last = max(used.values())
-        for row in reader:
-            if len(row) > last:
-                cells.append([row[i].strip() for i in used.values()])
-                lines.append(reader.line_num)
-            elif row:
-                missing = next(name for name, i in used.items() if i >= len(row))
-                raise UserError(f"{source}: line {reader.line_num} has no {missing}")
+        for row in filter(None, reader):
+            if len(row) != len(header):
+                _check_row(row, len(header), used, f"{source}: line {reader.line_num}", delimiter)
+            cells.append([row[i].strip() for i in used.values()])
+            lines.append(reader.line_num)
     except csv.Error as error:
         raise UserError(f"{source}: line {reader.line_num} cannot be read as a row of a table: {error}") from None
     if not cells:
@@ -103,7 +103,9 @@ def _delimiter(text: str, source: str) -> str:
     """Return the tab for a .tsv file, else the most frequent delimiter of the first line."""
     if source.lower().endswith(".tsv"):
         return "\t"
-    return max(_DELIMITERS, key=text.partition("\n")[0].count)  # of equal ones, the first
+    first_line = re.compile(r"[^\r\n]*").match(text)
+    assert first_line is not None  # it may be empty
+    return max(_DELIMITERS, key=first_line[0].count)  # of equal ones, the first
 
 
 def _positions(header: list[str], source: str, columns: Columns) -> dict[str, int]:
@@ -131,6 +133,18 @@ def _positions(header: list[str], source: str, columns: Columns) -> dict[str, in
             )
         result[name] = header.index(name)
     return result
+
+
+def _check_row(row: list[str], num_columns: int, used: dict[str, int], place: str, delimiter: str) -> None:
+    """Check that a row has a cell of each used column, and no cell but empty ones behind the last column."""
+    for name, i in used.items():
+        if i >= len(row):
+            raise UserError(f"{place} has no {name}")
+    if any(map(str.strip, row[num_columns:])):
+        raise UserError(
+            f"{place} has {len(row)} cells, but the first line names {num_columns}; put quotation marks around a cell "
+            f"that has {delimiter!r} in it"
+        )
 
 
 def _check_cells(column: tuple[str, ...], name: str, source: str, lines: list[int]) -> None:

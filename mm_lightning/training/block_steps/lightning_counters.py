@@ -28,10 +28,26 @@ def steps_until_next_event(trainer: pl.Trainer, most: int) -> int:
     ahead.append(int(trainer.num_training_batches) - done)
     if trainer.max_steps > 0:
         ahead.append(trainer.max_steps - step)
-    if trainer.val_check_batch not in (None, float("inf")):
-        every = int(cast(float, trainer.val_check_batch))
-        ahead.append(every - (progress.total.ready if trainer.check_val_every_n_epoch is None else done) % every)
+    if (every := _validation_interval(trainer)) is not None:
+        ahead.append(every - _batches_of_interval(trainer) % every)
     return min(ahead)
+
+
+def _validation_interval(trainer: pl.Trainer) -> int | None:
+    """Training batches between two validations; None for an interval in time."""
+    return None if trainer.val_check_batch in (None, float("inf")) else int(cast(float, trainer.val_check_batch))
+
+
+def _batches_of_interval(trainer: pl.Trainer) -> int:
+    """Number of begun batches that intervals of validation count: of all epochs, or of the current one."""
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    return progress.total.ready if trainer.check_val_every_n_epoch is None else progress.current.ready
+
+
+def is_validation_at_interval(trainer: pl.Trainer) -> bool:
+    """Whether a validation after the current batch is at its interval, and not there because the run ends."""
+    every = _validation_interval(trainer)
+    return every is None or _batches_of_interval(trainer) % every == 0
 
 
 def count_batches(trainer: pl.Trainer, num_steps: int) -> None:
@@ -127,7 +143,13 @@ def limited_batches(trainer: pl.Trainer, num_batches: int) -> int:
 
 def is_between_steps(trainer: pl.Trainer) -> bool:
     """Whether the batches so far fill whole optimiser steps, so that no gradient is lost where the run stops here."""
-    return trainer.fit_loop.epoch_loop.batch_progress.current.ready % trainer.accumulate_grad_batches == 0
+    batches = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return trainer.is_last_batch or batches % trainer.accumulate_grad_batches == 0
+
+
+def is_ending(trainer: pl.Trainer) -> bool:
+    """Whether the run ends after the current batch, by `max_steps` or a callback that stops it."""
+    return trainer.global_step == trainer.max_steps or (trainer.should_stop and trainer.fit_loop._can_stop_early)
 
 
 def is_at_epoch_start(trainer: pl.Trainer) -> bool:

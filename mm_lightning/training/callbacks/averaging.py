@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from typing_extensions import override
 
 from mm_lightning import UserError
+from mm_lightning.training.block_steps.lightning_counters import is_ending
 
 
 def averaging_of(trainer: pl.Trainer) -> WeightAveraging | None:
@@ -93,5 +94,5 @@ class _Companion(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Update the average of an epoch before its validation, so that `best.ckpt` has the weights as measured."""
-        if trainer.is_last_batch or trainer.global_step == trainer.max_steps:
+        if trainer.is_last_batch or is_ending(trainer):
             self._averaging.on_train_epoch_end(trainer, pl_module)

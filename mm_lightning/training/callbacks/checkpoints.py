@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 from typing_extensions import override
 
+from mm_lightning import UserError
 from mm_lightning.data.ranges import Count
 from mm_lightning.training import run_folders
 from mm_lightning.training.block_steps.lightning_counters import is_at_epoch_start, is_between_steps
@@ -169,6 +170,40 @@ class LastCheckpoint(RunCheckpoint):
             logger.save()
         trainer.save_checkpoint(self.path, weights_only=False)
         self._saved_step = trainer.global_step
+
+
+def check_validation_interval(trainer: pl.Trainer, num_batches: int) -> None:
+    """Refuse an interval beyond the epoch that counts it, and validations between the batches of one optimiser step.
+
+    A `best.ckpt` of such a moment has lost the gradients of the batches since the last step. And the point of val/loss
+    has the step of earlier checkpoints, so a resumed run would repeat it.
+
+    Args:
+        trainer: The Trainer.
+        num_batches: Training batches of an epoch.
+
+    Raises:
+        UserError: Names the settings.
+    """
+    if not trainer.limit_val_batches:
+        return
+    interval, accumulated = trainer.val_check_interval, trainer.accumulate_grad_batches
+    every = interval if isinstance(interval, int) else max(1, int(num_batches * interval))
+    is_across = trainer.check_val_every_n_epoch is None  # epochs, each of which ends with a whole step
+    if is_across:
+        every = math.gcd(every, num_batches)
+    if every > num_batches:
+        raise UserError(
+            f"trainer.val_check_interval is {interval}, but an epoch has {num_batches} batches; lower it, or count "
+            "across epochs with --trainer.check_val_every_n_epoch null"
+        )
+    if every % accumulated and every % num_batches:
+        remedy = " and --trainer.check_val_every_n_epoch 1" if is_across and num_batches % accumulated else ""
+        raise UserError(
+            f"trainer.val_check_interval is {interval} and trainer.accumulate_grad_batches is {accumulated}: with "
+            f"{num_batches} batches in an epoch, a validation would come within an optimiser step; set --trainer."
+            f"val_check_interval to a multiple of {accumulated} batches{remedy}, or leave it out"
+        )
 
 
 def _folder(trainer: pl.Trainer) -> Path:

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import ReduceLROnPlateau
 from typing_extensions import override
 
-from mm_lightning.training.block_steps.lightning_counters import steps_per_epoch, validate_after_epoch
+from mm_lightning.training.block_steps.lightning_counters import is_ending, steps_per_epoch, validate_after_epoch
 
 _NEVER = 1 << 62
 
@@ -85,5 +85,5 @@ class ValidationMilestones(Callback):
     ) -> None:
         """Decide whether Lightning validates, if this batch is the last of its epoch or of the run."""
         epoch = trainer.current_epoch + 1
-        is_end = trainer.should_stop or trainer.global_step == trainer.max_steps or epoch == trainer.max_epochs
+        is_end = is_ending(trainer) or epoch == trainer.max_epochs
         validate_after_epoch(trainer, is_end or self._is_every_epoch or is_at(VALIDATIONS, trainer, epoch))

@@ -26,7 +26,7 @@ def join_run(logger: Logger, run: Path, resumed_step: int | None) -> None:
     Left alone, Lightning's loggers would make a folder of their own, which looks like one more run.
 
     Args:
-        logger: A configured logger.
+        logger: A logger that has not written yet.
         run: The run's folder.
         resumed_step: The step of the checkpoint, for a run that goes on in its folder.
     """
@@ -35,7 +35,10 @@ def join_run(logger: Logger, run: Path, resumed_step: int | None) -> None:
     if Path(logger.root_dir).absolute() != run.parent.absolute():
         return
     logger._version = run.name
-    if isinstance(logger, CSVLogger):
+    if isinstance(logger, TensorBoardLogger):
+        # hides points of a killed run after its checkpoint; TensorBoard heeds such a mark from the second on
+        logger._kwargs["purge_step"] = 0 if resumed_step is None else resumed_step + 1
+    else:
         _begin(logger, run / "metrics.csv", resumed_step)
 
 

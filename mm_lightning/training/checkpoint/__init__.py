@@ -3,6 +3,7 @@
 from mm_lightning.training.checkpoint.content import (
     Checkpoint,
     arguments,
+    command_to_resume,
     describe,
     digest,
     load,
@@ -10,6 +11,7 @@ from mm_lightning.training.checkpoint.content import (
     load_weights,
     put_weights,
     read,
+    run_config,
     save,
 )
 from mm_lightning.training.checkpoint.folder import NEEDS_EXTRA, refuse_to_resume
@@ -39,6 +41,7 @@ __all__ = [
     "OtherNetworkError",
     "arguments",
     "begin_from",
+    "command_to_resume",
     "describe",
     "digest",
     "foreign_classes",
@@ -49,6 +52,7 @@ __all__ = [
     "put_weights",
     "read",
     "refuse_to_resume",
+    "run_config",
     "save",
     "shapes_with_one_id_more",
 ]

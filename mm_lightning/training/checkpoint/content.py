@@ -23,7 +23,7 @@ from mm_lightning.training.checkpoint.archive import DamagedArchiveError, read_a
 from mm_lightning.training.checkpoint.folder import DamagedFolderError, read_folder
 from mm_lightning.training.checkpoint.keys import CONFIG_KEY, DATA, FORMAT, FORMAT_KEY, RUN_CONFIG, TRAINED
 from mm_lightning.training.checkpoint.schema import SchemaError, check_content, check_size
-from mm_lightning.training.checkpoint.trust import foreign_classes, refuse_code
+from mm_lightning.training.checkpoint.trust import NAMED_AS_OWN, foreign_classes, refuse_code
 from mm_lightning.training.checkpoint.upgrades import upgraded
 from mm_lightning.training.run_folders import no_such_checkpoint
 
@@ -54,12 +54,13 @@ class Checkpoint:
     is_averaged: bool = False
 
 
-def read(path: Path, trusted: str = "") -> Checkpoint:
+def read(path: Path, trusted: str = "", how: str = NAMED_AS_OWN) -> Checkpoint:
     """Read the settings of a checkpoint.
 
     Args:
         path: The file.
         trusted: Text from the user; a class of another package is used only if the text names it.
+        how: How a user names it there, as for `refuse_code`.
 
     Raises:
         UserError: If the file is missing, damaged or of another application, names foreign code, or has weights of
@@ -68,19 +69,20 @@ def read(path: Path, trusted: str = "") -> Checkpoint:
     content = load(path)
     groups = (content["hyper_parameters"], content["datamodule_hyper_parameters"])
     model, data = ({key: value for key, value in group.items() if not key.startswith("_")} for group in groups)
-    refuse_code(model, path, trusted)
+    refuse_code(model, path, trusted, how)
     _check_weights(content["state_dict"], path)
     _check_weights(content.get(TRAINED, {}), path)
-    config = _read_config(content["callbacks"][RUN_CONFIG][CONFIG_KEY], path)
+    config = run_config(content, path)
     return Checkpoint(path, model, data, config, content["global_step"], content["epoch"], TRAINED in content)
 
 
-def _read_config(text: str, path: Path) -> dict[str, Any]:
-    """The sections of a run's configuration.
+def run_config(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The configuration of the run of a checkpoint, by section.
 
     Raises:
         UserError: If the text is no YAML, or holds no sections.
     """
+    text = content["callbacks"][RUN_CONFIG][CONFIG_KEY]
     try:
         config = yaml.safe_load(text)
         check_size(config, len(text))
@@ -110,6 +112,17 @@ def save(content: dict[str, Any], path: Path) -> None:
 def describe(path: Path) -> str:
     """Path and step of a checkpoint, for a message."""
     return f"{os.path.relpath(path)} (step {load(path)['global_step']})"
+
+
+def command_to_resume(path: Path) -> str:
+    """The command that resumes a run from a checkpoint, for a message.
+
+    Classes of the Trainer, such as callbacks, are not taken from a checkpoint, so they have to be given again.
+    """
+    config = run_config(load(path), path)
+    if any(isinstance(value, dict | list) for value in config.get("trainer", {}).values()):
+        return f"the same command with --ckpt_path {shlex.quote(os.path.relpath(path))}"
+    return f"python -m mm_lightning fit {arguments(path)}"
 
 
 def arguments(path: Path) -> str:

@@ -17,6 +17,7 @@ from mm_lightning.training.checkpoint.keys import (
     BEST_CHECKPOINT,
     CONFIG_KEY,
     DATA,
+    PLATEAU,
     RANDOM_STATE,
     RUN_CONFIG,
     TRAINED,
@@ -55,10 +56,6 @@ def _is_paths(value: Any) -> bool:
     return type(value) is str or (type(value) is list and all(type(path) is str for path in value))
 
 
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
 def _is_list_of_dicts(value: Any) -> bool:
     return type(value) is list and all(isinstance(element, dict) for element in value)
 
@@ -84,8 +81,9 @@ def _tensor(dim: int, dtype: torch.dtype) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, Tensor) and value.dim() == dim and value.dtype == dtype
 
 
-def _is_weights(value: Any) -> bool:
-    return isinstance(value, dict) and all(type(key) is str and isinstance(w, Tensor) for key, w in value.items())
+def _dict_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """The check of a dict from texts to values that pass a check."""
+    return lambda value: isinstance(value, dict) and all(type(key) is str and is_right(v) for key, v in value.items())
 
 
 def _is_random_state(value: Any) -> bool:
@@ -96,10 +94,6 @@ def _is_random_state(value: Any) -> bool:
 
 def _is_alphabet(value: Any) -> bool:
     return bool(value) and (type(value) is str or (type(value) is list and all(type(word) is str for word in value)))
-
-
-def _is_labels(value: Any) -> bool:
-    return isinstance(value, dict) and all(type(name) is str and _is_count(count) for name, count in value.items())
 
 
 def _is_class(value: Any) -> bool:
@@ -115,6 +109,7 @@ def _progress(*stages: str) -> dict[str, Any]:
     return {"total": counts, "current": counts}
 
 
+_is_dict, _is_weights = _dict_of(lambda _: True), _dict_of(lambda value: isinstance(value, Tensor))
 _BATCHES = {**_progress("ready", "started", "processed", "completed"), "is_last_batch": _is_flag}
 _STEPS = _progress("ready", "completed")
 _SCHEMA: dict[str, Any] = {
@@ -147,6 +142,7 @@ _SCHEMA: dict[str, Any] = {
     },
     "callbacks": {
         RANDOM_STATE: {"cpu": _is_random_state},
+        PLATEAU: _dict_of(_of(float)),
         BEST_CHECKPOINT: {"best_model_score": _is_score},
         RUN_CONFIG: {CONFIG_KEY: _is_text},
     },
@@ -156,7 +152,7 @@ _SCHEMA: dict[str, Any] = {
     "hyper_parameters": {
         "_instantiator": _is_text,
         "alphabet": _is_alphabet,
-        "labels": _is_labels,
+        "labels": _dict_of(_is_count),
         "network": _is_class,
         "optimizer": _optional(_is_class),
         "lr_scheduler": _optional(_is_class),

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from mm_lightning.data.batches import GLOBAL_BATCH
-from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, DATA, RANDOM_STATE, RUN_CONFIG
+from mm_lightning.training.checkpoint.keys import BEST_CHECKPOINT, DATA, PLATEAU, RANDOM_STATE, RUN_CONFIG
 
 _OLD_DATA = "WordsDataModule"  # keys of version 0.1
 _OLD_CALLBACKS = {"BestCheckpoint": BEST_CHECKPOINT, "RandomState": RANDOM_STATE, "RunConfig": RUN_CONFIG}
@@ -20,7 +20,7 @@ _NEW_DATA_SETTINGS = {"item": None, "label": None, "weight": None}
 
 
 def upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """Rename the keys of older versions, and add the settings that they did not have."""
+    """Rename the keys of older versions, and add the settings and states that they did not have."""
     result = {DATA if key == _OLD_DATA else key: value for key, value in content.items()}
     result["hyper_parameters"] = _with_network_settings({**_NEW_MODEL_SETTINGS, **result["hyper_parameters"]})
     result["datamodule_hyper_parameters"] = {**_NEW_DATA_SETTINGS, **result["datamodule_hyper_parameters"]}
@@ -28,7 +28,8 @@ def upgraded(content: dict[str, Any]) -> dict[str, Any]:
         if isinstance(state := result.get(key), dict):
             result[key] = {**additions, **state}
     if isinstance(states := result.get("callbacks"), dict):
-        result["callbacks"] = {_OLD_CALLBACKS.get(str(key).partition("{")[0], key): states[key] for key in states}
+        named = {_OLD_CALLBACKS.get(str(key).partition("{")[0], key): states[key] for key in states}
+        result["callbacks"] = {PLATEAU: {}, **named}
     if isinstance(weights := result.get("state_dict"), dict):
         result["state_dict"] = {_renamed(str(key)): value for key, value in weights.items()}
     return result

@@ -27,7 +27,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.training.checkpoint import arguments
+from mm_lightning.training.checkpoint import command_to_resume
 from mm_lightning.training.processes.pulse import Pulse
 from mm_lightning.training.run_folders import newest_checkpoint
 from mm_lightning.training.stop_signals import REPORT_SECONDS, Stopped
@@ -159,7 +159,7 @@ class Launcher(_SubprocessScriptLauncher):
         if self._rank or self._first_rank:
             return "; a checkpoint of the run, if there is one, is whole: go on with --ckpt_path last"
         path = newest_checkpoint(self._run_folder)
-        return "" if path is None else f"; go on with: python -m mm_lightning fit {arguments(path)}"
+        return "" if path is None else f"; go on with: {command_to_resume(path)}"
 
     def _kill_children(self) -> None:
         for process in self.procs:

@@ -19,6 +19,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "boys.txt").write_text("\nbob\nkim\nuwe\nøle\njan\n", encoding="utf-8")
     (tmp_path / "a,b.txt").write_text("anna\n", encoding="utf-8")
     (tmp_path / "table.csv").write_text("name,sex\nbob,M\nuwe,M\n", encoding="utf-8")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/girls.txt").write_text("mia\n", encoding="utf-8")
     return tmp_path
 
 
@@ -86,3 +88,13 @@ def test_the_label_can_be_the_name_of_the_file(folder: Path):
     merged = items.unique()
     assert len(merged) == 10  # kim of each
     assert np.array_equal(items.take(np.array([6, 0])).labels, [0, 1])
+
+
+def test_files_of_one_name_may_have_a_column_of_labels(folder: Path):
+    """Catches tables refused for their names, which give no label where they have a column `file`."""
+    for name, label in (("girls.csv", "old"), ("x/girls.csv", "new")):
+        (folder / name).write_text(f"name,file\nmia,{label}\n", encoding="utf-8")
+    items, names = join_files(read_files("girls.csv,x/girls.csv", Columns("name", "file")))
+    assert names == ["new", "old"]
+    assert items.labels is not None
+    assert items.labels.tolist() == [1, 0]

@@ -26,11 +26,12 @@ TOO_LONG = b"x" * (MAX_LENGTH + 1)
         pytest.param(b"  mary ann\t\n", ["mary ann"], id="spaces inside"),
         pytest.param(b".\na.b\n...\n", [".", "a.b", "..."], id="dots"),
         pytest.param(f"{HEBREW}\nzoë\n{FAMILY}\n".encode(), [HEBREW, "zoë", FAMILY], id="scripts"),
-        pytest.param(b"a\x00b\n", ["a\x00b"], id="NUL"),
+        pytest.param("\ufeffzoë\r\nava\r\n".encode("utf-16-le"), ["zoë", "ava"], id="UTF-16, as of Windows"),
+        pytest.param(f"\ufeff{HEBREW}\n{FAMILY}".encode("utf-16-be"), [HEBREW, FAMILY], id="UTF-16, big-endian"),
     ],
 )
 def test_a_file_is_read_line_by_line(tmp_path: Path, content: bytes, expected: list[str]):
-    """Catches a BOM or CR read as a character, a blank line as an empty item, and a dot as the boundary."""
+    """Catches a BOM or CR read as a character, a blank line as an item, a dot as the boundary, and UTF-16 refused."""
     path = tmp_path / "items.txt"
     path.write_bytes(content)
     result = read_items(path)
@@ -67,14 +68,17 @@ def test_parse_agrees_with_string_methods(monkeypatch: pytest.MonkeyPatch, chunk
         pytest.param("emma\nava\nzoë\n".encode("latin-1"), "not UTF-8 .*0xeb in line 3", id="Latin-1"),
         pytest.param("emma\rava\rzoë\r".encode("latin-1"), "not UTF-8 .*0xeb in line 3", id="Latin-1, lone CR"),
         pytest.param(b"\xef\xbb\xbf" + "a\nzoë\n".encode("latin-1"), "not UTF-8 .*0xeb in line 2", id="Latin-1, BOM"),
-        pytest.param("emma\n".encode("utf-16"), "not UTF-8 .*line 1", id="UTF-16"),
+        pytest.param(b"ava\na\x00b\n", "NUL character in line 2; remove it", id="NUL"),
+        pytest.param("ava\n".encode("utf-16-le"), "NUL .* line 1.*iconv -f utf-16le", id="UTF-16 without BOM"),
+        pytest.param("ava\n".encode("utf-32"), "NUL character in line 1", id="UTF-32"),
+        pytest.param("ava\n".encode("utf-16")[:-1], r"is not UTF-16 \(byte 8\)", id="UTF-16, cut short"),
         pytest.param(b"emma\n\n" + TOO_LONG + b"\nava", "line 3 has 1001 characters", id="too long"),
         pytest.param(b"emma\r\n\r\n" + TOO_LONG, "line 3 has 1001 characters", id="too long, CRLF"),
         pytest.param(b"emma\r\r" + TOO_LONG, "line 3 has 1001 characters", id="too long, lone CR"),
     ],
 )
 def test_an_error_names_the_file_and_the_line(tmp_path: Path, content: bytes, message: str):
-    """Catches an error that names the wrong line or byte, or no file."""
+    """Catches an error that names the wrong line, byte or remedy, or no file, and items with a NUL per letter."""
     path = tmp_path / "items.txt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=f"items.txt.*{message}"):

@@ -24,10 +24,19 @@ def test_the_columns_are_read_by_name():
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_the_delimiter_is_that_of_the_first_line(delimiter: str):
-    """Catches a table of a spreadsheet that is read as one column."""
-    table = parse_table(delimiter.join("ab") + "\r\n" + delimiter.join("xy") + "\r\n", "x.csv", Columns("b"))
-    assert list(table.items) == ["y"]
+@pytest.mark.parametrize("line_break", ["\n", "\r\n", "\r"])
+def test_the_delimiter_is_that_of_the_first_line(delimiter: str, line_break: str):
+    """Catches a table of a spreadsheet that is read as one column, and delimiters counted beyond a lone CR."""
+    cell = "y" + ",;\t".replace(delimiter, "") * 9 + "y"
+    lines = (f"a{delimiter}b", f"x{delimiter}{cell}", "")
+    assert list(parse_table(line_break.join(lines), "x.csv", Columns("b")).items) == [cell]
+
+
+def test_empty_cells_behind_the_last_column_are_dropped():
+    """Catches a table of a spreadsheet that is refused for the delimiters at its ends of lines."""
+    table = parse_table("name,sex\nanna,F,\neva,F,, \n", "x.csv", Columns("name", "sex"))
+    assert list(table.items) == ["anna", "eva"]
+    assert table.labels == ["F", "F"]
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,9 @@ def test_the_delimiter_is_that_of_the_first_line(delimiter: str):
         ("name,sex\nanna,F\neva,\n", Columns("name", "sex"), "x.csv: line 3 has an empty sex"),
         ("name,sex\nanna,F\n ,F\n", Columns("name"), "x.csv: line 3 has an empty name"),
         ("name,sex\nanna,F\neva\n", Columns("name", "sex"), "x.csv: line 3 has no sex"),
+        ("name,sex\nanna,F\nSmith, John,M\n", Columns("name", "sex"), "x.csv: line 3 has 3 cells, but the first line "),
+        ("name\nSmith, John\n", Columns("name"), "x.csv: line 2 has 2 cells, but the first line names 1; put"),
+        ("name\tn\na\t1\tb\n", Columns("name"), "put quotation marks around a cell that has '\\t' in it"),
         ("name,n\nanna,0\n", Columns("name", None, "n"), "x.csv: n is 0 in line 2; a weight is a whole number from 1"),
         ("name,n\nanna,2\nzoe,+3\n", Columns("name", None, "n"), "x.csv: n is +3 in line 3; a weight is"),
         pytest.param(f"name,n\nanna,{'9' * 5000}\n", Columns("name", None, "n"), "in line 2; a weight is", id="long"),
@@ -53,7 +65,7 @@ def test_the_delimiter_is_that_of_the_first_line(delimiter: str):
     ],
 )
 def test_errors_name_the_column_or_the_line(text: str, columns: Columns, message: str):
-    """Catches a traceback of the csv module, and a cell that is skipped."""
+    """Catches a traceback of the csv module, a cell that is skipped, and a cell cut in two, of which half is read."""
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         parse_table(text, "x.csv", columns)
     assert "\n" not in str(error.value)

@@ -5,6 +5,7 @@ copies such parts again and again ("billion laughs"). A part that holds itself h
 """
 
 import os
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,6 +53,25 @@ def read_config(path: str) -> str:
     if text is None or reason:
         raise UserError(f"config file {path} cannot be used: it {reason}; give settings as in configs/mlp.yaml")
     return text
+
+
+def as_options(text: str) -> list[str]:
+    """The settings in a config file's text in the form of options; of lists, their names."""
+    node = yaml.compose(text, yaml.SafeLoader)
+    return [] if node is None else [f"--{option}" for option in _flat(node, "")]
+
+
+def _flat(node: yaml.Node, name: str) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":  # which takes in another part
+                yield from _flat(value, f"{name}.{key.value}" if name else key.value)
+    elif isinstance(node, yaml.ScalarNode):
+        is_plain = node.tag.endswith((":null", ":int"))  # which YAML writes in more ways than the command line
+        value = yaml.safe_load(node.value) if is_plain else node.value
+        yield f"{name}={'null' if value is None else value}"
+    else:
+        yield name
 
 
 def _fault(text: str) -> str | None:

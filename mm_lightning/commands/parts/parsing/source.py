@@ -26,14 +26,15 @@ def arguments(module: str, name: str) -> dict[str, str] | None:
     where, node = found
     if isinstance(node, ast.FunctionDef):
         return _typed(_parameters(node))
-    own = (part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__")
-    constructor = next(own, None)
+    constructors = [part for part in ast.walk(node) if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+    if node.decorator_list or any(each not in node.body for each in constructors):  # made otherwise, or by conditions
+        return None
     base = _base(where, node)
     inherited = None if base is None else arguments(*base)
-    if constructor is None:
+    if not constructors:
         return inherited
-    result = _typed(_parameters(constructor)[1:])  # without self
-    if constructor.args.kwarg is None:
+    result = _typed(_parameters(constructors[-1])[1:])  # without self
+    if constructors[-1].args.kwarg is None:
         return result
     return None if inherited is None else inherited | result
 
@@ -48,7 +49,7 @@ def _typed(parameters: list[ast.arg]) -> dict[str, str]:
 
 def _definition(module: str, name: str) -> tuple[str, ast.FunctionDef | ast.ClassDef] | None:
     """The module that defines what another one calls by a name, and the definition; None if it is not found."""
-    for node in _statements(module):
+    for node in reversed(_statements(module)):  # the last definition counts
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
             return module, node
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
