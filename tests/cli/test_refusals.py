@@ -154,6 +154,7 @@ def test_a_wrong_config_is_refused_before_lightning_is_imported(settings, tmp_pa
     ("settings", "options"),
     [
         (changed(data__path="nosuch.txt"), "--data.path data/names.txt"),
+        (changed(model__network__init_args__hidden_dim=None, trainer__accumulate_grad_batches=None), ""),
         (changed(data=None, last={}, trainer__callbacks=[{"class_path": "X"}]), ""),
         (changed(model__network__class_path="nosuch.Net", model__network__init_args__width=3), ""),
         (changed(model__network="MLP"), "--model.network LSTM --model.network.num_layers 2"),

@@ -95,7 +95,7 @@ BAD_TEXTS = {
         "\n".join(f"k{i}: &k{i} [{f'*k{i - 1},' * 10 if i else 'x'}]" for i in range(9)),
         "becomes far larger when its aliases are written out",
     ),
-    "deep nesting": ("[" * 3000, "is nested more than 50 deep"),
+    "deep nesting": ("a: " + "[" * 3000, "is nested more than 50 deep"),
     "a large file": ("#" * (1 << 23), "too many for settings"),
     "no UTF-8": ("\udcff", "is not UTF-8"),
 }

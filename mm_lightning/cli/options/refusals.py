@@ -170,7 +170,10 @@ def _parsed(options: list[str], classes: dict[str, tuple[str, str]]) -> Namespac
     for name, kind in _types(kinds).items():
         parser.add_argument(f"--{name}", type=kind)
     typed = option_names(parser)
-    return parser.parse_args([arg for arg in given if "=" in arg and arg.partition("=")[0] in typed])
+    pairs = [arg.partition("=") for arg in given]  # null is left to the parser, which says more on it
+    return parser.parse_args(
+        [f"{name}={value}" for name, _, value in pairs if name in typed and value not in ("", "null")]
+    )
 
 
 def _types(texts: dict[str, str]) -> dict[str, Any]:
