@@ -44,7 +44,8 @@ def tanh_activations(network: Network, x: Tensor, y: Tensor) -> dict[str, Tensor
     Args:
         network: The network, in eval mode.
         x: Inputs, as in a training batch.
-        y: Their targets; outputs at padded targets are left out.
+        y: Their targets; outputs at padded targets are left out, but for a window network in a mixture, which
+            computes each different window of the padded batch once.
     """
     with recorded_outputs(network, _has_tanh_outputs) as outputs:
         network(x)

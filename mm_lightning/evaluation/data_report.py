@@ -118,7 +118,7 @@ def describe(path: str | list[str], split: SplitName, columns: Columns = Columns
     files = read_files(path, columns)
     items, names = join_files(files)
     source = listed_paths(path)
-    num_distinct = len(np.unique(items.hashes()))
+    num_distinct = len(np.unique(items.hashes_with_labels()))  # as the split unique counts
     counts = _character_counts(items)
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
     length = _length_statistics(items)

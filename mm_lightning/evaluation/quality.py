@@ -20,7 +20,7 @@ from mm_lightning.data.vocabulary import Vocabulary
 if TYPE_CHECKING:  # imports torch, which the measures do not need
     from mm_lightning.data.datamodule import ItemsDataModule
 
-_MAX_REFERENCE_ITEMS = 250_000  # of the shuffled train split; 2 million bigrams of names
+_MAX_REFERENCE_ITEMS = 250_000  # spread evenly, as a list may be sorted; 2 million bigrams of names
 _BOUNDARY = (1 << 31) - 1  # above every id
 
 Histogram = tuple[NDArray[np.integer], NDArray[np.float64]]  # distinct values, rising, and the count of each
@@ -178,4 +178,6 @@ class TrainingReference:
 
     @cached_property
     def _histograms(self) -> dict[str, Histogram]:
-        return _histograms(self.tokens(self._items[:_MAX_REFERENCE_ITEMS]))
+        num_items = len(self._items)
+        places = np.linspace(0, num_items, min(num_items, _MAX_REFERENCE_ITEMS), endpoint=False, dtype=np.int64)
+        return _histograms(self.tokens(self._items.take(places)))

@@ -9,18 +9,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mm_lightning import UserError
 from mm_lightning.commands.parts.library_warnings import quiet
 from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.data.ranges import Count, Minutes, Seed, Temperature
 from mm_lightning.files import check_writable
-from mm_lightning.make.source import Source, make_model_folder, read
+from mm_lightning.make.source import Source, make_model_folder, read, remove_kept_list
 from mm_lightning.training.run_folders import BEST, checkpoint_of
 from mm_lightning.training.stop_signals import Stopped
 
+if TYPE_CHECKING:
+    from mm_lightning.make.earlier import Earlier
+
 _NUM_SEEDS = 100_000  # short enough to type
 _PREVIEW = 20  # items shown while networks learn
+_AMPLE_MINUTES = 1440.0
 
 
 def make_parser() -> OneLineParser:
@@ -35,14 +40,21 @@ def make_parser() -> OneLineParser:
     return parser
 
 
-def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) -> None:
+def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any], earlier: "Earlier | None") -> None:
     """Learn the list, save the model, and print on the way what is tried.
 
+    Args:
+        source: The list.
+        minutes: Time for networks.
+        path: Checkpoint of the model.
+        options: Sampling options.
+        earlier: The model of an earlier call, which stays if nothing better is found.
+
     Raises:
-        UserError: If the checkpoint cannot be written.
+        UserError: If the checkpoint cannot be written, or nothing new can come of the list.
     """
+    from mm_lightning.make.earlier import recipe_of  # noqa: PLC0415 # imports torch, which takes seconds
     from mm_lightning.make.model import ListLearner  # noqa: PLC0415 # imports Lightning, which takes seconds
-    from mm_lightning.make.recipe import suited  # noqa: PLC0415
     from mm_lightning.sampling.options import SamplingOptions  # noqa: PLC0415
 
     start, lines = time.monotonic(), list[str]()
@@ -55,31 +67,41 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any]) 
     learner = ListLearner(source.data, source.items, lambda each: tell(f"  {each.loss:.4f}  {each.name}"))
     tell(f"loss on held-out items, nats per character, {learner.judgement}:")
     counts = learner.count()
-    sizes = len(source.items), len(source.items.code_points), len(learner.vocabulary)
-    recipe = suited(*sizes, max_seconds=60 * minutes)
+    recipe = recipe_of(source.items, minutes)
     if recipe is None:
-        tell(f"  no network is tried: {'the list is too short' if minutes else '--minutes is 0'}")
+        is_short = recipe_of(source.items, _AMPLE_MINUTES) is None
+        tell(f"  no network is tried: {'the list' if is_short else '--minutes'} is too short")
     else:
-        first = learner.preview(
-            counts, SamplingOptions(**options | {"num_samples": min(options["num_samples"], _PREVIEW)})
-        )
-        _tell(f"by counts alone: {', '.join(first)}")
-        _tell("networks learn, for up to --minutes; Ctrl-C keeps the counts ...")
+        preview = SamplingOptions(**options | {"num_samples": min(options["num_samples"], _PREVIEW)})
+        _tell(f"by counts alone: {', '.join(_previewed(learner.preview(counts, preview), source.name))}")
+        kept = "the counts" if earlier is None else "the model of the earlier call"
+        _tell(f"networks learn, for up to --minutes; Ctrl-C keeps {kept} ...")
         try:
             learner.mix(recipe)
         except Stopped as stop:
             if stop.signum != signal.SIGINT:
                 raise
             tell("  stopped; networks are tried at the next call")
-            minutes = 0.0
+            minutes = 0.0 if earlier is None else earlier.minutes
+    if earlier is not None and earlier.loss <= learner.chosen.loss:
+        tell(f"  {earlier.loss:.4f}  the model of the earlier call, which stays")
+        earlier.keep(path, source.data, minutes)
+        return
     seconds = time.monotonic() - start
     tell(f"chosen: {learner.chosen.name}, which learned all items; {seconds:.0f} s")
-    learner.save(path, {"minutes": minutes, "lines": lines, "command": source.command})
+    record = {"minutes": minutes, "lines": lines, "command": source.command, "loss": learner.chosen.loss}
+    learner.save(path, record)
+
+
+def _previewed(items: list[str], name: str) -> list[str]:
+    if not items:
+        raise UserError(f"{name}: no new item was found; the list may have all items of its characters and lengths")
+    return items
 
 
 @contextmanager
 def _writable(path: Path) -> Iterator[None]:
-    """Check that a checkpoint can be written, before a minute is spent on it; leave no empty folder after an error.
+    """Check that a checkpoint can be written, before a minute is spent on it; leave nothing new after an error.
 
     Raises:
         UserError: If the checkpoint cannot be written.
@@ -89,35 +111,12 @@ def _writable(path: Path) -> Iterator[None]:
         check_writable(path, "checkpoint", path.suffix)
         yield
     except BaseException:
+        if not path.exists():
+            remove_kept_list(path.parent.parent)
         with suppress(OSError):  # a folder with files in it stays
-            path.parent.rmdir()
-            path.parent.parent.rmdir()
+            for folder in path.parents:
+                folder.rmdir()
         raise
-
-
-def _learned(path: Path, minutes: float) -> list[str] | None:
-    """Lines of the search that made the list's model; None if there is no model, or more time is given now.
-
-    Raises:
-        UserError: If the checkpoint is damaged.
-    """
-    from mm_lightning.training import checkpoint  # noqa: PLC0415 # imports Lightning, which takes seconds
-
-    record: Any = checkpoint.load(path).get(checkpoint.MADE) if path.is_file() else None
-    try:
-        return record["lines"] if record["minutes"] >= minutes else None
-    except (TypeError, KeyError):  # a checkpoint that another command put there
-        return None
-
-
-def _follow(source: Source, path: Path) -> None:
-    """Let the list's model name the files that the list was read from now: they may have moved."""
-    from mm_lightning.training import checkpoint  # noqa: PLC0415 # imports Lightning, which takes seconds
-
-    content = checkpoint.load(path)
-    data = {**content["datamodule_hyper_parameters"], **source.data}
-    if data != content["datamodule_hyper_parameters"]:
-        checkpoint.save({**content, "datamodule_hyper_parameters": data}, path)
 
 
 def _sampling(source: Source, num_samples: int, temperature: float, seed: int | None) -> dict[str, Any]:
@@ -163,14 +162,16 @@ def main(args: list[str]) -> None:
     options = _sampling(source, config["num_samples"], config["temperature"], config["seed"])
     path = checkpoint_of(source.folder, BEST)
     with quiet():
-        lines = _learned(path, config["minutes"])
-        if lines is None:
+        from mm_lightning.make.earlier import Earlier  # noqa: PLC0415 # imports Lightning, which takes seconds
+
+        earlier, minutes = Earlier.read(path), config["minutes"]
+        if earlier is None or not earlier.had_time(source.items, minutes):
             with _writable(path):
-                _learn(source, config["minutes"], path, options)
-        if lines is not None:
-            _follow(source, path)
-        for line in lines or ():
-            _tell(line)
+                _learn(source, minutes, path, options, earlier)
+        else:
+            earlier.keep(path, source.data, max(minutes, earlier.minutes))
+            for line in earlier.lines:
+                _tell(line)
         shown = shlex.quote(os.path.relpath(path))
         others = "the same command makes other items, and " if config["seed"] is None else ""
         _tell(f"seed {options['seed']}; {others}these take the model further:")

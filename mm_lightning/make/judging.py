@@ -1,6 +1,5 @@
 """Held-out losses: each model is judged on items that it has not learned from."""
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from mm_lightning.data.batches import ItemBatches, every_example
 from mm_lightning.data.encoding import Windows, encode
 from mm_lightning.data.items import Items
-from mm_lightning.data.splits import SPLIT_SEED
+from mm_lightning.data.splits import shuffled_order
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import target_log_p
 from mm_lightning.networks import PitmanYor
@@ -31,21 +30,25 @@ class Fold:
     held_out: Items
 
 
+def num_folds(num_items: int) -> int:
+    """Number of folds of a list: 5 of a short list, so that each item is held out once, and 1 of a long list."""
+    most = min(_NUM_FOLDS, num_items)
+    return 1 if num_items // most >= _MIN_HELD_OUT_ITEMS else most
+
+
 def folds(items: Items) -> list[Fold]:
-    """Cut different items into folds: 5 of a short list, so that each item is held out once, and 1 of a long list.
+    """Cut different items into folds.
 
     Args:
         items: At least 2 items.
     """
-    order = list(range(len(items)))
-    random.Random(SPLIT_SEED).shuffle(order)
-    shuffled = np.asarray(order[:_MAX_JUDGED_ITEMS])
-    num_folds = min(_NUM_FOLDS, len(shuffled))
-    if len(shuffled) // num_folds >= _MIN_HELD_OUT_ITEMS:
+    shuffled = shuffled_order(len(items))[:_MAX_JUDGED_ITEMS]
+    num_parts = num_folds(len(shuffled))
+    if num_parts == 1:
         size = min(len(shuffled) // 10 + _MIN_HELD_OUT_ITEMS // 2, _MAX_HELD_OUT_ITEMS)
         return [Fold(items.take(shuffled[size:]), items.take(shuffled[:size]))]
-    parts = np.array_split(shuffled, num_folds)
-    rests = [np.concatenate([*parts[:i], *parts[i + 1 :]]) for i in range(num_folds)]
+    parts = np.array_split(shuffled, num_parts)
+    rests = [np.concatenate([*parts[:i], *parts[i + 1 :]]) for i in range(num_parts)]
     return [Fold(items.take(rest), items.take(part)) for rest, part in zip(rests, parts, strict=True)]
 
 

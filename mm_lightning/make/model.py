@@ -1,4 +1,4 @@
-"""The model of a list: counts, or counts mixed with a network, whichever is better on held-out items."""
+"""The model of a list: counts, networks or a mixture of both, whichever is better on held-out items."""
 
 import tempfile
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from mm_lightning.make.recipe import Recipe
 from mm_lightning.networks import Mixture
 from mm_lightning.networks.base import Network
 from mm_lightning.networks.building import NetworkFactory
-from mm_lightning.networks.mixture import fit_weights
+from mm_lightning.networks.mixture import MIN_WEIGHT, fit_weights
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.sampler import sample
 from mm_lightning.training import checkpoint
@@ -39,7 +39,8 @@ _TRAINER = {
 _CALLBACKS = (RandomState, RunConfig, BestCheckpoint, LastCheckpoint)  # whose state a checkpoint holds
 _PITMAN_YOR = "mm_lightning.networks.PitmanYor"
 _SEED = 42
-_NAMES_MODEL = "data/names.ckpt"  # made by benchmarks/names_model.py
+_NAMES = "data/names.txt"
+_NAMES_MODEL = "data/names.ckpt"  # made from them by benchmarks/names_model.py
 _MIN_KNOWN = 0.5  # share of an alphabet
 
 Settings = dict[str, Any]
@@ -78,9 +79,9 @@ class ListLearner:
     chosen: Candidate
 
     def __init__(self, data: Settings, items: Items, tell: Callable[[Candidate], None]) -> None:
-        self._data = {**data, "split": "all"}
         self._items = items
         self.vocabulary = Vocabulary(items.alphabet())
+        self._data = {**data, "split": "all"}
         self._tell = tell
         self._folds = folds(items)
         self._start = _names_model(self.vocabulary)
@@ -117,18 +118,31 @@ class ListLearner:
         return counted
 
     def mix(self, recipe: Recipe) -> None:
-        """Judge networks, and their mixture with the counts; keep the mixture if it is better."""
+        """Judge networks, and their mixture with the counts; keep the better of both if it is better than counts."""
         log_p = self._held_out(lambda items: self._mean_network(recipe, items))
-        start = ", begun from the shipped names" if self._start_of(recipe.settings) else ""
-        self._tell(Candidate(f"{recipe.name}{start}", log_p))
+        network = Candidate(f"{recipe.name}{self._start_note(recipe.settings)}", log_p)
+        self._tell(network)
         weight = fit_weights([self.chosen.log_p, log_p])[0]
-        name = f"counts ({weight:.0%}) and network ({1 - weight:.0%})"
-        mixture = Candidate(name, mixed(self.chosen.log_p, log_p, weight))
-        self._tell(mixture)
-        if mixture.loss < self.chosen.loss - _MIN_GAIN:
-            networks = [self._learn(settings)[1] for settings in _seeded(recipe)]
-            self._content = checkpoint.join([self._content, *networks], [weight, *_shares(1 - weight, recipe.copies)])
-            self.chosen = mixture
+        if weight < MIN_WEIGHT:
+            best, parts, weights = network, [], _shares(1, recipe.copies)
+        else:
+            name = f"counts ({weight:.0%}) and network ({1 - weight:.0%})"
+            best = Candidate(name, mixed(self.chosen.log_p, log_p, weight))
+            self._tell(best)
+            parts, weights = [self._content], [weight, *_shares(1 - weight, recipe.copies)]
+        if best.loss < self.chosen.loss - _MIN_GAIN:
+            parts += [self._learn(settings)[1] for settings in _seeded(recipe)]
+            self._content = checkpoint.join(parts, weights) if len(parts) > 1 else parts[0]
+            self.chosen = best
+
+    def _start_note(self, settings: Settings) -> str:
+        """How a network of these settings begins; names that it knows already lower its held-out loss."""
+        if self._start_of(settings) is None:
+            return ""
+        names = set(Path(find_shipped(_NAMES)).read_text(encoding="utf-8").split())
+        known = len(names.intersection(map(str.lower, self._items)))
+        seen = f", which have {known:,} of these items" if known else ""
+        return f", begun from the shipped names{seen}"
 
     def _start_of(self, settings: Settings) -> Checkpoint | None:
         """The model that a network begins from; None for a counted network, or one of other sizes."""
@@ -171,7 +185,8 @@ class ListLearner:
 
     def _fit(self, settings: Settings, items: Items, run_folder: Path | None = None) -> Network:
         """Fit a network to items, and leave a checkpoint in the run folder if there is one."""
-        data, trainer = {**self._data, **settings["data"]}, {**settings["trainer"], **_TRAINER}
+        alphabet: Settings = {"alphabet": self.vocabulary.alphabet, "labels": {}}  # for which the file would be read
+        data, trainer = {**self._data, **alphabet, **settings["data"]}, {**settings["trainer"], **_TRAINER}
         built = application.build({**settings, "data": data, "trainer": trainer})
         built.datamodule.splits = Splits(items, items[:0], items[:0])
         callbacks: list[Callback] = built.trainer.callbacks  # type: ignore[attr-defined] # set by a connector

@@ -8,8 +8,10 @@ GRU, an MLP and a Transformer. On 30,000 items an LSTM and an MLP were compared,
 from dataclasses import dataclass
 from typing import Any
 
+from mm_lightning.make.judging import num_folds
+
 _MIN_TARGETS = 100  # below, there is too little to judge a network by
-_MIN_ITEMS_OF_ONE_FOLD = 1_500  # shorter lists are judged by 5 folds
+_MIN_STEPS = 5  # in fewer, the learning rate cannot rise and fall
 _MAX_TARGETS_OF_BATCH = 850  # of long items such as sentences, fewer, so that there are enough steps
 _MAX_COPIES = 3  # a fourth lowers the loss by some 0.002 nats
 
@@ -47,9 +49,9 @@ def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: fl
         The recipe, or None for a list or a time that is too short.
     """
     targets = num_characters + num_items
-    if targets < _MIN_TARGETS or not max_seconds:
+    if targets < _MIN_TARGETS:
         return None
-    trainings = 2 if num_items >= _MIN_ITEMS_OF_ONE_FOLD else 6  # to judge, then on all items
+    trainings = num_folds(num_items) + 1  # to judge, then on all items
     if targets < 5_000:
         embed_dim, hidden_dim = 32, 64
     elif targets < 30_000 or trainings > 2:
@@ -59,7 +61,9 @@ def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: fl
     batch_size = 16 if targets < 2_000 else 32 if hidden_dim < 200 else 64
     batch_size = max(1, min(batch_size, _MAX_TARGETS_OF_BATCH * num_items // targets))
     seconds_per_step = min(batch_size, num_items) * targets / num_items * _seconds(embed_dim, hidden_dim, vocab_size)
-    steps = max(1, round(min(2.3 * targets**0.6, max_seconds / trainings / seconds_per_step)))
+    steps = round(min(2.3 * targets**0.6, max_seconds / trainings / seconds_per_step))
+    if steps < _MIN_STEPS:
+        return None
     seconds = steps * seconds_per_step
     epochs = steps * batch_size / num_items  # of a long list, time limits them, and over-fitting does not begin
     dropout = 0.5 if epochs > 8 else 0.3 if epochs > 4 else 0.0

@@ -14,6 +14,7 @@ from mm_lightning.files import find_shipped, make_folder, unwritable, write_atom
 from mm_lightning.training.run_folders import LOGS
 
 _FOLDER = "make"  # below the logs
+_KEPT_LIST = "items.txt"  # in the folder of the model
 _STDIN = "-"
 _MIN_ITEMS = 2
 
@@ -63,7 +64,7 @@ def read(lists: list[str], item: str | None) -> Source:
     folder = Path(LOGS) / _FOLDER / f"{'stdin' if is_stdin else Path(lists[0]).stem}-{digest}"
     is_copied = is_stdin or not all(Path(find_shipped(path)).is_file() for path in paths)
     if is_copied:  # stdin and pipes can be read once, and other commands read the list too
-        paths = [str(folder / "items.txt")]
+        paths = [str(folder / _KEPT_LIST)]
         make_model_folder(folder)
         with write_atomically(Path(paths[0]), "list") as file:
             file.write("".join(f"{text}\n" for text in items).encode())
@@ -82,3 +83,8 @@ def make_model_folder(path: Path) -> None:
         make_folder(path)
     except OSError as error:
         raise unwritable(path, "folder of the model", error) from None
+
+
+def remove_kept_list(folder: Path) -> None:
+    """Remove a list from stdin or a pipe that no model needs."""
+    (folder / _KEPT_LIST).unlink(missing_ok=True)

@@ -10,8 +10,9 @@ Id 0 is the boundary, which stands at both ends of an item. There are two kinds 
 Items with labels: an id that a network reads is label * V + token, in [0, L * V), so the label is in view at every
 position. Targets are tokens, in [0, V).
 
-Training calls only `forward`, scoring only `sequence_logits`, sampling only `advance_function` and `window_table`, and
-export only `context`, `advance` and `next_logits`. Code outside this folder never asks which network it has.
+Training calls `forward`, and for batches in parts `max_parts` and `read_parts`; scoring calls `sequence_logits`;
+sampling calls `advance_function` and `window_table`; export calls `context`, `advance`, `next_logits`, `members` and
+`window_table`. Code outside this folder asks at most for a network's kind: window, sequence, counted or mixture.
 
 `torch.export` traces `advance` for files of other programs, with a batch and a length of any size. So a network takes
 sizes from `x.shape[0]` and not from `len(x)`, which would fix the size to that of the example.

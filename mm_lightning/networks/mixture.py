@@ -19,7 +19,7 @@ from mm_lightning.networks.building import NetworkFactory
 
 _MAX_FITTING_STEPS = 1000
 _MAX_WEIGHT_CHANGE = 1e-6  # of the last step
-_MIN_POWER = 0.01  # a network below it changes no digit of the loss that people see, and costs as much as the others
+MIN_WEIGHT = 0.01  # a network below it changes no digit of the loss that people see, and costs as much as the others
 _MIN_LOG_P = -30.0  # a network cannot rule out an id: the others may have seen what it has not
 
 
@@ -58,25 +58,39 @@ def fit_powers(log_p: Tensor, targets: Tensor, counts: Tensor) -> list[float]:
         Weight of each network, at most 1; 0 for one that is better left out.
     """
     log_p, share = log_p.clamp(min=_MIN_LOG_P), counts.double() / counts.sum()
-    used = list(range(log_p.shape[2]))
-    while True:
-        part = log_p[..., used]
-        powers = torch.full((len(used),), 1 / len(used), dtype=log_p.dtype, requires_grad=True)
-        optimizer = torch.optim.LBFGS([powers], max_iter=_MAX_FITTING_STEPS, line_search_fn="strong_wolfe")
+    powers = [1 / log_p.shape[2]] * log_p.shape[2]
+    free = list(range(len(powers)))  # the others are at a bound
+    while free:
+        at_bound = [i for i in range(len(powers)) if i not in free]
+        rest = log_p[..., at_bound] @ torch.tensor([powers[i] for i in at_bound], dtype=log_p.dtype)
+        for i, power in zip(free, _fit_free(log_p[..., free], rest, targets, share), strict=True):
+            powers[i] = power
+        least, most = min(free, key=powers.__getitem__), max(free, key=powers.__getitem__)
+        if powers[most] > 1:
+            powers[most] = 1.0
+            free.remove(most)
+        elif powers[least] < MIN_WEIGHT and len(powers) - powers.count(0.0) > 1:
+            powers[least] = 0.0
+            free.remove(least)
+        else:
+            break
+    return powers
 
-        def loss(part: Tensor = part, powers: Tensor = powers) -> Tensor:
-            powers.grad = None
-            own = (part @ powers).log_softmax(1).gather(1, targets[:, None]).squeeze(1)
-            result = -share @ own.double()
-            result.backward()  # type: ignore[no-untyped-call] # torch's own
-            return result
 
-        optimizer.step(loss)  # type: ignore[no-untyped-call]
-        values = dict(zip(used, powers.tolist(), strict=True))
-        least = min(values, key=values.__getitem__)
-        if len(used) == 1 or values[least] >= _MIN_POWER:
-            return [min(1.0, values.get(i, 0.0)) for i in range(log_p.shape[2])]
-        used.remove(least)
+def _fit_free(log_p: Tensor, rest: Tensor, targets: Tensor, share: Tensor) -> list[float]:
+    """Find the weights of some networks beside the others' weighted log-probabilities `rest` (num_targets, V)."""
+    powers = torch.full((log_p.shape[2],), 1 / log_p.shape[2], dtype=log_p.dtype, requires_grad=True)
+    optimizer = torch.optim.LBFGS([powers], max_iter=_MAX_FITTING_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        powers.grad = None
+        own = (log_p @ powers + rest).log_softmax(1).gather(1, targets[:, None]).squeeze(1)
+        result = -share @ own.double()
+        result.backward()  # type: ignore[no-untyped-call] # torch's own
+        return result
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return powers.tolist()
 
 
 def geometric_mean(log_p: Tensor, powers: Tensor) -> Tensor:

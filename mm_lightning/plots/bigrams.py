@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mm_lightning.plots.labels import displayable
+from mm_lightning.plots.labels import as_plain_text, displayable
 
 if TYPE_CHECKING:  # see embedding
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def bigram_heat_map(counts: NDArray[np.int64], symbols: Sequence[str], title: st
     axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=2)
     for tick, label in zip(axes.xaxis.get_major_ticks(), labels, strict=True):
         tick.label2.set_rotation(90 if len(label) > 2 else 0)  # a combining mark on its circle has two characters
-    axes.set(title=title, ylabel="first", xlabel="second")
+    axes.set(title=as_plain_text(title), ylabel="first", xlabel="second")
     axes.xaxis.set_label_position("top")
     if has_text:
         _write_cells(axes, counts, labels)
@@ -69,6 +69,6 @@ def _write_cells(axes: "Axes", counts: NDArray[np.int64], labels: Sequence[str])
 def _abbreviated(count: int) -> str:
     """The count in at most five characters, with a suffix such as k for thousands from 10,000 on."""
     thousands = 0
-    while count >= 10_000 * 1000**thousands:
+    while round(count / 1000**thousands) >= 10_000:
         thousands += 1
     return f"{count / 1000**thousands:.0f}{'kMGT'[thousands - 1 : thousands]}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mm_lightning.plots.labels import as_plain_text
+
 if TYPE_CHECKING:  # see embedding
     from matplotlib.figure import Figure
 
@@ -62,7 +64,7 @@ def loss_curves(train: Curve, val: Curve | None, step: int, note: str = "") -> "
         axes.plot(val.steps, np.log10(val.losses), "o-", color="#e6550d", markersize=4, label="val/loss")
     axes.axvline(step, color="#636363", linestyle=":", linewidth=1, label=f"checkpoint, step {step:,}")
     title = f"loss in nats per target{note and f', {note}'}"
-    axes.set(title=title, xlabel="optimiser steps", ylabel="log10 of the loss")
+    axes.set(title=as_plain_text(title), xlabel="optimiser steps", ylabel="log10 of the loss")
     axes.secondary_yaxis("right", functions=(_power_of_10, _log10)).set_ylabel("nats")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(alpha=0.3)
@@ -84,8 +86,8 @@ def compared_curves(groups: Mapping[str, Sequence[Curve]], title: str) -> "Figur
     for number, (label, curves) in enumerate(groups.items()):
         for curve in curves:
             (line,) = axes.plot(curve.steps, curve.losses, "o-", markersize=3, linewidth=1, color=f"C{number % 10}")
-        line.set_label(label)  # one entry of the legend for a group
-    axes.set(title=title, xlabel="optimiser steps", ylabel="nats", yscale="log")
+        line.set_label(as_plain_text(label))  # one entry of the legend for a group
+    axes.set(title=as_plain_text(title), xlabel="optimiser steps", ylabel="nats", yscale="log")
     axes.yaxis.set_major_formatter("{x:.4g}")
     axes.yaxis.set_minor_formatter("{x:.4g}")
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -28,6 +28,11 @@ def displayable(symbols: Iterable[str]) -> list[str]:
     return [displayed(symbol) for symbol in symbols]
 
 
+def as_plain_text(text: str) -> str:
+    """Text with names of a user's, such as a file's, for a title or a legend: matplotlib reads math between dollars."""
+    return displayable([text])[0].replace("$", r"\$")
+
+
 def separated_centres(points: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Centres (n, 2) of boxes that do not overlap, near their points.
 

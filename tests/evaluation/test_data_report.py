@@ -7,6 +7,7 @@ import pytest
 
 from mm_lightning.commands.report import as_text
 from mm_lightning.data.files.reading import line_numbers, parse_items, read_items, read_text
+from mm_lightning.data.files.tables import Columns
 from mm_lightning.data.splits import split_items
 from mm_lightning.evaluation.data_report import describe
 
@@ -45,6 +46,16 @@ def test_the_figures_are_those_of_a_naive_count(tmp_path):
     for name, part in zip(("train", "dev", "test"), splits.all, strict=True):
         assert found["splits"][name]["words"] == len(part)
         assert found["splits"][name]["examples"] == sum(len(word) + 1 for word in part)
+
+
+def test_an_item_with_two_labels_is_no_repeat(tmp_path):
+    """Catches repeats that the split `unique` keeps."""
+    path = tmp_path / "items.csv"
+    rows = [f"{name},{label}" for name in "abcdefghij" for label in "FMM"]
+    path.write_text("\n".join(["name,sex", *rows]))
+    found = describe(str(path), "unique", Columns("name", "sex"))
+    assert (found["items"], found["different"], found["repeats"]) == (30, 20, 10)
+    assert sum(part["words"] for part in found["splits"].values()) == found["different"]
 
 
 def test_lines_have_the_numbers_an_editor_shows(odd, monkeypatch):

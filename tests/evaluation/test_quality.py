@@ -8,6 +8,7 @@ import pytest
 
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import UNKNOWN, Vocabulary, WordVocabulary
+from mm_lightning.evaluation import quality
 from mm_lightning.evaluation.quality import TrainingReference, unique_share
 
 DEV = Items.from_strings(["ab", "bb", "cc", "bb"])
@@ -63,6 +64,14 @@ def test_similarity_by_hand(reference: TrainingReference):
     result = reference.quality(Items.from_strings(["aab", "acb"]), 1.0)
     assert result.first == similarity((3 / 7, 2 / 7, 2 / 7), (3 / 5, 1 / 5, 1 / 5))  # a, b, c: 2, 1, 1 and 2, 0, 0
     assert result.last == similarity((2 / 7, 3 / 7, 2 / 7), (1 / 5, 3 / 5, 1 / 5))  # 1, 2, 1 and 0, 2, 0
+
+
+def test_a_long_sorted_list_is_its_own_reference(monkeypatch: pytest.MonkeyPatch):
+    """Catches a reference of the first items alone, which in a sorted list begin with the same letters."""
+    monkeypatch.setattr(quality, "_MAX_REFERENCE_ITEMS", 26)
+    strings = [first + second for first in "abcdefghijklm" for second in "abcdefghijklm"]
+    measured = reference_of(strings, Vocabulary("abcdefghijklm")).quality(Items.from_strings(strings), 1.0)
+    assert measured.first > 0.95
 
 
 def test_bigrams_do_not_cross_items():

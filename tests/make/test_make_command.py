@@ -2,11 +2,18 @@
 
 import os
 import random
+import signal
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from run_command import run
+
+from mm_lightning.data.items import Items
+from mm_lightning.make import command, model
+from mm_lightning.make.earlier import Earlier
+from mm_lightning.training.stop_signals import Stopped
 
 WORDS = sorted({"".join(random.Random(i).choices(["ba", "lo", "ki", "ren"], k=2 + i % 3)) for i in range(60)})[:40]
 
@@ -99,6 +106,50 @@ def test_more_minutes_try_a_network(tmp_path: Path):
     assert "LSTM" in result.stderr
     (preview,) = (line for line in result.stderr.splitlines() if line.startswith("by counts alone: "))
     assert preview.count(", ") == 19
+
+
+def test_a_model_stays_where_more_minutes_find_nothing_better(
+    folder: Path, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Catches a longer search that replaces a better model, by its end or by Ctrl-C."""
+    path = tmp_path / "best.ckpt"
+    path.write_bytes(checkpoint(folder).read_bytes())
+    earlier = Earlier.read(path)
+    assert earlier is not None
+
+    class Learner:
+        judgement, chosen = "", Mock(loss=earlier.loss + 0.1)
+        count, preview, save = Mock(), Mock(return_value=["x"]), Mock()
+        mix = Mock(side_effect=[Stopped(signal.SIGINT), None])
+
+    monkeypatch.setattr(model, "ListLearner", lambda *_: Learner())
+    source = Mock(items=Items.from_strings(WORDS), data={"path": ["moved.txt"]})
+    for minutes, kept in ((1.0, earlier.minutes), (2.0, 2.0)):
+        command._learn(source, minutes, path, {"num_samples": 1}, earlier)
+        later = Earlier.read(path)
+        assert later is not None
+        assert (later.minutes, later.loss, later.lines) == (kept, earlier.loss, earlier.lines)
+        assert later.content["datamodule_hyper_parameters"]["path"] == ["moved.txt"]
+    assert Learner.mix.call_count == 2
+    assert not Learner.save.called
+
+
+def test_time_that_changes_nothing_is_no_reason_to_learn_again():
+    """Catches a minute spent on the network that an earlier call has tried."""
+    items = Items.from_strings(WORDS)
+    assert Earlier({}, 2.0, 1.0, []).had_time(items, 10.0)
+    assert not Earlier({}, 0.01, 1.0, []).had_time(items, 10.0)
+    assert not Earlier({}, 0.0, 1.0, []).had_time(items, 1.0)
+
+
+def test_a_list_with_nothing_left_to_make_is_one_line(tmp_path: Path):
+    """Catches a minute of learning before an error about conditions, and a list and folders that stay."""
+    (tmp_path / "typed").write_text("\n".join(first + second for first in "abcdef" for second in "abcdef"))
+    result = run("make", "-", "--num_samples", "3", cwd=tmp_path, prepare=open_stdin)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: stdin: no new item was found; the list may have all")
+    assert "LSTM" not in result.stderr
+    assert not (tmp_path / "lightning_logs").exists()
 
 
 def test_stdin_and_several_files(tmp_path: Path):

@@ -105,6 +105,23 @@ def test_powers_have_the_highest_likelihood_of_all():
     assert all(0.1 < power < 0.9 for power in powers)
 
 
+def test_powers_suit_a_network_that_is_held_at_the_bound():
+    """Catches the power of one network that suits a power above 1 of another, which is then cut."""
+    generator = torch.Generator().manual_seed(2)
+    true = 2 * torch.randn(2000, 6, generator=generator, dtype=torch.float64)
+    noise = torch.randn(2, 2000, 6, generator=generator, dtype=torch.float64)
+    log_p = torch.stack([(true / 2.5 + 0.2 * noise[0]), (true / 3 + 0.5 * noise[1])], 2).log_softmax(1)
+    targets, counts = torch.multinomial(true.softmax(1), 1, generator=generator)[:, 0], torch.ones(2000)
+    powers = fit_powers(log_p, targets, counts)
+
+    def loss(second: float) -> float:
+        mean = geometric_mean(log_p, torch.tensor([1.0, second], dtype=torch.float64))
+        return -float(mean.gather(1, targets[:, None]).mean())
+
+    assert powers[0] == 1
+    assert loss(powers[1]) <= min(loss(second / 50) for second in range(51))
+
+
 def test_a_network_that_knows_nothing_is_left_out():
     """Catches a network that costs time for nothing, or that takes away from the others."""
     generator = torch.Generator().manual_seed(1)

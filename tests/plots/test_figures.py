@@ -38,6 +38,23 @@ def test_symbols_of_any_kind_are_shown_as_they_are(tmp_path):
     assert written[15] == "15"  # there is no room for U+4E2D
 
 
+def test_names_of_users_are_no_formulas(tmp_path):
+    """Catches a title or a legend that is read as math, and warnings about glyphs that the font lacks."""
+    name, curve = "a$x_$b 名.txt", plots.Curve(np.array([1, 2]), np.array([3.0, 2.0]))
+    heat_map = plots.bigram_heat_map(np.arange(4).reshape(2, 2), [".", "a"], name)
+    compared = plots.compared_curves({name: [curve]}, name)
+    for figure in (heat_map, compared):
+        figure.savefig(tmp_path / "x.png")  # a warning would be an error
+        assert figure.axes[0].get_title() == r"a\$x_\$b U+540D.txt"
+
+
+def test_counts_are_written_in_five_characters():
+    """Catches a count that is rounded up to six characters."""
+    counts = np.array([[9_999, 10_000], [9_999_499, 9_999_999]])
+    axes = plots.bigram_heat_map(counts, [".", "a"], "counts").axes[0]
+    assert [text.get_text().split()[-1] for text in axes.texts] == ["9999", "10k", "9999k", "10M"]
+
+
 def test_a_large_alphabet_has_labels_and_no_counts():
     """Catches cells with overlapping texts, and axes without labels."""
     symbols = [chr(0x21 + i) for i in range(90)]
