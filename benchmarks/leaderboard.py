@@ -105,7 +105,9 @@ def write(rows: list[Figures], data_path: Path, path: Path) -> None:
         unique=losses_table(tables["unique"], ("train", "dev", "test"), machine),
         quality=quality,
         commands="\n\n".join(
-            f"`{name}`:\n\n```console\n{row.shown()}\n```" for name, row in ROWS.items() if row.command != fit(name)
+            f"`{name}`:\n\n```console\n{ROWS[name].shown()}\n```"
+            for name in (tables["lecture"] | tables["unique"])
+            if ROWS[name].command != fit(name)
         ),
     )
     path.write_text(text, encoding="utf-8")

@@ -14,7 +14,8 @@
 # # Make more names
 #
 # This notebook follows the path of the *makemore* lectures. From a list of names, a network learns which letter comes
-# next, and then makes names that nobody has. Each step is a line or two of Python; the work is done by `mm_lightning`.
+# next, and then makes names that are not in the list. Each step is a line or two of Python; the work is done by
+# `mm_lightning`.
 #
 # Install the package once, in its folder: `pip install .`. Then run the cells from top to bottom; all of them take
 # about a minute. [The guide](../docs/guide.md) goes the same way with commands in a terminal.
@@ -54,8 +55,8 @@ counts = mm.fit(NAMES, recipe="bigram_counts")
 counts.plot_bigrams()
 
 # %% [markdown]
-# A count divided by the sum of its row is a probability. These are the five most likely letters after `m`. The key
-# `''` is the end of the name.
+# A count of the training names, with one added so that no pair is impossible, divided by the sum of its row is a
+# probability. These are the five most likely letters after `m`. The key `''` is the end of the name.
 
 # %%
 list(counts.next("m").items())[:5]
@@ -79,9 +80,9 @@ print(f"counted pairs: {counts.validate()['val/loss']:.4f}")
 # %% [markdown]
 # ## 3. X and Y
 #
-# Counting longer contexts fails: there are 27 * 27 * 27 contexts of three letters, and most occur never. A network
-# learns instead. Its input X is a window of three letters, its target Y is the letter that follows. The name `emma`
-# gives five examples.
+# Plain counting of longer contexts fails: there are 27 * 27 * 27 contexts of three letters, and most occur never. The
+# recipe `ngram` smooths such counts; here a network learns instead. Its input X is a window of three letters, its
+# target Y is the letter that follows. The name `emma` gives five examples.
 
 # %%
 emma = mm.windows(["emma"], block_size=3)
