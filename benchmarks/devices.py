@@ -8,7 +8,6 @@ import time
 from typing import Any
 
 import torch
-from machine import processor
 from step import ROOT, run
 
 WAYS = {
@@ -19,8 +18,8 @@ WAYS = {
 
 
 def measure() -> dict[str, Any]:
-    """Seconds of a whole process and its lowest val/loss, each way; the processor's name, and its load at the end."""
-    figures: dict[str, Any] = {"processor": processor()}
+    """Seconds of a whole process and its lowest val/loss, each way; the load at the end."""
+    figures: dict[str, Any] = {}
     for name, options in WAYS.items():
         began = time.perf_counter()
         config = ("--config", str(ROOT / "configs/mlp.yaml"), "--trainer.accelerator", "cpu")

@@ -6,6 +6,7 @@ Each split shuffles the list anew. Both runs of a split have the same items, ste
 """
 
 import argparse
+import math
 import random
 import statistics
 import tempfile
@@ -78,7 +79,7 @@ def main() -> None:
             min((losses[is_begun, rate] for rate in _RATES), key=statistics.mean) for is_begun in (False, True)
         )
         differences = [b - a for a, b in zip(fresh, begun, strict=True)]
-        error = statistics.stdev(differences) / len(differences) ** 0.5
+        error = statistics.stdev(differences) / len(differences) ** 0.5 if len(differences) > 1 else math.nan
         print(
             f"| {path.stem} | {len(lines)} | {statistics.mean(fresh):.3f} | {statistics.mean(begun):.3f} "
             f"| {statistics.mean(differences):.3f} ± {error:.3f} |",

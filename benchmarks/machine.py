@@ -1,10 +1,16 @@
-"""The processor that a benchmark runs on."""
+"""The machine that a benchmark runs on."""
 
+import os
 from pathlib import Path
 
 import torch
 
 from mm_lightning.networks.parts.bfloat16 import has_bfloat16
+
+
+def machine() -> str:
+    """The processor, its number of cores, and the version of torch."""
+    return f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}"
 
 
 def processor() -> str:

@@ -22,7 +22,7 @@ import startup
 import step
 import throughput
 import torch
-from machine import processor
+from machine import machine
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
@@ -56,6 +56,7 @@ def measure_missing() -> dict[str, Any]:
         if name not in figures:
             print(f"{name} ...", flush=True)
             figures[name] = measure()
+            figures.setdefault("machines", {})[name] = machine()
             FIGURES.write_text(json.dumps(figures, indent=1) + "\n")
     return json.loads(FIGURES.read_text())  # type: ignore[no-any-return] # keys as JSON has them
 
@@ -175,18 +176,24 @@ def plot(figures: dict[str, Any]) -> None:
     figure.savefig(PICTURE, dpi=110)
 
 
+def machines(figures: dict[str, Any]) -> str:
+    """The machine of most parts, and the parts that were measured on another."""
+    usual = statistics.mode(figures["machines"].values())
+    others = [f"{name}: {place}" for name, place in figures["machines"].items() if place != usual]
+    return "; ".join([usual, *others])
+
+
 def write(figures: dict[str, Any]) -> None:
     """Write the page from its template."""
     template = (ROOT / "benchmarks/performance.template.md").read_text(encoding="utf-8")
-    machine = f"{processor()}, {os.cpu_count()} cores, torch {torch.__version__.partition('+')[0]}"
     PAGE.write_text(
         template.replace("{{goals}}", goals_table(figures))
         .replace("{{absolute}}", absolute_table(figures))
         .replace("{{limit}}", limit_table(figures))
         .replace("{{devices}}", devices_table(figures))
-        .replace("{{processor}}", figures["devices"]["processor"])
+        .replace("{{processor}}", figures["machines"]["devices"])
         .replace("{{load}}", f"{figures['devices']['load']:.0f}")
-        .replace("{{machine}}", machine)
+        .replace("{{machine}}", machines(figures))
         .replace("{{peak}}", f"{figures['peak'] / 1e9:.0f}"),
         encoding="utf-8",
     )

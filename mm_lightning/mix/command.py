@@ -9,7 +9,7 @@ from mm_lightning import UserError
 from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
 from mm_lightning.compare.command import add_classes, add_runs, named_classes, require_two
 from mm_lightning.files import check_writable
-from mm_lightning.training.run_folders import find_run
+from mm_lightning.training.run_folders import CHECKPOINTS, find_run
 
 
 def make_parser() -> OneLineParser:
@@ -36,6 +36,8 @@ def main(args: list[str]) -> None:
     paths = [find_run(name).resolve() for name in config["runs"]]
     if len(set(paths)) < len(paths):
         raise UserError(f"the runs {', '.join(config['runs'])} have a checkpoint twice; give each once")
+    if output.resolve() in paths or output.resolve().parent.name == CHECKPOINTS:
+        raise UserError(f"--output {output} is a checkpoint of a run, or a network of the mixture; give another file")
     from mm_lightning.commands.parts.library_warnings import quiet  # noqa: PLC0415 # takes seconds, as the imports below
     from mm_lightning.compare.runs import read_run  # noqa: PLC0415
     from mm_lightning.mix.mixing import mix, save  # noqa: PLC0415

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from lightning_utilities.core.rank_zero import rank_zero_info
 
 from mm_lightning import UserError
 from mm_lightning.networks.base import Network
@@ -117,13 +118,23 @@ class LabelMixture:
 
     def sample_batch(self, batch: int) -> list[str]:
         """Sample the batch with this index; each item is a `LabelledItem`."""
-        items = {name: sampler.sample_batch(batch) for name, sampler in self._samplers.items()}
+        items = {name: self._items_of(name, batch) for name in self._samplers}
         names = list(items)
         generator = np.random.default_rng([self._seed, batch, _STREAM])
         num_items = min(map(len, items.values()))
         drawn = generator.choice(len(names), max(num_items, SAMPLE_BATCH_SIZE), p=self._shares)[:num_items]
         rest = {name: iter(own) for name, own in items.items()}
         return [LabelledItem.of(next(rest[names[i]]), names[i]) for i in drawn.tolist()]
+
+    def _items_of(self, name: str, batch: int) -> list[str]:
+        """Sample a batch of a label; say once which label has no items, as a mixture can have none then."""
+        try:
+            items = self._samplers[name].sample_batch(batch)
+        except UserError as error:
+            raise UserError(f"label {name}: {error}" if len(self._samplers) > 1 else f"{error}") from None
+        if not items and not batch and len(self._samplers) > 1:
+            rank_zero_info(f"label {name}: none of the first samples is an item; sampling.label chooses other labels")
+        return items
 
 
 def label_sampler(

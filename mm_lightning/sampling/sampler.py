@@ -50,7 +50,7 @@ class Sampler:
     Args:
         network: The network; in eval mode for `sample_batch`.
         vocabulary: The vocabulary of the network.
-        options: The sampling options; `suffix`, `contains`, `pattern` and `beam` have no effect here.
+        options: The sampling options; only seed, temperature, top_k, top_p, prefix and the lengths have an effect here.
         num_rows: Rows sampled in each batch. A row's item does not depend on this number.
 
     Raises:

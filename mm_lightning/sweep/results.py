@@ -87,13 +87,14 @@ def _write_row(trial: FrozenTrial, folder: Path) -> None:
     from torch.utils.tensorboard.writer import SummaryWriter  # noqa: PLC0415 # as above
 
     settings = {key: str(value) if value is None else value for key, value in trial.params.items()}
+    best_loss = min(trial.intermediate_values.values(), default=trial.value)  # a pruned trial's value is its last
     with make_folder_when_complete(folder) as partial, SummaryWriter(str(partial)) as writer:
         row = {**settings, "state": _STATES[trial.state]}
         for summary in hparams(row, {"val/best_loss": math.nan}):  # type: ignore[no-untyped-call]
             writer.file_writer.add_summary(summary)
         for step, loss in sorted(trial.intermediate_values.items()):
             writer.add_scalar("val/loss", loss, step)
-        writer.add_scalar("val/best_loss", trial.value, trial.last_step)
+        writer.add_scalar("val/best_loss", best_loss, trial.last_step)
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ where a point of the queue comes last (optuna 5.0).
 import itertools
 import math
 import random
+from contextlib import suppress
 from typing import Any
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -90,7 +91,9 @@ def _check_range(form: dict[str, Any], kind: str) -> None:
 
 def _is_number(value: Any, kind: str) -> bool:
     types = int if kind == "int" else int | float
-    return isinstance(value, types) and not isinstance(value, bool) and math.isfinite(value)
+    with suppress(OverflowError):  # an integer too large for a float
+        return isinstance(value, types) and not isinstance(value, bool) and math.isfinite(value)
+    return False
 
 
 def extremes(distribution: Distribution) -> list[Value]:
@@ -137,4 +140,4 @@ def _grid_values(distribution: Distribution) -> list[Value]:
         return list(distribution.choices)
     assert distribution.step is not None, "a continuous range has no grid"
     numbers = [distribution.low + i * distribution.step for i in range(_num_values(distribution))]
-    return [round(number, 12) for number in numbers]
+    return [float(f"{number:.14g}") if isinstance(number, float) else number for number in numbers]

@@ -100,6 +100,18 @@ def test_an_error_is_one_line(folder: Path, runs: tuple[object, ...], message: s
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("output", ["mixture.ckpt", "lightning_logs/version_1/checkpoints/last.ckpt"])
+def test_no_checkpoint_of_a_run_or_an_input_is_overwritten(folder: Path, output: str):
+    """Catches a trained model that is gone without a word."""
+    before = (folder / output).read_bytes()
+    done = run("mix", "mixture.ckpt", 0, "--output", output, cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: --output {output} is a checkpoint of a run, or a network of the mixture; give another file\n"
+    )
+    assert (folder / output).read_bytes() == before
+
+
 def test_runs_of_other_data_are_refused(folder: Path, tmp_path: Path):
     """Catches weights that are found on items which one of the networks has learned."""
     header, _, *others = (folder / "words.csv").read_text().splitlines()

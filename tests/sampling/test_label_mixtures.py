@@ -3,15 +3,18 @@
 import re
 from collections import Counter
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from enumeration import CONDITIONS, chi_square, enumerate_items, is_match, make_options, sample_batches
 
+from mm_lightning import UserError
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.networks import GRU, MLP
 from mm_lightning.networks.base import Network
 from mm_lightning.networks.parts.label_view import LabelView
+from mm_lightning.sampling import labels
 from mm_lightning.sampling.labels import LabelledItem, label_sampler, label_shares
 from mm_lightning.sampling.options import SamplingOptions
 from mm_lightning.sampling.strategy import ConditionalSampler
@@ -64,6 +67,24 @@ def test_a_mixture_has_its_shares(labelled: Network, vocabulary: Vocabulary, mix
     assert len(labels) == len(items)
     assert Counter(labels).keys() == shares.keys()
     assert chi_square(labels, shares) < 4
+
+
+def test_a_label_without_items_is_named(monkeypatch: pytest.MonkeyPatch):
+    """Catches an empty mixture that says nothing of the label to leave out, and an error that blames the model."""
+    told: list[str] = []
+    monkeypatch.setattr(labels, "rank_zero_info", told.append)
+
+    def refuse(batch: int) -> list[str]:
+        raise UserError("no item")
+
+    found = {"F": Mock(sample_batch=lambda _: ["anna"]), "M": Mock(sample_batch=lambda _: [])}
+    assert labels.LabelMixture(found, {"F": 0.5, "M": 0.5}, 0).sample_batch(0) == []
+    assert told == ["label M: none of the first samples is an item; sampling.label chooses other labels"]
+    found["M"].sample_batch = refuse
+    with pytest.raises(UserError, match=r"^label M: no item$"):
+        labels.LabelMixture(found, {"F": 0.5, "M": 0.5}, 0).sample_batch(0)
+    with pytest.raises(UserError, match=r"^no item$"):
+        labels.LabelMixture({"M": found["M"]}, {"M": 1.0}, 0).sample_batch(0)
 
 
 def test_labels_do_not_share_random_numbers(labelled: Network, vocabulary: Vocabulary):

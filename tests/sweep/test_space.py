@@ -19,6 +19,7 @@ BAD_SPACES = [
     ({"a": {"int": [True, 2]}}, "give two whole numbers"),
     ({"a": {"float": [1]}}, "space a: float is [1]; give two numbers"),
     ({"a": {"float": [0, float("inf")]}}, "give two numbers"),
+    ({"a": {"float": [1, 10**400]}}, "give two numbers"),
     ({"a": {"float": [2, 1]}}, "space a: float is [2, 1], low above high"),
     ({"a": {"float": [0, 1], "log": True}}, "space a: float is [0, 1], which has no logarithm"),
     ({"a": {"float": [1, 2], "log": 1}}, "space a: log is 1; give true or false"),
@@ -74,6 +75,12 @@ def test_a_grid_has_every_combination_once():
     assert {(point["a"], point["b"], point["c"]) for point in points} == expected
     assert len({point["a"] for point in points[:6]}) > 1
     assert points == grid_points(space, seed=1) != grid_points(space, seed=2)
+
+
+def test_points_of_a_grid_differ_however_small_the_step():
+    """Catches small numbers that are rounded to zero."""
+    points = grid_points(parse_space({"a": {"float": [1e-13, 3e-13], "step": 1e-13}}), seed=0)
+    assert sorted(point["a"] for point in points) == [1e-13, 2e-13, 3e-13]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from sweep_cases import GRID, HIDDEN, RATE, SPACE, list_files
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mm_lightning import UserError
+from mm_lightning.sweep import results
 from mm_lightning.sweep.storage.opening import open_store
 from mm_lightning.sweep.study import Outcome, Study
 
@@ -144,3 +146,13 @@ def test_hyperband_spares_the_best(plan, tmp_path):
     assert study.ranking[0].value == 0
     assert {10, 30, 90} >= set(ends)
     assert 5 < ends.count(90) < 25
+
+
+def test_the_best_loss_of_a_pruned_trial_is_its_lowest(tmp_path):
+    """Catches Optuna's value of a pruned trial, which is its last loss, in a column of lowest ones."""
+    trial = optuna.trial.create_trial(
+        state=TrialState.PRUNED, value=1.9, intermediate_values={10: 2.0, 20: 1.5, 30: 1.9}
+    )
+    results._write_row(trial, tmp_path / "trial_0")
+    events = EventAccumulator(str(tmp_path / "trial_0")).Reload()
+    assert [event.value for event in events.Scalars("val/best_loss")] == [1.5]
