@@ -162,8 +162,9 @@ def load(name: str | Path = BEST, settings: Settings = _NO_SETTINGS) -> Model:
     Raises:
         UserError: If there is no such checkpoint, or a setting cannot be used.
     """
+    refused = {"sampling": "load makes no items; give it to sample", "ckpt_path": f"load opens {name}; leave it out"}
     with as_guest():
-        return Model(Prepared(ordered(["predict", f"--ckpt_path={name}", *options(settings)]), "predict"))
+        return Model(Prepared(ordered(["predict", f"--ckpt_path={name}", *options(settings, refused)]), "predict"))
 
 
 def fit(path: str | Path | None = None, recipe: str | Path = "mlp_fast", settings: Settings = _NO_SETTINGS) -> Model:
@@ -181,8 +182,6 @@ def fit(path: str | Path | None = None, recipe: str | Path = "mlp_fast", setting
         UserError: If the data, the recipe or a setting cannot be used, or training diverges.
         KeyboardInterrupt: After Ctrl-C; the same call with the setting {"ckpt_path": "last"} goes on.
     """
-    if "seeds" in settings:
-        raise UserError(f"seeds is {settings['seeds']}, but fit returns one model; call it with each seed_everything")
     with as_guest():
         line = ordered(["fit", *data_and_recipe(path, recipe), *options(settings)])
         run = fit_class(settings)(line, "fit").trainer.run_folder
@@ -204,17 +203,16 @@ def lr_find(path: str | Path | None = None, recipe: str | Path = "mlp", settings
     Raises:
         UserError: If the data, the recipe or a setting cannot be used, or no rate is found.
     """
-    if "output" in settings:
-        raise UserError(f"output is {settings['output']}, but lr_find writes no files; leave it out")
+    refused = {"output": "lr_find writes no files; leave it out"}
     with as_guest():
-        app = Prepared(ordered(["lr_find", *data_and_recipe(path, recipe), *options(settings)]), "lr_find")
+        app = Prepared(ordered(["lr_find", *data_and_recipe(path, recipe), *options(settings, refused)]), "lr_find")
         low, high, num_steps = (app.arguments[name] for name in ("min_exponent", "max_exponent", "num_steps"))
-        prepare(app.trainer, app.model, app.datamodule, app.arguments["ckpt_path"])
+        prepare(app.trainer, app.model, app.datamodule, app.arguments["ckpt_path"], app.start)
         return run_range_test(app.trainer, app.model, app.datamodule, (low, high), num_steps, shows_bar=False)
 
 
 def read(path: str | Path) -> list[str]:
-    """Read the items of a text file, one per line, as all commands do; data/names.txt comes with the package.
+    """Read the items of one text file, one per line; data/names.txt comes with the package.
 
     Raises:
         UserError: If the file cannot be read, is not UTF-8, or has no items; or for a table.

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from mm_lightning import UserError
@@ -137,6 +138,41 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
     path.mkdir(exist_ok=True)  # another process may have been faster
     sync_folder(path.parent)
+
+
+@contextmanager
+def folder_for_files(path: Path, setting: str, is_kept: bool = True) -> Iterator[None]:
+    """Make a folder and its missing parents for the files that the block writes; after an error, remove new folders.
+
+    Args:
+        path: Path of the folder.
+        setting: Name of the user's setting, for errors.
+        is_kept: Whether new folders stay after a block without an error.
+
+    Raises:
+        UserError: If the folder cannot be made or written.
+    """
+    new: list[Path] = []
+    try:
+        if path.is_file():
+            raise UserError(f"{setting}: {path} is a file; give the name of a folder")
+        new += [folder for folder in (path, *path.parents) if not folder.exists()]
+        make_folder(path)
+        yield
+        if is_kept:
+            new.clear()
+    except OSError as error:
+        raise unwritable(path, setting, error) from None
+    finally:
+        for folder in new:
+            with suppress(OSError):  # was not made, or has other files
+                folder.rmdir()
+
+
+def check_folder(path: Path, setting: str) -> None:
+    """Check that `folder_for_files` can make and fill a folder, before the work on its files begins."""
+    with folder_for_files(path, setting, is_kept=False), TemporaryFile(dir=path):
+        pass
 
 
 def sync_folder(folder: Path) -> None:

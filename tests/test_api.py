@@ -273,6 +273,12 @@ def test_windows_of_the_lecture():
     assert mm.windows(["ba"], alphabet="ba").y.tolist() == [1, 2, 0]
 
 
+def recipe_of_seeds() -> Path:
+    """Write a recipe that trains two runs."""
+    Path("seeds.yaml").write_text((ROOT / "configs/mlp_fast.yaml").read_text() + "\nseeds: 2\n")
+    return Path("seeds.yaml")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -287,15 +293,22 @@ def test_windows_of_the_lecture():
         (lambda model: model.next("e", label="F"), "label is F, but the model has no labels; leave it out"),
         (lambda model: mm.load("x.ckpt"), "x.ckpt: no such checkpoint"),
         (lambda model: mm.load(settings={"data.split": "all", "no.such": 1}), "unrecognized arguments: --no.such=1"),
+        (
+            lambda model: mm.load("last", {"sampling.seed": 3}),
+            "sampling.seed is 3, but load makes no items; give it to",
+        ),
+        (lambda model: mm.load("x.ckpt", {"ckpt_path": "best"}), "ckpt_path is best, but load opens x.ckpt; leave it"),
         (lambda model: mm.fit("nope.txt"), "nope.txt: no such file"),
         (lambda model: mm.fit("words.txt", settings={"trainer.fast_dev_run": True}), "leaves no model to return"),
-        (lambda model: mm.fit("words.txt", settings={"trainer.max_steps": 0}), "trainer.max_steps is 0, so that noth"),
+        (lambda model: mm.fit(settings={"seeds": 1, "trainer.max_steps": 0}), "trainer.max_steps is 0, so that noth"),
         (lambda model: mm.read("data/names.csv"), "data/names.csv is a table with the columns"),
         (lambda model: mm.fit(recipe="mlp_fats"), "recipe mlp_fats: no such recipe; did you mean mlp_fast?"),
         (lambda model: mm.fit(recipe="x/y.yaml"), "recipe x/y.yaml: no such recipe; give one of bag_of_words, "),
         (lambda model: mm.fit(settings={"trainer.max_step": 3}), "did you mean --trainer.max_steps?"),
         (lambda model: mm.fit(settings={"data.item": {"a"}}), "data.item has a set; give text, numbers, lists and"),
         (lambda model: mm.fit(settings={"seeds": 3}), "seeds is 3, but fit returns one model"),
+        (lambda model: mm.fit("words.txt", recipe=recipe_of_seeds()), "seeds is 2, but fit returns one model"),
+        (lambda model: mm.fit("words.txt", settings={"trainer.max_time": "00:00:00:00"}), "training ended before its"),
         (lambda model: mm.lr_find(recipe="ngram"), "KneserNey does not learn by gradient"),
         (lambda model: mm.lr_find(settings={"output": "x.png"}), "lr_find writes no files; leave it out"),
         (lambda model: mm.windows([]), "give at least one item, and a block_size of at least 1"),

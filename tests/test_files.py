@@ -9,7 +9,9 @@ from run_command import fork
 
 from mm_lightning import UserError
 from mm_lightning.files import (
+    check_folder,
     check_writable,
+    folder_for_files,
     make_folder,
     make_folder_when_complete,
     remove_partials,
@@ -118,6 +120,39 @@ def test_a_folder_appears_when_complete(tmp_path: Path):
         (partial / "events").write_text("whole")
     assert [path.name for path in tmp_path.iterdir()] == ["trial_1"]
     assert content(folder) == {"events": "whole"}
+
+
+def test_an_unwritable_folder_is_an_error_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Catches minutes of work for a folder that cannot be written, and folders that the check leaves."""
+    (tmp_path / "old").mkdir()
+    for path in (tmp_path / "a/b/c", tmp_path / "old"):
+        check_folder(path, "output")
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"output: .*file is a file; give the name of a folder"):
+        check_folder(tmp_path / "file", "output")
+    with pytest.raises(UserError, match=r"output: .*file/a cannot be written: Not a directory"):
+        check_folder(tmp_path / "file/a", "output")
+
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mm_lightning.files.TemporaryFile", refuse)
+    with pytest.raises(UserError, match=r"output: .*a/b cannot be written: Permission denied"):
+        check_folder(tmp_path / "a/b", "output")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "old"]
+
+
+def test_new_folders_go_with_a_failed_write(tmp_path: Path):
+    """Catches parents that stay where nothing was written, and a folder of before that is removed."""
+    (tmp_path / "old").mkdir()
+    for path in (tmp_path / "old/a/b", tmp_path / "old"):
+        with pytest.raises(UserError), folder_for_files(path, "output"), write_together([path / "x"], "output"):
+            raise OSError(28, "No space left on device")
+        assert [each.name for each in tmp_path.rglob("*")] == ["old"]
+    with folder_for_files(tmp_path / "old/a/b", "output"):
+        pass
+    assert (tmp_path / "old/a/b").is_dir()
 
 
 def test_a_folder_is_made_with_its_parents(tmp_path: Path):

@@ -92,7 +92,7 @@ class Application(CommandLine):
         Collecting the options of all commands would take longer than a short command runs.
         """
         data = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}
-        passed = data | {"ckpt_path", "weights_only", "verbose", "words", "source"}
+        passed = data | {"ckpt_path", "weights_only", "verbose", "words", "source", "start"}
         return dict.fromkeys(self._commands, passed)
 
     @override
@@ -119,7 +119,7 @@ class Application(CommandLine):
             add_options(parser, name)
             parser.set_defaults({"trainer.enable_model_summary": False})  # fit prints a line instead
             if name != "fit":
-                parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": False})
+                parser.set_defaults({"trainer.logger": False, "trainer.enable_progress_bar": name == "lr_find"})
 
     @override
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -148,9 +148,9 @@ class Application(CommandLine):
         else:
             refuse_incomplete(args)
         if (source := self.checkpoint or self.start) is not None:
-            precedence.set_defaults(self.command_parsers()[command], source, command)
+            precedence.set_defaults(self.command_parsers()[command], source, command, self.start is None)
         if {"-h", "--help"} & set(args):
-            arrange_help(self.command_parsers()[command], command)
+            arrange_help(self.command_parsers()[command], command, source is not None)
         self.config = parser.parse_args(args)
         config = self.config.get(command)
         assert isinstance(config, Namespace)
@@ -160,9 +160,9 @@ class Application(CommandLine):
         if self.checkpoint is not None:
             precedence.check_architecture(config, self.checkpoint)
             precedence.settle_vocabulary(config, self.checkpoint)
+        self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.root, seen.text)
         if command == "fit":
-            self.start = other_models.settle_start(config, self.checkpoint, self.start, seen.root, seen.text)
-            self.teacher = other_models.settle_teacher(config, self.checkpoint, seen.root, seen.text)
+            self.teacher = other_models.settle_teacher(config, seen.root, seen.text)
             self.seeds = Seeds(config["seed_everything"], config["seeds"], other_models.options(config))
         elif command == "lr_find" and config["teacher"] is not None:
             rank_zero_info(f"teacher is {config['teacher']}, without which this range test learns: the targets alone")
@@ -199,6 +199,8 @@ class Application(CommandLine):
         if command == "score":
             arguments["words"] = self.instantiated("words")
             del arguments["datamodule"]
+        elif command == "lr_find":
+            arguments["start"] = self.start
         elif command == "export":
             arguments["source"] = self.checkpoint
             del arguments["ckpt_path"]

@@ -15,6 +15,7 @@ from mm_lightning.data.ranges import (
     DeviceCount,
     DeviceIndex,
     EndlessCount,
+    LocalFolder,
     NodeCount,
 )
 from mm_lightning.sampling.options import SamplingOptions
@@ -48,6 +49,7 @@ class BoundedTrainer(Trainer):
         gradient_clip_val: Largest norm of the gradients, or largest absolute value; null or 0 for no clipping.
         reload_dataloaders_every_n_epochs: Epochs between two makings of the loaders, which leave the order of the
             batches as it is; 0 for one making.
+        default_root_dir: Folder in which lightning_logs lies; null for the current folder.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class BoundedTrainer(Trainer):
         accumulate_grad_batches: Count = 1,
         gradient_clip_val: ClipLimit | None = None,
         reload_dataloaders_every_n_epochs: BatchLimit = 0,
+        default_root_dir: LocalFolder | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -93,6 +96,7 @@ class BoundedTrainer(Trainer):
             accumulate_grad_batches=accumulate_grad_batches,
             gradient_clip_val=gradient_clip_val,
             reload_dataloaders_every_n_epochs=reload_dataloaders_every_n_epochs,
+            default_root_dir=default_root_dir,
             **kwargs,
         )
 

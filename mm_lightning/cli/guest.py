@@ -33,6 +33,7 @@ from mm_lightning.training.stop_signals import Stopped
 from mm_lightning.training.trainer import Trainer
 
 Settings = Mapping[str, object]  # by name on the command line
+_NONE_REFUSED: Mapping[str, str] = {}
 
 
 @contextmanager
@@ -85,6 +86,14 @@ class Guest(Application):
             raise UserError(f"fit in Python works in one process, and {count} were started; run the command fit")
         return with_accelerator(settings, self.model.network, self.datamodule)
 
+    @override
+    def fit(self, **arguments: Any) -> None:
+        if self.seeds.count > 1:
+            raise UserError(
+                f"seeds is {self.seeds.count}, but fit returns one model; call it with each seed_everything"
+            )
+        super().fit(**arguments)
+
 
 class Prepared(Guest):
     """An application that parses a command and builds its objects, and leaves the command's work to its caller."""
@@ -110,12 +119,19 @@ def fit_class(settings: Settings) -> type[Guest]:
     return Guest if "trainer.enable_progress_bar" in settings else _WithoutBar
 
 
-def options(settings: Settings) -> list[str]:
+def options(settings: Settings, refused: Mapping[str, str] = _NONE_REFUSED) -> list[str]:
     """Settings as options of the command line.
 
+    Args:
+        settings: The settings.
+        refused: Settings, or sections of them, that the function does not take, and the remedy of each.
+
     Raises:
-        UserError: If a value is of a kind that a file of settings cannot have.
+        UserError: If a setting is refused, or a value is of a kind that a file of settings cannot have.
     """
+    for name, value in settings.items():
+        if remedy := refused.get(name) or refused.get(name.partition(".")[0]):
+            raise UserError(f"{name} is {_as_text(name, value)}, but {remedy}")
     return [f"--{name}={_as_text(name, value)}" for name, value in settings.items()]
 
 

@@ -47,24 +47,23 @@ def settle_start(
     return start
 
 
-def settle_teacher(config: Namespace, resumed: Checkpoint | None, root: Path, trusted: str) -> Teacher | None:
-    """Find the model to learn from, that of the resumed run unless another is given, and record its path.
+def settle_teacher(config: Namespace, root: Path, trusted: str) -> Teacher | None:
+    """Find the model to learn from, and record its path.
 
     Args:
         config: The configuration.
-        resumed: The checkpoint to resume from; None for a new run.
         root: Folder of the runs.
         trusted: Text from the user, for `checkpoint.read`.
 
     Raises:
         UserError: If the model cannot be read, or there are items of a teacher without a teacher.
     """
-    if resumed is not None:
-        config["teacher"] = config["teacher"] or resumed.config.get("teacher")
-        config["teacher_items"] = config["teacher_items"] or resumed.config.get("teacher_items", 0)
     if config["teacher"] is None:
         if config["teacher_items"]:
-            raise UserError(f"--teacher_items is {config['teacher_items']}, but there is no teacher; give --teacher")
+            raise UserError(
+                f"--teacher_items is {config['teacher_items']}, but there is no teacher; give --teacher, or "
+                "--teacher_items 0"
+            )
         return None
     source = checkpoint.read(find_checkpoint(config["teacher"], root, "--teacher"), trusted, _NAMED_AS_TEACHER)
     config["teacher"] = _recorded(source.path)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from jsonargparse import Namespace
 
 from mm_lightning.cli.options.arguments import FLAGS, find_checkpoint, name_card, ordered, peek
-from mm_lightning.cli.options.refusals import refuse_early
+from mm_lightning.cli.options.refusals import refuse_early, tell_unused_seed
 from mm_lightning.commands import score
 from mm_lightning.commands.parts.errors import is_first_process, one_line_errors, refuse_out_of_memory
 from mm_lightning.commands.parts.library_warnings import log_to_stderr, silence_library_warnings
@@ -47,6 +47,7 @@ def main(args: list[str]) -> None:
     with _importing():
         from mm_lightning.cli import application  # noqa: PLC0415 # takes seconds
 
+    tell_unused_seed(line)
     application.main(line)
 
 

@@ -32,7 +32,8 @@ COMMANDS = {
         "mm_lightning.make.command",
         "The first call learns the list: counts first, then a network and its mixture with the counts, as far as the "
         "time allows. The model with the lowest loss on held-out items learns all items and is kept below "
-        "lightning_logs/make. Later calls take this model. Every command takes its checkpoint.",
+        "lightning_logs/make. Later calls take this model. predict, score, quality, export, plot and fit --teacher "
+        "take its checkpoint too.",
         is_light=True,
     ),
     "fit": Command("Train a model, from the start or from a checkpoint."),
@@ -42,7 +43,9 @@ COMMANDS = {
         "Sample new items and write them, one per line, to stdout or a file.", "mm_lightning.commands.predict"
     ),
     "score": Command(
-        "Print the negative log-likelihood of items, in total and per target.", "mm_lightning.commands.score"
+        "Print the negative log-likelihood of items, in total and per target.",
+        "mm_lightning.commands.score",
+        "A target is a character (in a model of sentences, a word) or the end of an item.",
     ),
     "lr_find": Command(
         "Suggest a learning rate by a range test: take optimiser steps at a rising rate and compare the losses.",
@@ -83,8 +86,8 @@ COMMANDS = {
         "The model is the geometric mean of the networks: the product of their probabilities, each to the power of "
         "its weight. The weights are those with the lowest loss on the dev split; test measures the mixture on items "
         "that nothing was chosen on. Networks that differ in kind are worth most, such as an LSTM and counts. The "
-        "runs must have the same data and split. Every command takes the checkpoint of a mixture. docs/mixtures.md "
-        "has an example.",
+        "runs must have the same data and split. predict, score, validate, test, quality, compare, export, plot and "
+        "fit --teacher take the checkpoint of a mixture. docs/mixtures.md has an example.",
         is_light=True,
     ),
     "export": Command(
@@ -99,9 +102,9 @@ COMMANDS = {
     "verify": Command(
         "Measure again what a model's card claims, and fail where a measure differs.",
         "mm_lightning.commands.verify",
-        "CARD is the Markdown file that export wrote, or the folder with it and the weights. A card elsewhere needs "
-        "--ckpt_path for the model. The losses of all splits and the quality of samples are measured; losses may "
-        "differ by 0.0005 nats, shares by half a percent, as processors round differently.",
+        "A card without the weights in its folder needs --ckpt_path for the model. The losses of all splits and the "
+        "quality of samples are measured; losses may differ by 0.0005 nats, shares by half a percent, as processors "
+        "round differently.",
         is_alone=True,
     ),
     "plot": Command(

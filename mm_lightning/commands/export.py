@@ -1,8 +1,8 @@
 """The export command: a trained model as files for other places."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,11 +19,12 @@ from mm_lightning.export.card import card_text, is_card
 from mm_lightning.export.facts import Facts, gather
 from mm_lightning.export.measuring import sample_quality, split_losses
 from mm_lightning.export.payload import as_json, packed_loss_change
-from mm_lightning.files import check_writable, make_folder, unwritable, write_together
+from mm_lightning.files import check_folder, check_writable, folder_for_files, write_together
 from mm_lightning.training import checkpoint
 from mm_lightning.training.checkpoint import Checkpoint
+from mm_lightning.training.checkpoint.keys import FORMAT_KEY
 from mm_lightning.training.module import LanguageModel
-from mm_lightning.training.run_folders import CARD
+from mm_lightning.training.run_folders import CARD, SETTINGS, WEIGHTS
 from mm_lightning.training.trainer import Trainer
 
 Format = Literal["html", "onnx", "pt2", "safetensors"]
@@ -55,10 +56,11 @@ def _check(trainer: Trainer, output: Path, format: Format, weights: Weights) -> 
     missing = [name for name in _PACKAGES.get(format, ()) if find_spec(name) is None]
     if missing:
         raise UserError(f"--format {format} needs {', '.join(missing)}, which {checkpoint.NEEDS_EXTRA}")
-    if format != "safetensors":
+    if format == "safetensors":
+        check_folder(output, "--output")
+        _check_weights(output)
+    else:
         check_writable(output, "--output", f".{format}")
-    elif output.exists() and not output.is_dir():
-        raise UserError(f"--output {output} is a file; --format safetensors makes a folder, so give another name")
     _check_card(_card_of(output, format))
 
 
@@ -74,6 +76,26 @@ def _check_card(path: Path) -> None:
     """
     if path.exists() and not is_card(path):
         raise UserError(f"--output: {path} exists and is no card; move it, or give another name")
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse to replace settings and weights of another application, such as those of a model from a hub.
+
+    Raises:
+        UserError: If there is such a file.
+    """
+    for path in (folder / SETTINGS, folder / WEIGHTS):
+        if path.exists() and not _are_own(folder / SETTINGS):
+            raise UserError(f"--output: {path} exists and is of another application; move it, or give another name")
+
+
+def _are_own(settings: Path) -> bool:
+    """Check whether a file has settings that `--format safetensors` wrote."""
+    try:
+        content = json.loads(settings.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and FORMAT_KEY in content
 
 
 def _own_data(datamodule: ItemsDataModule, source: Checkpoint) -> ItemsDataModule | None:
@@ -144,29 +166,9 @@ def _files(
     return {"": onnx_file(step, _metadata(model, facts))}
 
 
-@contextmanager
-def _folder_of(output: Path, format: Format) -> Iterator[None]:
-    """Make the folder of --format safetensors; after an error a new one is removed.
-
-    Raises:
-        UserError: If the folder cannot be made.
-    """
-    is_new = format == "safetensors" and not output.exists()
-    try:
-        if is_new:
-            make_folder(output)
-        yield
-    except BaseException as error:
-        if is_new:
-            with suppress(OSError):  # was not made
-                output.rmdir()
-        if isinstance(error, OSError):
-            raise unwritable(output, "--output", error) from None
-        raise
-
-
 def _write(files: Mapping[Path, bytes], output: Path, format: Format) -> None:
-    with _folder_of(output, format), write_together(list(files), "--output") as opened:
+    folder = folder_for_files(output, "--output") if format == "safetensors" else nullcontext()
+    with folder, write_together(list(files), "--output") as opened:
         for file, content in zip(opened, files.values(), strict=True):
             file.write(content)
     for path, content in files.items():
@@ -210,5 +212,6 @@ def run(
     made = _files(chosen, model, source, data, facts, weights)
     quality = None if data is None else sample_quality(model, data)
     files = {output / name: content for name, content in made.items()}
-    card = card_text(facts, model.vocabulary, quality, "" if data is None else data.loss_note).encode()
+    file = None if chosen == "safetensors" else output
+    card = card_text(facts, model.vocabulary, quality, "" if data is None else data.loss_note, file).encode()
     _write({**files, _card_of(output, chosen): card}, output, chosen)

@@ -159,8 +159,14 @@ def _describe(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModul
         rank_zero_info(
             f"warning: {int(steps):,} steps are {int(steps * _MAX_EPOCHS / most):,} epochs of {num_items:,} items, "
             f"which the network learns by heart; set --trainer.max_steps {most}, or let the list choose: "
-            f"python -m mm_lightning make {shlex.join(split_paths(datamodule.path))}"
+            f"python -m mm_lightning make {shlex.join(_words_of_make(datamodule))}"
         )
+
+
+def _words_of_make(datamodule: ItemsDataModule) -> list[str]:
+    """Arguments of `make` for the same items."""
+    item = datamodule.hparams["item"]
+    return [*split_paths(datamodule.hparams["path"]), *([] if item is None else ["--data.item", item])]
 
 
 def begin_from(model: LanguageModel, start: Checkpoint) -> None:
@@ -196,7 +202,11 @@ def _train(
     resumed: Checkpoint | None,
     lock: Callable[[Path], None],
 ) -> None:
-    """Train; remove a run without a checkpoint whose training diverges, or fails before its first step."""
+    """Train; remove a run without a checkpoint whose training diverges, or ends or fails before its first step.
+
+    Raises:
+        UserError: If a limit ends training before its first step.
+    """
     ckpt_path = None if resumed is None else str(resumed.path)
     try:
         if trainer.run_folder is not None and (resumed is None or not run_folders.is_last(resumed.path)):
@@ -204,12 +214,26 @@ def _train(
         if trainer.run_folder is not None:
             remove_partials(trainer.run_folder)
         trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        _check_trained(trainer)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename is None:  # TensorBoard's writer does not name its file
             error.filename = trainer.run_folder
         if isinstance(error, UserError) or trainer.global_step in (0, resumed and resumed.step):
             trainer.discard_run()
         raise
+
+
+def _check_trained(trainer: Trainer) -> None:
+    """Check that a finished training has left a checkpoint; one with fast_dev_run leaves nothing.
+
+    Raises:
+        UserError: If it has left none.
+    """
+    run, is_trial = trainer.run_folder, trainer.fast_dev_run  # type: ignore[attr-defined] # set by a connector
+    if run is not None and not is_trial and run_folders.newest_checkpoint(run) is None:
+        raise UserError(
+            "training ended before its first step, so no run is left; raise its limits, such as trainer.max_time"
+        )
 
 
 def _print_next_commands(run_folder: Path, loss_note: str) -> None:

@@ -6,6 +6,7 @@ a checkpoint and changes Trainer and model.
 
 import copy
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,22 +15,38 @@ from lightning_utilities.core.rank_zero import rank_zero_info
 from tqdm import tqdm
 
 from mm_lightning import UserError
+from mm_lightning.commands.fit import begin_from
 from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.data.ranges import Exponent, RangeTestSteps
 from mm_lightning.evaluation.lr_range import DivergenceCheck, RangeTest, learning_rates
 from mm_lightning.files import check_writable, write_together
 from mm_lightning.training import checkpoint
 from mm_lightning.training.callbacks.averaging import averaging_of
+from mm_lightning.training.checkpoint import Checkpoint
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
 from mm_lightning.training.trial_steps import TrialSteps
 
 _MIN_POINTS = 10  # steps before the loss diverges
 _DPI = 120
+_HEADER = "lr,loss,smoothed_loss"  # of the table
 
 
-def prepare(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule, ckpt_path: str | None) -> None:
-    """Read the data and the weights of a checkpoint, if there is one, and set the number of threads.
+def prepare(
+    trainer: Trainer,
+    model: LanguageModel,
+    datamodule: ItemsDataModule,
+    ckpt_path: str | None,
+    start: Checkpoint | None,
+) -> None:
+    """Read the data and the weights to begin from, and set the number of threads.
+
+    Args:
+        trainer: The Trainer.
+        model: The model.
+        datamodule: The data.
+        ckpt_path: Checkpoint of the run; None for a new run.
+        start: Checkpoint that a new run begins from; its tokens can be others. None for new weights.
 
     Raises:
         UserError: If data or weights cannot be used.
@@ -39,6 +56,8 @@ def prepare(trainer: Trainer, model: LanguageModel, datamodule: ItemsDataModule,
     if ckpt_path is not None:
         checkpoint.load_weights(model, Path(ckpt_path))
     datamodule.setup("fit")
+    if start is not None:
+        begin_from(model, start)
     trainer.choose_threads(model, datamodule.targets_per_step)
 
 
@@ -108,6 +127,17 @@ def fit_option(model: LanguageModel, rate: float) -> str:
     return f"--model.optimizer.init_args.lr {rate:.2g}"
 
 
+def _check_table(path: Path) -> None:
+    """Refuse to replace a file that is no table of a range test, such as the training items.
+
+    Raises:
+        UserError: If there is such a file.
+    """
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        if file.read(len(_HEADER)) != _HEADER.encode():
+            raise UserError(f"output: {path} exists and is no table of lr_find; move it, or give another name")
+
+
 def _write(result: RangeTest, picture: Path, table: Path) -> None:
     """Write the curve as a picture and as a table.
 
@@ -117,7 +147,7 @@ def _write(result: RangeTest, picture: Path, table: Path) -> None:
     figure = result.plot()
     columns = np.stack([result.rates, result.losses, result.smoothed], 1)
     with write_together([table, picture], "output") as (table_file, picture_file):
-        np.savetxt(table_file, columns, "%.6g", ",", newline="\r\n", header="lr,loss,smoothed_loss", comments="")
+        np.savetxt(table_file, columns, "%.6g", ",", newline="\r\n", header=_HEADER, comments="")
         figure.savefig(picture_file, format="png", dpi=_DPI)
 
 
@@ -126,6 +156,7 @@ def run(
     model: LanguageModel,
     datamodule: ItemsDataModule,
     ckpt_path: str | None = None,
+    start: Checkpoint | None = None,
     min_exponent: Exponent = -3,
     max_exponent: Exponent = 0,
     num_steps: RangeTestSteps = 1000,
@@ -137,7 +168,8 @@ def run(
         trainer: The Trainer.
         model: The model.
         datamodule: The data.
-        ckpt_path: Start from the weights of this checkpoint; None for new weights.
+        ckpt_path: Start from the weights of this checkpoint; None for those of `start`.
+        start: Start from the weights that a new run takes from this checkpoint; None for new weights.
         min_exponent: log10 of the learning rate of the first step.
         max_exponent: log10 of the learning rate of the last step; the test ends earlier if the loss diverges.
         num_steps: Number of optimiser steps. More steps give a clearer valley.
@@ -149,8 +181,10 @@ def run(
     check_writable(output, "output", ".png")
     table = output.with_suffix(".csv")
     check_writable(table, "output", ".csv")
-    prepare(trainer, model, datamodule, ckpt_path)
-    result = run_range_test(trainer, model, datamodule, (min_exponent, max_exponent), num_steps)
+    _check_table(table)
+    prepare(trainer, model, datamodule, ckpt_path, start)
+    shows_bar = trainer.progress_bar_callback is not None
+    result = run_range_test(trainer, model, datamodule, (min_exponent, max_exponent), num_steps, shows_bar)
     _write(result, output, table)
     print(f"suggested learning rate: {result.suggestion:.2g}")
     print(f"use it with fit:  {fit_option(model, result.suggestion)}")

@@ -13,7 +13,7 @@ from mm_lightning.data.encoding import encode
 from mm_lightning.evaluation.activations import tanh_activations
 from mm_lightning.evaluation.bigrams import bigram_counts, most_frequent
 from mm_lightning.evaluation.logged_losses import logged_losses
-from mm_lightning.files import make_folder, write_together
+from mm_lightning.files import check_folder, folder_for_files, write_together
 from mm_lightning.training import checkpoint, run_folders
 from mm_lightning.training.module import LanguageModel
 from mm_lightning.training.trainer import Trainer
@@ -118,11 +118,7 @@ def _write(figures: dict[Path, "Figure"]) -> None:
         UserError: If the folder cannot be made, or a picture cannot be written.
     """
     folder = next(iter(figures)).parent
-    try:
-        make_folder(folder)
-    except OSError as error:
-        raise UserError(f"output: {folder} cannot be made a folder: {error.strerror}") from None
-    with write_together(list(figures), "output") as files:
+    with folder_for_files(folder, "output"), write_together(list(figures), "output") as files:
         for figure, file in zip(figures.values(), files, strict=True):
             figure.savefig(file, dpi=_DPI, format="png")
 
@@ -146,6 +142,7 @@ def run(
     Raises:
         UserError: If nothing can be plotted, or the pictures cannot be written.
     """
+    check_folder(output, "output")
     path = Path(ckpt_path)
     datamodule.trainer = trainer
     content = checkpoint.load(path)

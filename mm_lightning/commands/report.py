@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, command_parser, descriptions
 from mm_lightning.data.files.tables import Columns
-from mm_lightning.data.splits import SplitName
+from mm_lightning.data.splits import SplitItems, SplitName
 from mm_lightning.data.vocabulary import printable
 from mm_lightning.evaluation.data_report import describe
 from mm_lightning.files import check_writable, write_atomically
@@ -21,35 +21,11 @@ _MAX_LINE_WIDTH = 100  # characters
 
 def make_parser() -> OneLineParser:
     """Create the parser of the command's options, named as in `fit`."""
-    result = command_parser("report")
-    result.add_argument(
-        "--data.path",
-        default="data/names.txt",
-        help="UTF-8 text file with one item per line, or a table (.csv, .tsv). Several files, separated by commas, are "
-        "one list. data/names.txt and data/sentences.txt come with the package.",
-    )
-    result.add_argument(
-        "--data.split",
-        type=SplitName,
-        default="lecture",
-        help="lecture keeps repeated items, as the lecture does; unique removes repeats before splitting; "
-        "all removes repeats and holds nothing out.",
-    )
-    result.add_argument(
-        "--data.item",
-        type=str | None,
-        help="Column of the items; files are then tables with the names of the columns in the first line.",
-    )
-    result.add_argument(
-        "--data.label",
-        type=str | None,
-        help="Column of the labels, such as sex, or file for the name of an item's file.",
-    )
-    result.add_argument(
-        "--data.weight",
-        type=str | None,
-        help="Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.",
-    )
+    result, texts = command_parser("report"), descriptions(SplitItems)
+    result.add_argument("--data.path", default="data/names.txt", help=texts["path"])
+    result.add_argument("--data.split", type=SplitName, default="lecture", help=texts["split"])
+    for name in ("item", "label", "weight"):
+        result.add_argument(f"--data.{name}", type=str | None, help=texts[name])
     result.add_argument("--output", type=Path | None, help="File for the same figures as JSON; its name ends in .json.")
     return result
 

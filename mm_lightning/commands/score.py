@@ -5,7 +5,8 @@ from pathlib import Path
 from mm_lightning import UserError
 from mm_lightning.commands.parts.roles import Runner, Trained
 from mm_lightning.data.files.reading import read_items
-from mm_lightning.data.vocabulary import UnknownCharactersError
+from mm_lightning.data.items import Items
+from mm_lightning.data.vocabulary import UnknownCharactersError, Vocabulary
 from mm_lightning.files import find_shipped
 
 _CHUNK = 4096  # items that one process scores together
@@ -23,18 +24,27 @@ def requested_items(words: list[str], input: Path | None) -> list[str]:
     return items
 
 
+def _refused(vocabulary: Vocabulary, items: list[str]) -> dict[str, str]:
+    """Items with characters outside the alphabet, and the reason for each."""
+    unknown = set(vocabulary.unknown_characters(Items.from_strings(items)))
+    result = {}
+    for item in items:
+        if unknown.isdisjoint(item):
+            continue
+        try:
+            vocabulary.encode_item(item)
+        except UnknownCharactersError as error:
+            result[item] = str(error)
+    return result
+
+
 def print_scores(runner: Runner, model: Trained, ckpt_path: Path, items: list[str], label: str | None) -> None:
     """Print the scores of items; arguments and errors are those of `run`."""
     from mm_lightning.commands.parts.scores import Score, check_label, scores  # noqa: PLC0415 # imports torch
     from mm_lightning.sampling.rounds import Rounds  # noqa: PLC0415
 
     check_label(model, label)
-    refused: dict[str, str] = {}
-    for item in items:
-        try:
-            model.vocabulary.encode_item(item)
-        except UnknownCharactersError as error:
-            refused[item] = str(error)
+    refused = _refused(model.vocabulary, items)
     accepted = [item for item in items if item not in refused]
     runner.load_weights(model, ckpt_path)
     chunks = [accepted[i : i + _CHUNK] for i in range(0, len(accepted), _CHUNK)]

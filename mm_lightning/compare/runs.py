@@ -21,9 +21,15 @@ _SETTINGS_WITHOUT_EFFECT = (  # on the weights
     "model.alphabet",
     "model.labels",
     "trainer.default_root_dir",
+    "trainer.enable_autolog_hparams",
     "trainer.enable_model_summary",
     "trainer.enable_progress_bar",
+    "trainer.inference_mode",
+    "trainer.limit_predict_batches",
+    "trainer.limit_test_batches",
     "trainer.log_every_n_steps",
+    "trainer.model_registry",
+    "trainer.profiler",
 )
 
 Settings = dict[str, Any]
@@ -55,12 +61,22 @@ class Run:
     note: str
     foreign_classes: dict[str, str]
 
+    @property
+    def bare_name(self) -> str:
+        """The name without folders, for files that are given away."""
+        return _named(self.path).name
+
+
+def _named(path: Path) -> Path:
+    """The run folder of a checkpoint, or the checkpoint where that is not the one that `find_run` takes."""
+    path, folder = path.absolute(), run_of(path)
+    found = [] if folder is None else [file for kind in (BEST, LAST) if (file := checkpoint_of(folder, kind)).is_file()]
+    return folder if folder is not None and found[:1] == [path] else path
+
 
 def _name(path: Path) -> str:
-    """Name of a run for people: a checkpoint other than the one that `find_run` takes is named as a file."""
-    folder = run_of(path)
-    found = [] if folder is None else [file for kind in (BEST, LAST) if (file := checkpoint_of(folder, kind)).is_file()]
-    shown = Path(os.path.relpath(folder if folder is not None and found[:1] == [path.absolute()] else path))
+    """Name of a run for people."""
+    shown = Path(os.path.relpath(_named(path)))
     return str(shown.relative_to(LOGS) if shown.is_relative_to(LOGS) else shown)
 
 

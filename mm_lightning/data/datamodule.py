@@ -23,26 +23,13 @@ from mm_lightning.data.splits import SplitItems, SplitName
 class ItemsDataModule(SplitItems, pl.LightningDataModule):
     """Items of a text file, one per line, split 80/10/10 by item.
 
+    `SplitItems` describes the other arguments.
+
     Args:
-        path: Text file with one item per line, or a table (.csv, .tsv), in UTF-8, or UTF-16 with a byte order mark.
-            Several files, separated by commas or as a list, are one list. data/names.txt and data/sentences.txt come
-            with the package.
-        split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting; all removes
-            repeats and trains on every item, without dev and test.
         batch_size: Examples per optimiser step and device; null for all examples. An example is a window,
             or an item where the network reads whole items.
         block_size: Context in tokens, set by the network; null where the network reads whole items.
-        tokens: Unit of an id. characters for names and the like; words for sentences, separated by white space.
-        max_vocab: Largest number of ids; only with tokens words. The ids are the boundary, <unk> for
-            unknown words, and the most frequent words of the train split; null for all words of the train split.
-        alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
-            checkpoint sets it.
         seed: Seed of the training order, set by seed_everything.
-        labels: How often the training items have each label; null takes them from the data. A checkpoint sets it.
-        item: Column of the items; files are then tables with the names of the columns in the first line.
-        label: Column of the labels, such as sex, or file for the name of an item's file. The model learns items given
-            their labels.
-        weight: Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.
 
     Raises:
         UserError: If a setting contradicts another.

@@ -1,4 +1,4 @@
-"""Ranges of settings: number types that a parser of jsonargparse refuses outside of their range.
+"""Ranges of settings: types whose values a parser of jsonargparse refuses outside of their range.
 
 A signature names the range beside the default, as in `hidden_dim: Size = 200`; `--help` prints the range as the type. A
 parsed value is a plain number. jsonargparse's own restricted numbers make subclasses of int and float, which a
@@ -44,6 +44,19 @@ def _real(low: float, high: float, interval: str) -> Any:
     return _registered(f"float in {left}{low:g}, {high:g}{right}", float, is_inside)
 
 
+def _local_folder() -> Any:
+    """A path on this machine: Lightning takes a URL too, but run folders are made and locked by the local system."""
+
+    def new(_: type, value: Any) -> str:
+        if not isinstance(value, str) or "://" in value:
+            raise ValueError(value if isinstance(value, str) else repr(value))
+        return value
+
+    result = type("local folder", (str,), {"__new__": new})
+    register_type(result, serializer=str)
+    return result
+
+
 if TYPE_CHECKING:
     Count = int
     EndlessCount = int
@@ -69,6 +82,7 @@ if TYPE_CHECKING:
     ClipLimit = float
     Exponent = float
     Minutes = float
+    LocalFolder = str
 else:
     Count = _whole(1, 10**12)
     EndlessCount = _whole(-1, 10**12)  # -1: without an end
@@ -92,3 +106,4 @@ else:
     Smoothing = Temperature = ClipLimit = _real(0, math.inf, "[)")
     Minutes = _real(0, 1440, "[]")  # a day
     Exponent = _real(-30, 30, "[]")  # of 10, of a learning rate; no network learns beyond
+    LocalFolder = _local_folder()

@@ -136,18 +136,24 @@ def _texts(items: Items) -> NDArray[np.int64]:
 class SplitItems:
     """Items of files, split, with the vocabulary and the labels that they give; read when they are first needed.
 
-    `ItemsDataModule` makes batches of them, and describes the arguments.
+    `ItemsDataModule` makes batches of them. The descriptions here are the help of `fit` and its kind, and of `report`.
 
     Args:
-        path: The files.
-        split: Way to split.
-        tokens: Unit of an id.
-        max_vocab: Largest number of ids.
-        alphabet: The alphabet; None takes it from the items.
-        item: Column of the items.
-        label: Column of the labels.
-        weight: Column of the weights.
-        labels: How often the training items have each label; None takes them from the items.
+        path: Text file with one item per line, or a table (.csv, .tsv), in UTF-8, or UTF-16 with a byte order mark.
+            Several files, separated by commas or as a list, are one list. data/names.txt and data/sentences.txt come
+            with the package.
+        split: lecture keeps repeated items, as the lecture does; unique removes repeats before splitting; all removes
+            repeats and trains on every item, without dev and test.
+        tokens: Unit of an id. characters for names and the like; words for sentences, separated by white space.
+        max_vocab: Largest number of ids; only with tokens words. The ids are the boundary, <unk> for
+            unknown words, and the most frequent words of the train split; null for all words of the train split.
+        alphabet: Characters in one string, or a list of <unk> and the words; null takes them from the data. A
+            checkpoint sets it.
+        item: Column of the items; files are then tables with the names of the columns in the first line.
+        label: Column of the labels, such as sex, or file for the name of an item's file. The model learns items given
+            their labels.
+        weight: Column of weights, whole numbers from 1 up: how many times an item counts in training and in losses.
+        labels: How often the training items have each label; null takes them from the data. A checkpoint sets it.
 
     Raises:
         UserError: If a setting contradicts another.

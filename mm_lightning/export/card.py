@@ -3,6 +3,7 @@
 The head is YAML as model hubs read it. Its `model-index` holds every measure, so `verify` reads them from the card.
 """
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -22,6 +23,15 @@ _LIBRARY = "library_name: mm-lightning"
 _UNSEEN = "nll_unseen"
 _MAX_WORDS = 10  # of an alphabet, in the card
 _TOKENS = {True: "words", False: "characters"}
+_PROGRAM = (
+    "One step of sampling, as {}. It reads ids and a state, which is zeros at the start, and returns the "
+    "logits of the next id and the new state. The metadata have the tokens by id.\n\n```python\n{}\n```"
+)
+_OPENERS = {  # of an exported file, by its ending, with the place of its name
+    ".html": "Open `{0}` in a browser; it needs no network connection.",
+    ".onnx": _PROGRAM.format("an ONNX program", "import onnxruntime\n\nmodel = onnxruntime.InferenceSession({1})"),
+    ".pt2": _PROGRAM.format("a program of torch.export", "import torch\n\nmodel = torch.export.load({1}).module()"),
+}
 
 Measures = dict[tuple[str, str], float]  # by part, such as dev or samples, and by name, such as nll
 
@@ -50,7 +60,9 @@ def measures_of(losses: Mapping[str, Loss], quality: Comparison) -> Measures:
     return result | {("samples", name): float(value) for name, value in row.items() if value is not None}
 
 
-def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None, loss_note: str = "") -> str:
+def card_text(
+    facts: Facts, vocabulary: Vocabulary, quality: Comparison | None, loss_note: str = "", file: Path | None = None
+) -> str:
     """Write the card.
 
     Args:
@@ -58,13 +70,14 @@ def card_text(facts: Facts, vocabulary: Vocabulary, quality: Comparison | None, 
         vocabulary: The vocabulary of the model.
         quality: Measures of samples; None if the data are not at hand.
         loss_note: How items count in the losses; empty where each counts once.
+        file: The exported file; None for a folder.
     """
     parts = [
         _head(facts, {} if quality is None else measures_of(facts.losses, quality)),
         f"# {_escaped(facts.title)}",
         f"A model of the items in `{facts.data_name}`: it makes more items like them.\n"
         f"{facts.network}, {facts.num_parameters:,} parameters, made with mm_lightning.",
-        _use(facts),
+        _use(facts, file, is_measured=quality is not None),
         _data(facts, vocabulary),
         _training(facts),
         *_results(facts, quality, loss_note),
@@ -90,16 +103,25 @@ def _head(facts: Facts, measures: Measures) -> str:
     return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---"
 
 
-def _use(facts: Facts) -> str:
-    return (
-        "## Use\n\n"
-        "Where mm_lightning is installed, with the weights of this model (`model.safetensors` and `config.json`) in "
-        "FOLDER:\n\n"
-        "```bash\n"
-        "python -m mm_lightning predict --ckpt_path FOLDER\n"
-        f"python -m mm_lightning verify FOLDER --data.path {shlex.quote(facts.data_name.replace(', ', ','))}\n"
-        "```"
-    )
+def _use(facts: Facts, file: Path | None, is_measured: bool) -> str:
+    """How to open what lies beside the card, and how to verify the card."""
+    if file is None:
+        opener = (
+            "Where mm_lightning is installed, with the weights of this model (`model.safetensors` and `config.json`) "
+            f"in FOLDER:\n\n{_command('predict --ckpt_path FOLDER')}"
+        )
+        claims, options = "To verify this card:", "FOLDER"
+    else:
+        opener = _OPENERS[file.suffix].format(_one_line(file.name), json.dumps(file.name, ensure_ascii=False))
+        claims = "To verify this card (CARD) where mm_lightning is installed, with the model's checkpoint (CHECKPOINT):"
+        options = "CARD --ckpt_path CHECKPOINT"
+    path = shlex.quote(facts.data_name.replace(", ", ","))
+    verify = f"{claims}\n\n{_command(f'verify {options} --data.path {path}')}"
+    return "\n\n".join(["## Use", opener, *([verify] if is_measured else [])])
+
+
+def _command(arguments: str) -> str:
+    return f"```bash\npython -m mm_lightning {arguments}\n```"
 
 
 def _data(facts: Facts, vocabulary: Vocabulary) -> str:

@@ -53,7 +53,7 @@ def _learn(source: Source, minutes: float, path: Path, options: dict[str, Any], 
     Raises:
         UserError: If the checkpoint cannot be written, or nothing new can come of the list.
     """
-    from mm_lightning.make.earlier import recipe_of  # noqa: PLC0415 # imports torch, which takes seconds
+    from mm_lightning.make.earlier import recipe_of  # noqa: PLC0415 # imports Lightning, which takes seconds
     from mm_lightning.make.model import ListLearner  # noqa: PLC0415 # imports Lightning, which takes seconds
     from mm_lightning.sampling.options import SamplingOptions  # noqa: PLC0415
 

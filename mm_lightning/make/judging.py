@@ -13,11 +13,10 @@ from mm_lightning.data.items import Items
 from mm_lightning.data.splits import shuffled_order
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import target_log_p
+from mm_lightning.make.recipe import MIN_HELD_OUT_ITEMS, num_folds
 from mm_lightning.networks import PitmanYor
 from mm_lightning.networks.base import Network
 
-_NUM_FOLDS = 5
-_MIN_HELD_OUT_ITEMS = 300  # enough to judge by one fold alone
 _MAX_HELD_OUT_ITEMS = 5_000
 _MAX_JUDGED_ITEMS = 100_000  # of a longer list, a random part
 
@@ -30,12 +29,6 @@ class Fold:
     held_out: Items
 
 
-def num_folds(num_items: int) -> int:
-    """Number of folds of a list: 5 of a short list, so that each item is held out once, and 1 of a long list."""
-    most = min(_NUM_FOLDS, num_items)
-    return 1 if num_items // most >= _MIN_HELD_OUT_ITEMS else most
-
-
 def folds(items: Items) -> list[Fold]:
     """Cut different items into folds.
 
@@ -45,7 +38,7 @@ def folds(items: Items) -> list[Fold]:
     shuffled = shuffled_order(len(items))[:_MAX_JUDGED_ITEMS]
     num_parts = num_folds(len(shuffled))
     if num_parts == 1:
-        size = min(len(shuffled) // 10 + _MIN_HELD_OUT_ITEMS // 2, _MAX_HELD_OUT_ITEMS)
+        size = min(len(shuffled) // 10 + MIN_HELD_OUT_ITEMS // 2, _MAX_HELD_OUT_ITEMS)
         return [Fold(items.take(shuffled[size:]), items.take(shuffled[:size]))]
     parts = np.array_split(shuffled, num_parts)
     rests = [np.concatenate([*parts[:i], *parts[i + 1 :]]) for i in range(num_parts)]

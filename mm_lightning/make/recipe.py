@@ -8,8 +8,8 @@ GRU, an MLP and a Transformer. On 30,000 items an LSTM and an MLP were compared,
 from dataclasses import dataclass
 from typing import Any
 
-from mm_lightning.make.judging import num_folds
-
+MIN_HELD_OUT_ITEMS = 300  # enough to judge by one fold alone
+_NUM_FOLDS = 5
 _MIN_TARGETS = 100  # below, there is too little to judge a network by
 _MIN_STEPS = 5  # in fewer, the learning rate cannot rise and fall
 _MAX_TARGETS_OF_BATCH = 850  # of long items such as sentences, fewer, so that there are enough steps
@@ -31,6 +31,12 @@ class Recipe:
     settings: dict[str, Any]
     copies: int
     seconds: float
+
+
+def num_folds(num_items: int) -> int:
+    """Number of folds of a list: 5 of a short list, so that each item is held out once, and 1 of a long list."""
+    most = min(_NUM_FOLDS, num_items)
+    return 1 if num_items // most >= MIN_HELD_OUT_ITEMS else most
 
 
 def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: float) -> Recipe | None:

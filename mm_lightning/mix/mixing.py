@@ -54,23 +54,31 @@ class Mixed:
     Args:
         members: The networks.
         loss: Loss of the mixture on the dev split.
-        left_out: Names of the runs whose weight would be next to nothing.
+        left_out: The runs whose weight would be next to nothing.
         part: The number of measured items if they are a part of the dev split, else None.
         loss_note: How items count in the losses; empty where each counts once.
     """
 
     members: list[Member]
     loss: DevLoss
-    left_out: list[str]
+    left_out: list[Run]
     part: int | None
     loss_note: str
 
-    def lines(self) -> list[str]:
-        """The table for people."""
+    def lines(self, has_folders: bool = True) -> list[str]:
+        """The table for people.
+
+        Args:
+            has_folders: Whether a run is named with the folders that it lies in.
+        """
+
+        def name(run: Run) -> str:
+            return run.name if has_folders else run.bare_name
+
         note = self.loss_note and f", {self.loss_note}"
         measured = note + ("" if self.part is None else f", on {self.part:,} items")
-        rows = [f"  {_shown(each.loss)}  {each.weight:5.2f}  {each.run.name}" for each in self.members]
-        left_out = [f"left out: {name}, which would make the mixture no better" for name in self.left_out]
+        rows = [f"  {_shown(each.loss)}  {each.weight:5.2f}  {name(each.run)}" for each in self.members]
+        left_out = [f"left out: {name(run)}, which would make the mixture no better" for run in self.left_out]
         mixed = f"val/loss of the mixture: {_shown(self.loss)}{note}; the weights are chosen on the same items"
         return [f"val/loss of each network{measured}, and its weight:", *rows, *left_out, mixed]
 
@@ -157,12 +165,12 @@ def mix(runs: Sequence[Run], data_path: str | None, tell: Callable[[str], object
         raise UserError(f"{best} alone is as good as a mixture; give runs of networks of other kinds")
     members = [Member(runs[i], weights[i], measured[i].loss()) for i in kept]
     mean = geometric_mean(log_p, torch.tensor(weights, dtype=torch.float64))
-    left_out = [run.name for i, run in enumerate(runs) if i not in kept]
+    left_out = [run for i, run in enumerate(runs) if i not in kept]
     return Mixed(members, _Predictions(mean, targets, tags).loss(), left_out, part, note)
 
 
 def save(mixed: Mixed, path: Path) -> None:
-    """Save a mixture as a checkpoint.
+    """Save a mixture as a checkpoint, with a record that names no folder.
 
     Raises:
         UserError: If the file cannot be written.
@@ -172,5 +180,5 @@ def save(mixed: Mixed, path: Path) -> None:
         [member.weight for member in mixed.members],
         geometric=True,
     )
-    record = {"command": "mix RUN RUN", "lines": mixed.lines()}
+    record = {"command": "mix RUN RUN", "lines": mixed.lines(has_folders=False)}
     checkpoint.save({**content, checkpoint.MADE: record}, path)

@@ -417,7 +417,7 @@ def test_help_describes_every_argument_of_ours(tmp_path, command):
         text,
         re.M | re.S,
     )
-    assert len(entries) >= (2 if command in ("report", "mix") else 3)
+    assert len(entries) >= (2 if command in ("report", "mix", "score") else 3)
     for option, description in entries:
         line = next(line for line in text.splitlines() if f"{line} ".startswith(f"  {option} "))
         said = (line.removeprefix(f"  {option}") + " " + description).split("(type:")[0]

@@ -16,7 +16,7 @@ from mm_lightning import UserError
 from mm_lightning.cli import application
 from mm_lightning.cli.options import refusals
 from mm_lightning.cli.options.arguments import ordered, peek
-from mm_lightning.cli.options.refusals import refuse_early
+from mm_lightning.cli.options.refusals import refuse_early, tell_unused_seed
 from mm_lightning.commands.parts.parsing.source import arguments
 
 MLP = yaml.safe_load((ROOT / "configs/mlp.yaml").read_text())
@@ -87,6 +87,7 @@ def test_misspelled_options_are_refused_before_lightning_is_imported(line, meant
         "--trainer.max_steps=abc",
         "--trainer.limit_val_batches=1.5",
         "--trainer.devices=two",
+        "--trainer.default_root_dir=s3://bucket/runs",
         "--data.batch_size=0",
         "--data.split=half",
         "--data.path=nosuch.txt",
@@ -139,6 +140,7 @@ WRONG = [
     changed(trainer__max_stepz=3),
     changed(trainer__maximum=3),
     changed(trainer__nothing=[1, 2]),
+    changed(trainer__default_root_dir="memory://runs"),
     changed(data__path="nosuch.txt"),
     changed(data__split="lectur"),
     changed(last__every=3),
@@ -171,6 +173,7 @@ def test_a_wrong_config_is_refused_before_lightning_is_imported(settings, tmp_pa
         (changed(model__network__class_path="nosuch.Net", model__network__init_args__width=3), ""),
         (changed(model__network="MLP"), "--model.network LSTM --model.network.num_layers 2"),
         (changed(), "--model.network LSTM --model.network.weight_dropout 0.1 --model.optimizer null"),
+        (changed(), "--model.network.help LSTM"),
         (changed(), "--model.network {class_path:LSTM} --model.network.weight_dropout 0.1"),
         (changed(model__optimizer__class_path="AdamW"), "--model.optimizer.amsgrad true --model.optimizer.lr 1e-3"),
         (changed(model__network__dict_kwargs={"x": 1}), "--model other.yaml --model.network.foo 3"),
@@ -198,6 +201,25 @@ def test_numbers_as_yaml_writes_them(tmp_path):
     """Catches a hexadecimal number of a config that the command line would not take."""
     (tmp_path / "a.yaml").write_text("trainer: {max_steps: 0x10, max_epochs: ~}\nmodel: {network: MLP}\n")
     assert refusal(ordered(["fit", "--config", str(tmp_path / "a.yaml")])) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "note"),
+    [
+        ("predict", "--seed_everything 3 has no effect on predict; set --sampling.seed"),
+        ("quality", "--seed_everything 3 has no effect on quality; set --seed"),
+        ("validate", "--seed_everything 3 has no effect on validate"),
+        ("fit", None),
+        ("lr_find", None),
+        ("plot", None),
+        ("score --", None),
+    ],
+)
+def test_a_seed_without_effect_is_told(line, note, caplog):
+    """Catches a seed of training that is taken for that of samples, and is passed over without a word."""
+    with caplog.at_level("INFO"):
+        tell_unused_seed([*line.split(), "--seed_everything=3"])
+    assert caplog.messages == ([] if note is None else [note])
 
 
 def test_null_is_no_checkpoint():

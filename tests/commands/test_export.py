@@ -13,6 +13,9 @@ import pytest
 import torch
 from run_command import ROOT, Result, run
 
+from mm_lightning import UserError
+from mm_lightning.commands.export import _check_weights
+
 FORMATS = ("html", "onnx", "pt2", "safetensors")
 CHECKPOINT = "lightning_logs/version_0/checkpoints/best.ckpt"
 
@@ -51,6 +54,16 @@ def test_nothing_says_where_it_was_made(exports: Path):
         content = path.read_bytes()
         assert [secret for secret in secrets if secret.encode() in content] == [], path
         assert host is None or re.search(host.encode(), content) is None, path
+
+
+def test_a_card_names_what_lies_beside_it(exports: Path):
+    """Catches the card of a page or a program that is verified beside weights that are not there."""
+    for name in ("names.html", "names.onnx", "names.pt2"):
+        card = (exports / f"{name}.card.md").read_text(encoding="utf-8")
+        assert name in card
+        assert "verify CARD --ckpt_path CHECKPOINT" in card
+        assert "FOLDER" not in card
+    assert "verify FOLDER" in (exports / "names/README.md").read_text(encoding="utf-8")
 
 
 def test_a_moved_run_resumes_and_finds_its_best(exports: Path, tmp_path: Path):
@@ -153,7 +166,7 @@ def refused(cwd: Path, *options: object, prepare: object = None) -> str:
         (("--output", "no/out.onnx"), "--output: no/out.onnx cannot be written: No such file or directory"),
         (
             ("--output", "words.txt", "--format", "safetensors"),
-            "--output words.txt is a file; --format safetensors makes",
+            "--output: words.txt is a file; give the name of a folder",
         ),
         (("--output", "out.onnx", "--weights", "float16"), "--weights is float16, but --format onnx has the weights"),
         (("--output", "out.onnx", "--trainer.precision", "bf16-mixed"), "trainer.precision is bf16-mixed, but export"),
@@ -165,6 +178,41 @@ def test_settings_that_do_not_suit_each_other(names_run: Path, tmp_path: Path, o
     """Catches a setting that is ignored, or a file that is left after a refusal."""
     shutil.copytree(names_run, tmp_path, dirs_exist_ok=True)
     assert error in refused(tmp_path, "--ckpt_path", CHECKPOINT, *options)
+
+
+def let_no_work_begin() -> None:
+    """Let every measurement fail."""
+    from mm_lightning.commands import export  # noqa: PLC0415 # in the child
+
+    export.gather = None
+
+
+@pytest.mark.parametrize(
+    ("output", "error"),
+    [
+        ("words.txt/sub", "--output: words.txt/sub cannot be written: Not a directory"),
+        ("hub", "--output: hub/config.json exists and is of another application; move it, or give another name"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_told_first(names_run: Path, tmp_path: Path, output: str, error: str):
+    """Catches minutes of measurement for a folder that cannot be written, and the files of another model replaced."""
+    shutil.copytree(names_run, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub/config.json").write_text('{"model_type": "gpt2"}')
+    options = ("--ckpt_path", CHECKPOINT, "--format", "safetensors", "--output", output)
+    assert refused(tmp_path, *options, prepare=let_no_work_begin) == f"error: {error}"
+
+
+def test_weights_of_another_application_stay(tmp_path: Path):
+    """Catches weights that are replaced, as no settings stand beside them, and an own folder that is refused."""
+    (tmp_path / "model.safetensors").touch()
+    for settings in (None, "not JSON", "[]"):
+        if settings is not None:
+            (tmp_path / "config.json").write_text(settings)
+        with pytest.raises(UserError, match="exists and is of another application"):
+            _check_weights(tmp_path)
+    (tmp_path / "config.json").write_text('{"mm_lightning_format": 1}')
+    _check_weights(tmp_path)
 
 
 def test_a_checkpoint_that_cannot_be_used(names_run: Path, tmp_path: Path):

@@ -56,6 +56,18 @@ def test_far_too_many_epochs_are_said(folder: Path, tmp_path: Path):
     assert "warning" not in result.stderr
 
 
+def test_a_run_of_no_step_leaves_nothing(folder: Path, tmp_path: Path):
+    """Catches success for a run folder without a checkpoint, and a hint at a command that cannot read the table."""
+    table = tmp_path / "b, k.csv"
+    table.write_text("word\n" + (folder / "words.txt").read_text())
+    options = ("--data.item", "word", "--trainer.max_steps", 300, "--trainer.max_time", "00:00:00:00")
+    done = run(*FAST[:-1], table.name, *options, cwd=tmp_path)
+    assert "let the list choose: python -m mm_lightning make 'b, k.csv' --data.item word\n" in done.stderr
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: training ended before its first step, so no run is left")
+    assert list((tmp_path / "lightning_logs").iterdir()) == []
+
+
 def test_a_run_without_dev_items_ends_with_its_last_checkpoint(folder: Path, tmp_path: Path):
     """Catches a model of all items whose checkpoint is not named, and a library's warning of the empty dev split."""
     result = run(*FAST[:-1], folder / "words.txt", "--data.split", "all", "--trainer.max_steps", 10, cwd=tmp_path)

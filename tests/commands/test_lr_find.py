@@ -101,12 +101,13 @@ CASES = {
     "short": ("--trainer.max_epochs", "1", "--trainer.max_time", "00:00:00:00"),
     "logged": ("--trainer.logger", "true", "--trainer.log_every_n_steps", "1", "--trainer.enable_progress_bar", "true"),
     "validated": ("--trainer.val_check_interval", "3"),
+    "silent": ("--trainer.enable_progress_bar", "false"),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_any_settings_of_a_run_can_be_tested(words, monkeypatch, capsys, case):
-    """Catches a limit, interval or logger of the run that stops the test, and a step that counts twice."""
+    """Catches a limit, interval or logger of the run that stops the test, a step that counts twice, and a lost bar."""
     monkeypatch.setattr(
         "mm_lightning.training.module.LanguageModel.validation_step", lambda *_: pytest.fail("validated")
     )
@@ -116,7 +117,9 @@ def test_any_settings_of_a_run_can_be_tested(words, monkeypatch, capsys, case):
     assert len(rates) == 100 or case == "repeated looks"  # which diverges early
     assert np.isfinite(losses).all()
     assert names() == ["lr_find.csv", "lr_find.png", "words.txt"]
-    assert [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()] == [
+    shown = capsys.readouterr()
+    assert ("range test" in shown.err) == (case != "silent")
+    assert [line.partition(":")[0] for line in shown.out.splitlines()] == [
         "suggested learning rate",
         "use it with fit",
         "picture",
@@ -154,12 +157,15 @@ def test_a_test_ends_where_the_loss_diverges(words, capsys):
 
 
 def test_a_test_can_begin_with_a_checkpoint(words):
-    """Catches a checkpoint that is given and not used."""
+    """Catches a checkpoint that is not used, given on the command line or as `init_from` of a config."""
     fit = ("--data.path", str(words), *MLP, "--model.optimizer.lr", "0.3", "--trainer.max_steps", "200")
     main(["fit", *fit])
+    main(["fit", "--init_from", "last", "--trainer.max_steps", "1"])
     listed = sorted(Path("lightning_logs").rglob("*"))
-    main(["lr_find", "--ckpt_path", "last", *SHORT])
-    assert table()[1][:10].mean() < 2
+    config = "lightning_logs/version_1/config.yaml"
+    for start in (["--ckpt_path", "lightning_logs/version_0/checkpoints/last.ckpt"], ["--config", config]):
+        main(["lr_find", *start, *SHORT])
+        assert table()[1][:10].mean() < 2
     assert sorted(Path("lightning_logs").rglob("*")) == listed
 
 
@@ -188,6 +194,16 @@ def test_what_cannot_be_tested_is_refused(words, capsys, options, message):
     assert error.startswith("error: ")
     assert message in error
     assert names() == ["folder.png", "words.txt"]
+
+
+def test_a_list_is_not_replaced_by_the_table(words, capsys):
+    """Catches the training items overwritten, as the table has the name of the picture."""
+    Path("words.csv").write_text("name\nanna\n")
+    with pytest.raises(SystemExit):
+        lr_find(words, *SHORT, "--output", "words.png")
+    assert "output: words.csv exists and is no table of lr_find" in capsys.readouterr().err.splitlines()[-1]
+    assert Path("words.csv").read_text() == "name\nanna\n"
+    assert names() == ["words.csv", "words.txt"]
 
 
 def test_a_config_is_needed(tmp_path):

@@ -93,17 +93,24 @@ def test_a_counted_network_has_its_bigrams_and_says_the_rest(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def let_no_work_begin():
+    """Let every picture fail."""
+    from mm_lightning.commands import plot  # noqa: PLC0415 # in the child
+
+    plot.Gallery = None
+
+
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("words.txt", "output: words.txt cannot be made a folder: File exists"),
-        ("words.txt/plots", "output: words.txt/plots cannot be made a folder: Not a directory"),
+        ("words.txt", "output: words.txt is a file; give the name of a folder"),
+        ("words.txt/plots", "output: words.txt/plots cannot be written: Not a directory"),
     ],
 )
 def test_a_folder_that_cannot_be_written_is_an_error(trained, output, message):
-    """Catches a traceback, and a picture that replaces a file."""
+    """Catches a traceback, a picture that replaces a file, and pictures that are made for no folder."""
     before = contents(trained)
-    done = run("plot", "--ckpt_path", "last", "--output", output, cwd=trained)
+    done = run("plot", "--ckpt_path", "last", "--output", output, cwd=trained, prepare=let_no_work_begin)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"error: {message}"
     assert contents(trained) == before

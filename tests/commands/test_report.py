@@ -6,6 +6,8 @@ import pytest
 from run_command import run
 
 from mm_lightning.commands import report
+from mm_lightning.commands.parts.parsing.parser import descriptions
+from mm_lightning.data.datamodule import ItemsDataModule
 from mm_lightning.evaluation.data_report import describe
 
 ODD = "anna\nbob\nb\u00e9a\nnaan\u2028na\nab\u2603\u2603 b\nanna"
@@ -16,6 +18,16 @@ def odd(tmp_path):
     path = tmp_path / "odd.txt"
     path.write_text(ODD, encoding="utf-8")
     return path
+
+
+def test_the_data_are_described_as_in_fit():
+    """Catches a second text on an option of the data, which goes stale, or none."""
+    shown = " ".join(report.make_parser().format_help().split())
+    texts = descriptions(ItemsDataModule)
+    for name in ("path", "split", "item", "label", "weight"):
+        assert texts[name]
+        assert " ".join(texts[name].split()) in shown
+    assert "UTF-16 with a byte order mark" in texts["path"]
 
 
 def test_a_wide_histogram_has_few_rows():

@@ -1,5 +1,6 @@
 """Groups of runs, and the settings that differ between them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def test_a_checkpoint_in_a_folder_of_checkpoints_is_named(tmp_path: Path, monkey
     assert _name(Path("checkpoints/a.ckpt")) == "checkpoints/a.ckpt"
     assert _name(Path("run/checkpoints/best.ckpt")) == "run"
     assert _name(Path("run/checkpoints/last.ckpt")) == "run/checkpoints/last.ckpt"
+
+
+def test_a_bare_name_has_no_folder(tmp_path: Path):
+    """Catches the name of a user in a file that is given away."""
+    checkpoints = tmp_path / "john/lightning_logs/version_3/checkpoints"
+    checkpoints.mkdir(parents=True)
+    for file in ("best.ckpt", "last.ckpt"):
+        (checkpoints / file).touch()
+    for path, name in (
+        (checkpoints / "best.ckpt", "version_3"),
+        (checkpoints / "last.ckpt", "last.ckpt"),
+        (tmp_path / "john/mine.ckpt", "mine.ckpt"),
+    ):
+        assert replace(run_of(1, {}), path=path).bare_name == name
 
 
 def test_many_groups_have_names():

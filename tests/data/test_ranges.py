@@ -64,6 +64,15 @@ def test_a_whole_number_is_no_share():
     ]
 
 
+def test_a_folder_is_on_this_machine():
+    """Catches a URL, which Lightning takes and no run folder can be made below, and a name read as a number."""
+    for name in ("runs", "007", "a::b", "/tmp/x y"):
+        assert parse(ranges.LocalFolder | None, name) == name
+    for name in ("s3://bucket/runs", "file:///tmp/x"):
+        with pytest.raises(ArgumentError, match=name):
+            parse(ranges.LocalFolder | None, name)
+
+
 def plain_numbers(hint: Any) -> bool:
     """Whether a type takes any int or float."""
     if get_origin(hint) in (UnionType, Union, list):

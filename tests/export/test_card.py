@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -73,6 +74,26 @@ def test_weighted_losses_are_named():
     text = card_text(FACTS, Vocabulary("abc"), QUALITY, "weighted by births")
     assert "\nNats per target, weighted by births; the end of an item is a target.\n" in text
     assert "\nNats per target; the end" in card_text(FACTS, Vocabulary("abc"), QUALITY)
+
+
+@pytest.mark.parametrize(
+    ("file", "opener", "verify"),
+    [
+        (None, "predict --ckpt_path FOLDER", "verify FOLDER"),
+        ("a.html", "Open `a.html` in a browser", "verify CARD --ckpt_path CHECKPOINT"),
+        ("a.onnx", 'onnxruntime.InferenceSession("a.onnx")', "verify CARD --ckpt_path CHECKPOINT"),
+        ("a.pt2", 'torch.export.load("a.pt2")', "verify CARD --ckpt_path CHECKPOINT"),
+    ],
+)
+def test_the_card_opens_what_lies_beside_it(file, opener, verify):
+    """Catches the card of a page that names the files of a folder, and a command to verify measures that it lacks."""
+    path = None if file is None else Path("out") / file
+    text = card_text(FACTS, Vocabulary("abc"), QUALITY, file=path)
+    assert opener in text
+    assert f"python -m mm_lightning {verify} --data.path names.txt\n" in text
+    assert ("model.safetensors" in text) == (file is None)
+    assert "out" not in text[text.index("## Use") : text.index("## Data")]
+    assert "verify" not in card_text(replace(FACTS, losses={}), Vocabulary("abc"), None, file=path)
 
 
 def test_a_card_without_data_says_so():

@@ -20,8 +20,9 @@ from mm_lightning.training.module import LanguageModel
 
 ITEMS = ["", "a", "abca", "dddd", "cabbage".replace("g", "d").replace("e", "")]
 SCORE = """
-import { conditionKind } from "./sampling/index.js";
-import { makeOptions } from "./sampling/options.js";
+import { Graph } from "./sampling/conditions/graph.js";
+import { sampleItems } from "./sampling/index.js";
+import { hasConditions, makeOptions } from "./sampling/options.js";
 import { nextProbabilities, scoreItem } from "./sampling/score.js";
 import { PageError, Vocabulary } from "./vocabulary.js";
 import { openModel } from "./payload.js";
@@ -33,13 +34,25 @@ const attempt = (work) => {
     throw error;
   }
 };
+let numGraphs = 0;
+const { explore } = Graph.prototype;
+Graph.prototype.explore = function counted(maxEdges) {
+  numGraphs += 1;
+  return explore.call(this, maxEdges);
+};
+const kindOf = (model, options) => {
+  numGraphs = 0;
+  for (const item of sampleItems(model, options)) {
+    if (item !== null) return { hasConditions: hasConditions(options), isExact: item.isExact, numGraphs };
+  }
+};
 export const answer = ({ text, items = [], label = null, prefixes = [], options = {}, kinds = [] }) => {
   const model = openModel(text);
   model.vocabulary = new Vocabulary(model.vocabularyDescription);
   return {
     scores: items.map((item) => attempt(() => scoreItem(model, item, label))),
     next: prefixes.map((ids) => Array.from(nextProbabilities(model, ids, makeOptions(options)))),
-    kinds: kinds.map((each) => conditionKind(model, makeOptions(each))),
+    kinds: kinds.map((each) => kindOf(model, makeOptions(each))),
   };
 };
 """
@@ -136,8 +149,12 @@ def test_labels_of_a_long_item_keep_their_weights():
 
 
 def test_the_kind_of_a_condition_says_what_is_approximate():
-    """Catches a page that calls resampling exact."""
-    kinds = [{}, {"prefix": "ab"}, {"suffix": "ab"}, {"contains": "a"}, {"minLength": 4}, {"maxLength": 9}]
-    short, long = (text_of(language_model("abcd", block_size=size)) for size in (3, 16))
-    assert in_node(SCORE, {"text": short, "kinds": kinds})["kinds"] == ["none"] + ["exact"] * 5
-    assert in_node(SCORE, {"text": long, "kinds": kinds})["kinds"] == ["none", "exact"] + ["approximate"] * 4
+    """Catches a page that calls resampling exact, and one that searches the windows of a condition twice."""
+    common = [{}, {"minLength": 0}, {"prefix": "ab"}, {"minLength": 2}, {"maxLength": 9}]
+    rare = [{"suffix": "abcd"}, {"contains": "dddd", "prefix": "a"}]
+    for block_size, is_exact in ((3, True), (16, False)):
+        text = text_of(language_model("abcd", block_size=block_size))
+        kinds = in_node(SCORE, {"text": text, "kinds": [*common, *rare]})["kinds"]
+        assert [kind["hasConditions"] for kind in kinds] == [False, False, *[True] * 5]
+        assert [kind["isExact"] for kind in kinds] == [True] * 5 + [is_exact] * 2
+        assert [kind["numGraphs"] for kind in kinds] == [0] * 5 + [1] * 2

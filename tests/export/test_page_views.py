@@ -7,7 +7,8 @@ import torch
 from page_models import counted, mlp, page_of, predicted
 
 from mm_lightning.data.items import Items
-from mm_lightning.evaluation.loss import score
+from mm_lightning.evaluation.loss import score, score_by_label
+from mm_lightning.networks.parts.label_view import LabelView
 
 MODEL = mlp("abcdefgh")
 LABELLED = mlp("abcdefgh", labels={"F": 3, "M": 1})
@@ -211,6 +212,42 @@ def test_labels_are_chosen_shown_and_told_apart(open_page):
     expect_items(page, predicted(LABELLED, 20, label="M"))
     go(page, "#tab=score&item=badge")
     assert sentence(page, "#score-labels", "Label of such an item: ").count("%") == 2
+
+
+def test_the_label_of_an_item_leaves_the_list_as_it_is(open_page):
+    """Catches a click on an item that changes the setting of Make, and a label that an item typed by hand keeps."""
+    page = open_page(page_of(LABELLED))
+    items = predicted(LABELLED, 20)
+    expect_items(page, items)
+    row = page.locator("#make-items li").filter(has=page.locator("i", has_text="M")).first
+    item = row.locator("b").text_content()
+    row.get_by_role("link", name=item, exact=True).click()
+    by_label = score_by_label(LABELLED.network, LABELLED.vocabulary, Items.from_strings([item]), 2)
+    assert f"{by_label[0, 1]:.2f} nats in total" in sentence(page, "#score-total", f"{by_label[0, 1]:.2f}")
+    assert page.input_value("[name=label]") == "M"
+    assert sentence(page, "#score-labels", "Label of such an item: ").count("%") == 2
+    page.fill("#score-item", f"{item}a")
+    assert page.input_value("[name=label]") == ""
+    page.click("nav [data-tab=make]")
+    expect_items(page, items)
+    assert page.input_value("[name=label]") == ""
+    row.get_by_role("link", name=f"steps: {item}").click()
+    view = LabelView(LABELLED.network, len(LABELLED.vocabulary), 1)
+    with torch.no_grad():
+        ids = torch.tensor([[0, *LABELLED.vocabulary.encode_item(item)]])
+        expected = float(view.next_logits(ids).softmax(1).max())
+    assert max(float(text.rstrip("%")) for text in bars(page).values()) == pytest.approx(100 * expected, abs=0.06)
+
+
+def test_a_token_that_is_not_drawn_is_told(open_page):
+    """Catches a view See that breaks for the tokens of a large vocabulary beyond those that have a point."""
+    page = open_page(page_of(mlp("".join(map(chr, range(0x4E00, 0x4E00 + 1100))), embed_dim=2)))
+    go(page, "#tab=see&token=1050")
+    token = chr(0x4E00 + 1049)
+    assert sentence(page, "#embedding-near", token) == f"{token} is not among the first 1,000, which are drawn."
+    assert page.get_by_role("alert").text_content() == ""
+    page.select_option("#see-token", "7")
+    assert sentence(page, "#embedding-near", "Nearest to ").count(", ") == 4
 
 
 def test_long_work_leaves_the_page_to_others_and_ends_for_newer_work(open_page, html: str):

@@ -8,7 +8,7 @@ import torch
 from mm_lightning.data.items import Items
 from mm_lightning.data.vocabulary import Vocabulary
 from mm_lightning.evaluation.loss import score
-from mm_lightning.make import judging
+from mm_lightning.make import judging, recipe
 from mm_lightning.make.judging import count, folds, held_out, mixed
 
 WORDS = sorted({"".join(random.Random(i).choices("abcde", k=2 + i % 5)) for i in range(400)})
@@ -28,7 +28,8 @@ def test_each_item_of_a_short_list_is_held_out_once(num_items: int):
 
 def test_a_long_list_has_one_fold(monkeypatch: pytest.MonkeyPatch):
     """Catches an overlap, and a list that is judged as long as it takes."""
-    monkeypatch.setattr(judging, "_MIN_HELD_OUT_ITEMS", 20)
+    for module in (judging, recipe):
+        monkeypatch.setattr(module, "MIN_HELD_OUT_ITEMS", 20)
     monkeypatch.setattr(judging, "_MAX_JUDGED_ITEMS", 250)
     (part,) = folds(Items.from_strings(WORDS[:300]))
     assert len(part.held_out) == 250 // 10 + 10

@@ -140,7 +140,7 @@ def test_checkpoints_are_saved_within_a_long_block(words, monkeypatch):
     monkeypatch.setattr(
         "lightning.pytorch.Trainer.save_checkpoint", lambda self, *_, **__: saved.append(self.global_step)
     )
-    with pytest.raises(FileNotFoundError):  # nothing was written, so there is nothing to open
+    with pytest.raises(SystemExit):  # nothing was written, so no run is left
         fit(words, *NETWORK, *SGD, "--last.every_n_train_steps", "10", steps=22, at_once=64)
     assert sorted(set(saved)) == [10, 20, 22]
 

@@ -1,5 +1,6 @@
 """Curves of the samples' quality during training, and the samples shown."""
 
+import re
 from dataclasses import asdict
 from types import SimpleNamespace
 
@@ -50,13 +51,17 @@ def test_curves_measure_the_samples_of_which_the_first_are_shown(names_run):
 
 
 def test_many_samples_and_none(names_run, tmp_path):
-    """Catches a crash for more shown items than one batch has, and sampling that num_samples 0 turns off."""
+    """Catches a crash for more shown items than one batch has, sampling at num_samples 0, and lost lines of losses."""
     options = ("--data.path", names_run / "words.txt", "--trainer.max_steps", 3)
+    lines = []
     for number in (0, 300):
         result = run(*FIT, *options, "--samples.num_samples", number, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         shown = result.stdout.partition("training]): ")[2].split("\n")[0].split()
         assert len(shown) == number
+        lines.append([line for line in result.stdout.splitlines() if line.startswith("step ")])
+    assert [line.partition("; samples")[0] for line in lines[1]] == lines[0]
+    assert re.fullmatch(r"step 3: val/loss \d\.\d{4}", lines[0][-1])
     assert [len(curves(tmp_path / f"lightning_logs/version_{i}")) for i in (0, 1)] == [0, 7]
 
 

@@ -72,7 +72,7 @@ def test_blocks_are_single_steps(folder: Path, command: tuple[object, ...]):
 
 
 def test_a_resumed_run_keeps_its_teacher(folder: Path):
-    """Catches a run that goes on without its teacher, or with other items of it."""
+    """Catches a run that goes on without its teacher, with other items of it, or with a teacher that is put away."""
     options = (*TEACHER, "--teacher_items", 30, "--trainer.steps_per_execution", 7, "--trainer.compile", "false")
     whole = fit(folder, *MLP_RUN, *options)
     fit(folder, *MLP_RUN, *options, "--trainer.max_steps", 25)
@@ -85,6 +85,9 @@ def test_a_resumed_run_keeps_its_teacher(folder: Path):
     assert not (folder / "plots/updates.png").exists()
     rates = ("lr_find", "--config", newest_run(folder) / "config.yaml", "--num_steps", 100, "--output", "lr.png")
     assert "without which this range test learns" in run(*rates, cwd=folder).stderr
+    for step, (name, value) in enumerate((("teacher_items", "0"), ("teacher", "null")), 61):
+        fit(folder, "fit", "--ckpt_path", "last", f"--{name}", value, "--trainer.max_steps", step)
+        assert f"\n{name}: {value}\n" in (newest_run(folder) / "config.yaml").read_text()
 
 
 def test_the_student_is_closer_to_its_teacher(folder: Path):

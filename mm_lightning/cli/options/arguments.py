@@ -22,6 +22,7 @@ from mm_lightning.training import run_folders
 from mm_lightning.training.run_folders import CARD, LOGS, WEIGHTS
 
 STARTING = ("fit", "lr_find")  # commands that can start from a config alone
+TRAINING = (*STARTING, "plot")  # commands that take optimiser steps
 _FIT_OPTIONS = ("init_from", "teacher", "teacher_items")  # which other commands find in a run's config and pass over
 _CONFIG = "--config"
 _ROOT = "--trainer.default_root_dir="

@@ -13,14 +13,25 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from typing_extensions import override
 
 from mm_lightning import UserError
-from mm_lightning.commands.parts.parsing.parser import OneLineParser
+from mm_lightning.commands.parts.parsing.parser import OneLineParser, option_names
 
 _ABSENT_PACKAGE = re.compile(r"Requirement '([^']+)' not met")  # as Lightning says it
 _CLASS = re.compile(r"class_path '[\w.]*?(\w+)'")
 
 
 class Parser(OneLineParser, LightningArgumentParser):
-    """Lightning's parser, with errors of one line."""
+    """Lightning's parser, with errors of one line.
+
+    jsonargparse makes further ones without a name, to print the options of a class: `fit --model.network.help CLASS`.
+    """
+
+    def __init__(self, *args: Any, prog: str = "mm_lightning fit", **kwargs: Any) -> None:
+        super().__init__(*args, prog=prog, **kwargs)
+
+    @override
+    def format_help(self, *args: Any) -> str:
+        text: str = super().format_help(*args)
+        return text if option_names(self) else f"{text}\nThe class has no options.\n"
 
 
 class CommandLine(LightningCLI):

@@ -32,21 +32,26 @@ def link_settings(parser: ArgumentParser) -> None:
 
 
 _STEP_SETTINGS = ("accumulate_grad_batches", "gradient_clip_algorithm", "gradient_clip_val")  # of the Trainer
+_TEACHER_SETTINGS = ("teacher", "teacher_items")
 
 
-def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
+def defaults(ckpt: Checkpoint, command: str, is_resumed: bool) -> dict[str, Any]:
     """A checkpoint's settings as defaults of a command's options.
 
-    All commands take model and data. `fit` also takes plain values of the other sections, and `plot` the Trainer's
-    settings of a step. Classes outside the model are left out: a checkpoint can come from anywhere, and its callbacks
-    would be run. `settle_vocabulary` sets the alphabet: the parser would read a string such as `[]` as a YAML list.
+    All commands take model and data. `fit` also takes plain values of the other sections and, to resume, the teacher.
+    `plot` takes the Trainer's settings of a step. Both take the seed, as their steps follow those of the run. Classes
+    outside the model are left out: a checkpoint can come from anywhere, and its callbacks would be run.
+    `settle_vocabulary` sets the alphabet: the parser would read a string such as `[]` as a YAML list.
     """
     model = {key: value for key, value in ckpt.model.items() if key not in ("alphabet", "labels")}
     data = {key: value for key, value in ckpt.data.items() if key not in ("block_size", "seed")}
     result = {f"model.{key}": value for key, value in model.items()}
     result |= {f"data.{key}": value for key, value in data.items()}
-    if command == "fit":
+    if command in ("fit", "plot"):
         result["seed_everything"] = ckpt.data["seed"]
+    if command == "fit":
+        if is_resumed:
+            result |= {name: ckpt.config[name] for name in _TEACHER_SETTINGS if name in ckpt.config}
         for section in SECTIONS:
             for key, value in ckpt.config.get(section, {}).items():
                 if value is None or isinstance(value, bool | int | float) or _is_plain_name(value):
@@ -59,14 +64,20 @@ def defaults(ckpt: Checkpoint, command: str) -> dict[str, Any]:
     return result
 
 
-def set_defaults(parser: ArgumentParser, ckpt: Checkpoint, command: str) -> None:
+def set_defaults(parser: ArgumentParser, ckpt: Checkpoint, command: str, is_resumed: bool) -> None:
     """Let a checkpoint's settings be the defaults of a command's parser.
+
+    Args:
+        parser: The parser.
+        ckpt: The checkpoint.
+        command: The command.
+        is_resumed: Whether a fit resumes the checkpoint's run; otherwise it begins a new run from the weights.
 
     Raises:
         UserError: If the parser does not know a setting.
     """
     try:
-        parser.set_defaults(defaults(ckpt, command))
+        parser.set_defaults(defaults(ckpt, command, is_resumed))
     except KeyError as error:
         raise UserError(f"{ckpt.path} has a setting that this version does not know: {error.args[0]}") from None
 

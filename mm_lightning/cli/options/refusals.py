@@ -14,8 +14,9 @@ from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 from jsonargparse import Namespace
+from lightning_utilities.core.rank_zero import rank_zero_info
 
-from mm_lightning.cli.options.arguments import STARTING, Peek, peek, refuse_incomplete
+from mm_lightning.cli.options.arguments import STARTING, TRAINING, Peek, peek, refuse_incomplete
 from mm_lightning.commands.parts.parsing.config_files import as_options
 from mm_lightning.commands.parts.parsing.parser import OneLineParser, option_names
 from mm_lightning.commands.parts.parsing.source import arguments
@@ -37,6 +38,7 @@ SECTIONS = {  # of options, and the class whose arguments they are
 }
 _CLASSES = ("model.network", "model.optimizer", "model.lr_scheduler")  # settings that name a class, with its arguments
 _OWN_TYPES = ("mm_lightning", "torch")  # packages in which the names below mean the types below
+_SEEDS = {"predict": "--sampling.seed", "quality": "--seed"}  # of sampling
 _TYPES = {**vars(typing), **vars(ranges), "SplitName": SplitName}  # that need neither torch nor Lightning
 
 
@@ -51,7 +53,7 @@ def refuse_early(line: list[str]) -> None:
     _refuse_missing_checkpoints(seen)
     if seen.ckpt_path is None and seen.init_from is None:
         refuse_incomplete(line)
-    options = [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
+    options = _options(line)
     if message := _misspelled(options):
         raise ArgumentError(None, message)
     if line[0] not in STARTING:  # it passes over parts of a config
@@ -62,6 +64,23 @@ def refuse_early(line: list[str]) -> None:
         _refuse_unknown(each, line[0])
     classes: dict[str, tuple[str, str]] = {}
     _refuse_missing_lists([(each, _parsed(each, classes)) for each in (*settings, options)])
+
+
+def tell_unused_seed(line: list[str]) -> None:
+    """Say that the seed of training, if the command line has it, has no effect on a command that takes no steps.
+
+    A config file may have it: the config of a run serves every command.
+    """
+    command = line[0]
+    given = next((arg for arg in _options(line) if _name(arg) == "seed_everything"), None)
+    if given is not None and command not in TRAINING:
+        remedy = f"; set {_SEEDS[command]}" if command in _SEEDS else ""
+        rank_zero_info(f"{given.replace('=', ' ', 1)} has no effect on {command}{remedy}")
+
+
+def _options(line: list[str]) -> list[str]:
+    """The long options among ordered arguments, with their values."""
+    return [arg for arg in takewhile(lambda arg: arg != "--", line[1:]) if arg.startswith("--")]
 
 
 def _refuse_missing_checkpoints(seen: Peek) -> None:
@@ -159,7 +178,7 @@ def _parsed(options: list[str], classes: dict[str, tuple[str, str]]) -> Namespac
         section, *rest = _name(arg).split(".", 3)
         setting = f"{section}.{rest[0]}" if len(rest) > 1 else ""
         known = arguments(*classes[setting]) if setting in classes else None
-        if known is None or rest[1] in ("class_path", "init_args", "dict_kwargs"):
+        if known is None or rest[1] in ("class_path", "init_args", "dict_kwargs", "help"):
             continue
         if rest[1] not in known:
             raise ArgumentError(None, f"{setting}.{rest[1]} is not an option{did_you_mean(rest[1], known)}")

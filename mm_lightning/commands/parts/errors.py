@@ -9,6 +9,7 @@ import time
 from argparse import ArgumentError
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -56,10 +57,13 @@ def fail(message: str, status: int) -> NoReturn:
 def one_line_errors(*more: type[Exception]) -> Iterator[None]:
     """Exit with one line on stderr for an error that the user can mend; let every other exception through.
 
+    Stdout is UTF-8 from here on, in every locale.
+
     Args:
         more: Exceptions of libraries that the user can mend, besides `UserError`.
     """
     error: BaseException | None = None
+    _write_utf8(sys.stdout)
     stdout = _Stdout(sys.stdout or Path(os.devnull).open("w"))  # noqa: SIM115 # None where stdout is closed
     sys.stdout, threading.excepthook = stdout, _print_bug_of_thread
     try:
@@ -99,6 +103,12 @@ def refuse_out_of_memory() -> Iterator[None]:
         if isinstance(error, MemoryError) or is_oom_error(error):
             raise UserError("out of memory; make data.batch_size, the network or the data smaller") from None
         raise
+
+
+def _write_utf8(stream: TextIO | None) -> None:
+    """Let a text file write UTF-8, as every list of items is read."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors=stream.errors)
 
 
 class _Stdout:

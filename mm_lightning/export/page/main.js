@@ -3,7 +3,7 @@
 import { BloomFilter } from "./sampling/bloom.js";
 import { PageError, Vocabulary } from "./vocabulary.js";
 import { openModel } from "./payload.js";
-import { DEFAULT_STATE, TABS, addressOf, readAddress } from "./views/address.js";
+import { DEFAULT_STATE, TABS, addressOf, labelOfItem, readAddress } from "./views/address.js";
 import { MakeView } from "./views/make.js";
 import { ScoreView } from "./views/score.js";
 import { SeeView } from "./views/see.js";
@@ -115,7 +115,7 @@ class Page {
       clearTimeout(this.typing);
       const { name, value } = event.target;
       if (name === "temperature") write("temperature-value", Number(value).toFixed(2));
-      this.typed = { ...this.typed, [name]: value };
+      this.typed = { ...this.typed, [name]: value, ...(name === "label" ? { itemLabel: "" } : {}) };
       this.typing = setTimeout(() => this.update({ count: DEFAULT_STATE.count }), TYPING_PAUSE_MS);
     };
     byId("reset").onclick = () => {
@@ -129,7 +129,7 @@ class Page {
   #showSettings() {
     const form = byId("settings");
     for (const field of form.querySelectorAll("[name]")) {
-      const value = this.state[field.name];
+      const value = field.name === "label" && this.state.tab !== "make" ? labelOfItem(this.state) : this.state[field.name];
       if (field.value !== value && document.activeElement !== field) field.value = value;
     }
     write("temperature-value", Number(this.state.temperature).toFixed(2));

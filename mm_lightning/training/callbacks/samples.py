@@ -36,14 +36,14 @@ class SampleItems(Callback):
     quality command does. Similarities of few items are low: 256 real items do not reach 1 either.
 
     Args:
-        num_samples: Number of printed items; 0 also turns off the curves.
+        num_samples: Number of printed items; 0 turns off the curves too, and leaves the losses in the printed lines.
     """
 
     def __init__(self, num_samples: BatchLimit = 10) -> None:
         self.num_samples = num_samples
         self._training: TrainingReference | None = None
         self._sampled_step = -1
-        self._line: str | None = None  # of the last samples, until printed
+        self._line: str | None = None  # of the last losses and samples, until printed
 
     @override
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -71,12 +71,21 @@ class SampleItems(Callback):
 
     def _sample(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Sample, log, and keep the line to print."""
-        if not self.num_samples or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         self._sampled_step = trainer.global_step
         data = trainer.datamodule  # type: ignore[attr-defined] # set by Trainer.fit
         assert isinstance(pl_module, LanguageModel)
         assert isinstance(data, ItemsDataModule)
+        parts = [_losses(trainer, pl_module, data)]
+        if self.num_samples:
+            items = self._log_samples(trainer, pl_module, data)
+            parts.append(f"samples ([in training]): {_log_items(trainer, data, items)}")
+        line = "; ".join(filter(None, parts))
+        self._line = f"step {trainer.global_step}: {line}" if line else None
+
+    def _log_samples(self, trainer: pl.Trainer, pl_module: LanguageModel, data: ItemsDataModule) -> list[str]:
+        """Sample, and log the quality; return the items to print."""
         training = self._training = self._training or TrainingReference.of(data)
         options = SamplingOptions(num_samples=self.num_samples, max_length=min(MAX_LENGTH, 2 * training.max_length))
         num_rows = min(SAMPLE_BATCH_SIZE, max(_MIN_ROWS, 2 * self.num_samples))
@@ -92,7 +101,7 @@ class SampleItems(Callback):
             raise pl_module.divergence("the logits are no longer finite, or far too large,") from None
         pl_module.network.train()
         _log_quality(trainer, training, Items.from_strings(first_batch), num_rows)
-        self._line = _log_items(trainer, pl_module, data, items)
+        return items
 
 
 def _sampler(model: LanguageModel, options: SamplingOptions, num_rows: int) -> BatchSampler:
@@ -113,15 +122,18 @@ def _log_quality(trainer: pl.Trainer, training: TrainingReference, samples: Item
         logger.log_metrics({f"val_quality/{name}": value for name, value in measures.items()}, trainer.global_step)
 
 
-def _log_items(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule, items: list[str]) -> str:
-    """Log the items as a table in TensorBoard; return a line of them and of the losses."""
-    marked = list(zip(items, data.is_new(items), strict=True))
+def _losses(trainer: pl.Trainer, model: LanguageModel, data: ItemsDataModule) -> str:
+    """List the last losses, and how items count in them."""
     losses = {"train/loss": model.train_loss, "val/loss": trainer.callback_metrics.get("val/loss")}
-    listed_losses = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
-    comma = "," if any(" " in item for item in items) else ""
-    listed = f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)
-    note = f" ({data.loss_note})" if data.loss_note and listed_losses else ""
+    listed = ", ".join(f"{name} {float(loss):.4f}" for name, loss in losses.items() if loss is not None)
+    return f"{listed} ({data.loss_note})" if data.loss_note and listed else listed
+
+
+def _log_items(trainer: pl.Trainer, data: ItemsDataModule, items: list[str]) -> str:
+    """Log the items as a table in TensorBoard; return the list of them."""
+    marked = list(zip(items, data.is_new(items), strict=True))
     if (writer := event_writer(trainer)) is not None:
         rows = "\n".join(f"| {item} | {'new' if is_new else 'in training'} |" for item, is_new in marked)
         writer.add_text("samples", f"| word | |\n|---|---|\n{rows}", trainer.global_step)
-    return f"step {trainer.global_step}: {listed_losses}{note}; samples ([in training]): {listed}"
+    comma = "," if any(" " in item for item in items) else ""
+    return f"{comma} ".join(item if is_new else f"[{item}]" for item, is_new in marked)

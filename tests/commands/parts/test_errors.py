@@ -58,6 +58,16 @@ def test_errors_of_a_library_are_one_line_where_they_are_named(capsys: pytest.Ca
     assert capsys.readouterr().err == "error: 'devices'\n"
 
 
+def test_stdout_is_utf8_in_every_locale(monkeypatch: pytest.MonkeyPatch):
+    """Catches a traceback for an item in a locale that lacks its characters, and output that no command reads."""
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii", errors="surrogateescape")
+    monkeypatch.setattr("sys.stdout", stdout)
+    with one_line_errors():
+        print("åשa")
+    assert stdout.buffer.getvalue().decode() == "åשa\n"
+    assert stdout.errors == "surrogateescape"
+
+
 class FullStdout(io.StringIO):
     """Stdout whose flush fails, as for /dev/full."""
 

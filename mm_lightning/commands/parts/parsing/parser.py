@@ -31,6 +31,13 @@ def option_names(parser: argparse.ArgumentParser) -> set[str]:
     return result
 
 
+def descriptions(kind: type) -> dict[str, str]:
+    """The help on each argument of a class's constructor, from its docstring."""
+    parser = ArgumentParser()
+    parser.add_class_arguments(kind)
+    return {action.dest: action.help or "" for action in parser._actions}
+
+
 def _owners(option: str) -> str:
     """A hint at the commands that have an option of their own of this name."""
     owners = [name for name, command in COMMANDS.items() if option in _own_options(command)]

@@ -66,6 +66,11 @@ export class LabelMixture {
     return Math.min(...this.parts.map(({ sampler }) => sampler.samplesPerBatch));
   }
 
+  // Whether items have the probabilities of the model, known with the first item.
+  get isExact() {
+    return this.parts.every(({ sampler }) => sampler.isExact);
+  }
+
   // Yield {ids, label} for each item of a batch, or null for a row without an item and for other work.
   *sampleBatch(batch) {
     const stream = new RandomStream([this.seed, batch, LABEL_STREAM]);

@@ -36,6 +36,12 @@ const OPTION_RULES = {
   seed: [(value) => isWholeNumber(value, 0, 2 ** 32 - 1), "The seed must be a whole number from 0 to 4294967295."],
 };
 
+// Check whether options have conditions on items.
+export function hasConditions({ prefix, suffix, contains, minLength, maxLength }) {
+  const { minLength: shortest, maxLength: longest } = SAMPLING_DEFAULTS;
+  return [prefix, suffix, contains].some((text) => text !== "") || minLength > shortest || maxLength < longest;
+}
+
 // Complete options by the defaults and check them; a setting that does not exist is a mistake in the page's own code.
 export function makeOptions(partial) {
   const unknown = Object.keys(partial).find((name) => !(name in SAMPLING_DEFAULTS));

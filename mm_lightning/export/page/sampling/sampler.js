@@ -47,6 +47,8 @@ export class PlainSampler {
 
 // Exact sampler of any network's items under a condition; many rows are null where the condition is rare.
 export class RejectionSampler {
+  isExact = true;
+
   constructor(network, condition, options) {
     const free = condition.hasRules ? { ...options, minLength: 0 } : options;
     this.condition = condition;

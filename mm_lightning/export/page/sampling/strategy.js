@@ -45,6 +45,11 @@ export class ConditionalSampler {
     return this.strategy?.samplesPerBatch ?? BATCH_SIZE;
   }
 
+  // Whether items have the probabilities that the network gives them under the conditions, known with the first item.
+  get isExact() {
+    return this.strategy.isExact;
+  }
+
   // Yield for each row of a batch the ids of its item, or null for a row without an item and for other work.
   *sampleBatch(batch) {
     this.strategy ??= yield* this.choose();
@@ -52,9 +57,10 @@ export class ConditionalSampler {
   }
 
   *choose() {
-    const graph = exactGraph(this.network, this.condition);
-    if ((!this.condition.hasRules || graph === null) && (yield* this.isRejectionFast())) return this.rejection;
     const { network, condition, options } = this;
+    if (!condition.hasRules && (yield* this.isRejectionFast())) return this.rejection;
+    const graph = exactGraph(network, condition);
+    if (condition.hasRules && graph === null && (yield* this.isRejectionFast())) return this.rejection;
     const [approximate] = APPROXIMATIONS;
     let messages = null;
     if (graph !== null) {

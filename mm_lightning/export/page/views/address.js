@@ -4,7 +4,7 @@ export const DEFAULT_STATE = Object.freeze({
   tab: "make",
   temperature: "1", topK: "", topP: "1", prefix: "", suffix: "", contains: "", minLength: "1", maxLength: "1000",
   seed: "42", label: "", count: "20",
-  item: "", ended: "",
+  item: "", itemLabel: "", ended: "", // itemLabel: of an item that was chosen in Make; one that is typed has none
   token: "",
 });
 export const MAX_ITEMS = 5000; // that are shown
@@ -28,6 +28,11 @@ export function addressOf(state) {
   return `#${new URLSearchParams(changed)}`;
 }
 
+/** Label by which Score and Step read the item of a state; empty for the labels as in training. */
+export function labelOfItem(state) {
+  return state.itemLabel || state.label;
+}
+
 /** Sampling options of a state, as `makeOptions` takes them; an empty field has its default. */
 export function optionsOf(state) {
   const options = { numSamples: Number(state.count), label: state.label || null };
@@ -39,8 +44,8 @@ export function optionsOf(state) {
   return options;
 }
 
-/** The options that shape one draw, without conditions on the whole item. */
+/** The options that shape one draw for the item of a state, without conditions on the whole item. */
 export function drawOptionsOf(state) {
-  const { temperature, topK, topP, label } = optionsOf(state);
-  return { temperature, topK, topP, label };
+  const { temperature, topK, topP } = optionsOf(state);
+  return { temperature, topK, topP, label: labelOfItem(state) || null };
 }

@@ -1,7 +1,7 @@
 // The view Make: new items at once, more on a button, each marked new or in the training list.
 
-import { conditionKind, sampleItems } from "../sampling/index.js";
-import { makeOptions } from "../sampling/options.js";
+import { sampleItems } from "../sampling/index.js";
+import { hasConditions, makeOptions } from "../sampling/options.js";
 import { MAX_ITEMS, optionsOf } from "./address.js";
 import { byId, element, percent, whole, write } from "./elements.js";
 import { Job } from "./slices.js";
@@ -10,11 +10,9 @@ const ITEMS_AT_ONCE = 20;
 const MAX_SEED = 2 ** 32 - 1;
 const REM_PER_CHARACTER = 0.6; // width of the columns
 const MAX_COLUMN_REM = 24;
-const CONDITIONS = {
-  none: "",
-  exact: "Conditions are exact: items have the probabilities that the model gives them among all items that fit.",
-  approximate: "Rare conditions are approximate: all items fit, but their probabilities are near the model's, not the same.",
-};
+const EXACT = "Conditions are exact: items have the probabilities that the model gives them among all items that fit.";
+const APPROXIMATE =
+  "Rare conditions are approximate: all items fit, but their probabilities are near the model's, not the same.";
 
 /** Copy text, in browsers too that keep the clipboard from files. */
 async function copyText(text) {
@@ -66,14 +64,13 @@ export class MakeView {
     write("make-conditions", "");
     this.#report("");
     const options = makeOptions(partial);
-    this.kind = conditionKind(this.model, options);
-    write("make-conditions", CONDITIONS[this.kind]);
+    this.hasConditions = hasConditions(options);
     this.iterator = sampleItems(this.model, options);
     this.#shown = wanted;
   }
 
   async #fill(count) {
-    this.#report(`Making items …${this.kind === "none" ? "" : " Rare conditions take a while."}`);
+    this.#report(`Making items …${this.hasConditions ? " Rare conditions take a while." : ""}`);
     try {
       const isEnough = (taken) => this.#items.length + taken >= count;
       await this.#job.run(this.iterator, isEnough, (items, isDone) => this.#add(items, isDone));
@@ -87,6 +84,7 @@ export class MakeView {
   #add(items, isDone) {
     const made = items.map((item) => ({ ...item, isSeen: this.model.isSeen(item.text) }));
     this.#items.push(...made);
+    if (this.hasConditions && made.length) write("make-conditions", made[0].isExact ? EXACT : APPROXIMATE);
     byId("make-items").append(...made.map((item) => this.#row(item)));
     if (!isDone) return;
     const least = this.model.labels.length ? 9.5 : 7.5; // room for the marks
@@ -102,7 +100,7 @@ export class MakeView {
 
   #row({ text, label, isSeen }) {
     const link = (tab, properties) => {
-      const changes = { tab, item: text, ended: "", ...(label ? { label } : {}) };
+      const changes = { tab, item: text, itemLabel: label ?? "", ended: "" };
       return this.page.link(element("a", properties), () => changes);
     };
     const marks = [];

@@ -1,6 +1,7 @@
 // The view Score: how surprised the model is by each token of an item.
 
 import { scoreItem } from "../sampling/score.js";
+import { labelOfItem } from "./address.js";
 import { byId, element, itemsPerHit, percent, write } from "./elements.js";
 import { tokenElement } from "./tokens.js";
 
@@ -13,7 +14,7 @@ export class ScoreView {
   constructor(model, page) {
     this.model = model;
     this.page = page;
-    byId("score-item").oninput = (event) => page.update({ item: event.target.value, ended: "" });
+    byId("score-item").oninput = (event) => page.update({ item: event.target.value, itemLabel: "", ended: "" });
     page.link(byId("score-step"), () => ({ tab: "step" }));
     write("score-note", `Under each ${model.names.unit}: its surprise in nats, and the probability that the model gave ` +
       "it, which is e to the power of −surprise. A deep colour is a great surprise.");
@@ -31,7 +32,7 @@ export class ScoreView {
       write("score-total", "Type an item to see how much each part of it surprises the model.");
       return;
     }
-    const { tokens, total, labels } = scoreItem(this.model, state.item, state.label || null);
+    const { tokens, total, labels } = scoreItem(this.model, state.item, labelOfItem(state) || null);
     const isEnd = (i) => i === tokens.length - 1;
     byId("score-tokens").dir = names.direction;
     byId("score-tokens").replaceChildren(...tokens.map(({ text, nll }, i) => this.#cell(isEnd(i) ? null : text, nll)));
@@ -39,7 +40,8 @@ export class ScoreView {
       `${(total / tokens.length).toFixed(2)} per ${names.unit} with the end. ` +
       `The model ${total < Infinity ? `makes this item about once in ${itemsPerHit(total)} items` : "never makes this item"}.` +
       SEEN[this.model.isSeen(state.item)]);
-    this.#showLabels(labels);
+    const isOneByItem = state.itemLabel !== "" && state.label === "";
+    this.#showLabels(isOneByItem ? scoreItem(this.model, state.item).labels : labels);
     for (const part of parts) part.hidden = false;
   }
 

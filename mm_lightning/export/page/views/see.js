@@ -95,7 +95,10 @@ export class SeeView {
       const nearest = this.#nearest();
       this.scatter.draw(this.selected, nearest);
       const words = nearest.flatMap((id, i) => [i ? ", " : "", this.#name(id, "start")]);
-      byId("embedding-near").replaceChildren("Nearest to ", this.#name(this.selected, "start"), ": ", ...words);
+      const isDrawn = this.selected < this.vectors.length;
+      byId("embedding-near").replaceChildren(...(isDrawn
+        ? ["Nearest to ", this.#name(this.selected, "start"), ": ", ...words]
+        : [this.#name(this.selected, "start"), ` is not among the first ${whole(MAX_POINTS)}, which are drawn.`]));
       byId("embedding").ariaLabel = `Map of the ${names.unit}s. ${byId("embedding-near").textContent}`;
     }
     this.#drawBigrams();

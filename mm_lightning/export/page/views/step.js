@@ -3,7 +3,7 @@
 import { makeOptions } from "../sampling/options.js";
 import { nextProbabilities } from "../sampling/score.js";
 import { withLabel } from "../networks/index.js";
-import { drawOptionsOf } from "./address.js";
+import { drawOptionsOf, labelOfItem } from "./address.js";
 import { byId, element, percent, whole, write } from "./elements.js";
 import { SEEN } from "./score.js";
 import { Job } from "./slices.js";
@@ -30,11 +30,11 @@ export class StepView {
   constructor(model, page) {
     this.model = model;
     this.page = page;
-    byId("step-item").oninput = (event) => this.#change({ item: event.target.value, ended: "" });
+    byId("step-item").oninput = (event) => this.#change({ item: event.target.value, itemLabel: "", ended: "" });
     byId("step-chance").onclick = () => this.#take(drawIndex(this.#probabilities(this.#ids)));
     byId("step-finish").onclick = () => this.#finish();
     byId("step-undo").onclick = () => this.#undo();
-    byId("step-restart").onclick = () => this.#change({ item: "", ended: "" });
+    byId("step-restart").onclick = () => this.#change({ item: "", itemLabel: "", ended: "" });
     byId("step-all").onclick = () => {
       this.#showsAll = !this.#showsAll;
       this.show(page.state);
@@ -115,7 +115,7 @@ export class StepView {
 
   #showContext() {
     const { network, labels, names } = this.model;
-    const label = Math.max(0, labels.indexOf(this.page.state.label)); // without a choice, one network must be shown
+    const label = Math.max(0, labels.indexOf(labelOfItem(this.page.state))); // without a choice, one network must be shown
     const view = labels.length ? withLabel(network, label) : network;
     const { window, hidden } = view.inside([0, ...this.#ids]);
     const ids = window ?? [0, ...this.#ids];

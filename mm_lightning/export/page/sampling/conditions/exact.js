@@ -28,6 +28,8 @@ function digitsOf(number, vocabSize, context) {
 }
 
 export class ExactSampler {
+  isExact = true;
+
   constructor(messages, condition, seed) {
     this.messages = messages;
     this.condition = condition;

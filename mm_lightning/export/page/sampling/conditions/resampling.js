@@ -33,6 +33,7 @@ class Reading {
 }
 
 class Resampler {
+  isExact = false;
   samplesPerBatch = NUM_GROUPS;
 
   constructor(network, messages, condition, options) {

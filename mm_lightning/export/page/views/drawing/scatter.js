@@ -31,7 +31,7 @@ export class Scatter {
     this.points = points;
   }
 
-  /** Draw all points, the selected one and its neighbours marked. */
+  /** Draw all points, the selected one and its neighbours marked; a selected id without a point is not. */
   draw(selected, neighbours) {
     const { context, width, height } = openCanvas(this.canvas);
     this.places = this.points.map(([x, y]) => [
@@ -42,7 +42,7 @@ export class Scatter {
     context.font = `${size}px ${SCATTER_FONT}`;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    const marked = [selected, ...neighbours];
+    const marked = [selected, ...neighbours].filter((id) => id < this.points.length);
     const boxes = this.#layOut(context, size, [...new Set([...marked, ...this.points.keys()])]);
     context.fillStyle = context.strokeStyle = themeColour("soft");
     this.places.forEach((place, id) => boxes.has(id) && boxes.get(id).isAtPoint || drawDot(context, place, boxes.get(id)));
