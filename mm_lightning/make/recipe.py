@@ -80,7 +80,13 @@ def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: fl
         "embed_dropout": embed_dropout,
         "dropout": dropout,
     }
-    settings = {
+    copies = max(1, min(_MAX_COPIES, int(max_seconds / trainings / seconds)))
+    return Recipe("LSTM", _settings(network, batch_size, steps), copies, seconds)
+
+
+def _settings(network: dict[str, Any], batch_size: int, steps: int) -> dict[str, Any]:
+    """Settings of a training as in a config, for the arguments of an LSTM."""
+    return {
         "model": {
             "network": {"class_path": "mm_lightning.networks.LSTM", "init_args": network},
             "optimizer": {
@@ -100,7 +106,6 @@ def suited(num_items: int, num_characters: int, vocab_size: int, max_seconds: fl
             "gradient_clip_val": 1.0,
         },
     }
-    return Recipe("LSTM", settings, max(1, min(_MAX_COPIES, int(max_seconds / trainings / seconds))), seconds)
 
 
 def _seconds(embed_dim: int, hidden_dim: int, vocab_size: int) -> float:
